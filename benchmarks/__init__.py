@@ -1,0 +1,1 @@
+"""How the implementations are compared. Knows no framework."""

@@ -1,0 +1,48 @@
+"""Find out which test accuracy one epoch reaches, over many seeds: `python -m benchmarks calibrate`."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
+from mnist_models import accuracy, recipe, weights
+from mnist_models.architectures import ARCHITECTURES
+from mnist_models.data import Dataset
+from mnist_models.implementations import PAIR
+
+LIMIT = 900.0
+
+
+def calibrate(dataset: Dataset, seeds: int, threads: int, file: Path = accuracy.FILE) -> None:
+    """Train every architecture from `seeds` seeds with each of the pair; write their bounds.
+
+    The seed draws the starting weights and the order. Both implementations' accuracies are pooled:
+    they are the same function, so that the seed is what varies.
+    """
+    found: dict[str, list[float]] = {name: [] for name in ARCHITECTURES}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in PAIR:
+            worker = WorkerProcess(name, "cpu", threads, Path(folder))
+            try:
+                info = worker.ask("start", name, "cpu", threads, "float32", limit=START_LIMIT)
+                check_handshake(worker, info)
+                worker.ask("read", str(dataset.folder), limit=LIMIT)
+                for architecture in ARCHITECTURES.values():
+                    for seed in range(1, seeds + 1):
+                        start = weights.to_bytes(weights.initial(architecture, seed))
+                        count = len(dataset.train_labels)
+                        order = weights.to_bytes({"order": weights.order(count, seed)})
+                        plan = recipe.DEFAULT.record()
+                        worker.ask("take", architecture.name, plan, "float32", start, limit=LIMIT)
+                        result = worker.ask("epoch", order, limit=LIMIT)
+                        found[architecture.name].append(result["accuracy"])
+                        print(f"{name} {architecture.name} seed {seed}: {result['accuracy']:.4f}")
+            finally:
+                worker.kill()
+    content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"bounds": {}}
+    content["command"] = f"python -m benchmarks calibrate --seeds {seeds} --dataset NAME"
+    content["rule"] = "mean ± 5 standard deviations over seeds × the pair; 1.0 is never accepted"
+    content["bounds"][dataset.name] = {
+        name: accuracy.bounds(values) | {"accuracies": values} for name, values in found.items()
+    }
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

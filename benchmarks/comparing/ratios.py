@@ -1,0 +1,63 @@
+"""From samples to ratios with intervals. The unit of evidence is the block."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+MARGIN = 0.01
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Seconds of the first over seconds of the second, with an exact interval for the median.
+
+    `low` and `high` are None where there are too few blocks for an interval.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    blocks: int
+
+    @property
+    def winner(self) -> int | None:
+        """0 when the first is faster, 1 when the second is, None when this cannot be told.
+
+        The whole interval must lie more than MARGIN from equality: fresh processes of identical
+        code differ by about as much among themselves.
+        """
+        if self.low is None or self.high is None:
+            return None
+        if self.high < 1 / (1 + MARGIN):
+            return 0
+        return 1 if self.low > 1 + MARGIN else None
+
+
+Blocks = dict[int, list[float]]
+
+
+def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
+    """Median log-ratio of the paired samples of each block that both were measured in.
+
+    Samples of the same block and position were taken in the same round. Rounds in one process are
+    not independent (layout, allocation and caches are drawn once), so a block counts once.
+    """
+    return [
+        float(np.median(np.log(first[block]) - np.log(second[block])))
+        for block in sorted(first.keys() & second.keys())
+    ]
+
+
+def ratio(first: Blocks, second: Blocks) -> Ratio:
+    """Median ratio over blocks, with the exact order-statistic (sign test) interval.
+
+    Source: Conover, "Practical Nonparametric Statistics" (1999), section 3.2, as in
+    `scipy.stats.quantile_test`. Fewer than six blocks give no two-sided 95 % interval.
+    """
+    logs = block_log_ratios(first, second)
+    interval = stats.quantile_test(logs, p=0.5).confidence_interval(CONFIDENCE)
+    known = np.isfinite(interval.low) and np.isfinite(interval.high)
+    low, high = (float(np.exp(interval.low)), float(np.exp(interval.high))) if known else (None, None)
+    return Ratio(float(np.exp(np.median(logs))), low, high, len(logs))

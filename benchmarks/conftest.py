@@ -1,0 +1,76 @@
+"""Fixtures and hooks, thin: each hands over to the room that does the work."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from benchmarks.measuring.replay import Timed, judge, measure_session
+from benchmarks.measuring.results import Row
+from benchmarks.options import SETTINGS
+from benchmarks.reporting.terminal import conclude, strike_out
+
+TIMED = pytest.StashKey[Timed]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise a timed test: one id for each architecture, batch, device and implementation."""
+    if "measured" not in metafunc.fixturenames:
+        return
+    names = ("architecture", "batch_size", "device", "implementation")
+    rows = metafunc.config.stash[SETTINGS].rows(metafunc.function.__name__.removeprefix("test_"))
+    ids = [f"{architecture}-b{batch}-{device}-{name}" for architecture, batch, device, name in rows]
+    metafunc.parametrize(names, rows, ids=ids)
+
+
+@pytest.fixture
+def measured(
+    request: pytest.FixtureRequest,
+    benchmark: Any,
+    architecture: str,
+    batch_size: str,
+    device: str,
+    implementation: str,
+) -> Row:
+    """The samples of this test, taken before the first test ran and replayed here."""
+    return judge(request.node, request.config.stash[TIMED], benchmark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Measure whatever was selected, interleaved; then let pytest judge test by test."""
+    session.config.stash[TIMED] = measure_session(session)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A test that failed leaves no numbers in the saved run."""
+    report = yield
+    benchmark = getattr(item, "funcargs", {}).get("benchmark")
+    if report.failed and benchmark is not None:
+        benchmark.has_error = True
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_benchmark_group_stats(config: pytest.Config) -> Generator[None, Any, Any]:
+    """Rows that do not count stand apart, struck out, so that they win nothing."""
+    return strike_out((yield), config.stash.get(TIMED, Timed()).results)
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """Live readings differ at every run and would make every comparison warn."""
+    for reading in ("hz_actual", "hz_actual_friendly"):
+        machine_info.get("cpu", {}).pop(reading, None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Close the journal of a session that was judged to its end."""
+    session.config.stash.get(TIMED, Timed()).close(session)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The verdict panel, after pytest-benchmark's tables."""
+    conclude(terminalreporter.config.stash.get(TIMED, Timed()).results, terminalreporter)

@@ -1,0 +1,1 @@
+"""Collect the plan, run it interleaved in worker processes, replay it into pytest-benchmark."""

@@ -1,0 +1,34 @@
+"""What runs first in a worker's process. execnet sends this file's source, so it stands alone."""
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+
+
+def prepare(log: str, environment: dict[str, str], cpus: list[int]) -> None:
+    """Settle all that must be settled before NumPy or a framework is imported."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the controller ends us
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    os.environ.update(environment)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+if __name__ == "__channelexec__":
+    channel = globals()["channel"]
+    root, *settings = channel.receive()
+    prepare(*settings)
+    channel.send(os.getpid())
+    # The controller's own source comes first; the folder it was started in must not slip in.
+    sys.path[:] = [root, *(path for path in sys.path if path not in ("", os.getcwd()))]
+    from mnist_models import worker
+
+    worker.serve(channel)

@@ -1,0 +1,119 @@
+"""What one session will measure: trials, contestants, blocks and everything that must not change."""
+
+import platform
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from mnist_models.implementations import PAIR
+
+OPERATIONS = ("forward", "train_step", "epoch")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One operation on one architecture, batch size and device: what contestants compete in."""
+
+    operation: str
+    architecture: str
+    batch_size: int
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.operation}[{self.architecture}-b{self.batch_size}-{self.device}]"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Trials with their contestants, and the settings that they share.
+
+    `threads` is per worker; `rounds` are samples per block of every operation but the epoch, which
+    is run once a block; `images` is what an epoch visits; `call_limit` and `time_budget` are in seconds.
+    """
+
+    contests: dict[Trial, tuple[str, ...]]
+    dataset: str
+    dataset_sha256: str
+    dataset_folder: str
+    images: int
+    source: str
+    blocks: int
+    rounds: int
+    threads: int
+    precision: str
+    seed: int
+    call_limit: float
+    time_budget: float
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that a resumed session must have in common with the one it takes up."""
+        return {
+            "trials": {str(trial): list(names) for trial, names in self.contests.items()},
+            "blocks": self.blocks,
+            "rounds": self.rounds,
+            "threads": self.threads,
+            "precision": self.precision,
+            "seed": self.seed,
+            "data set": f"{self.dataset} {self.dataset_sha256[:12]}",
+            "source": self.source[:12],
+            "host": f"{platform.node()}, Python {platform.python_version()}",
+        }
+
+    def order(self, block: int, session: str) -> list[Trial]:
+        """The trials of a block: the first by priority, the others in random order.
+
+        The first block finds out what everything costs; whatever the budget cuts off is then what
+        matters least.
+        """
+        trials = sorted(self.contests, key=priority)
+        if block > 0:
+            random.Random(f"{session} {block}").shuffle(trials)
+        return trials
+
+    def rows(self) -> list[tuple[Trial, str]]:
+        """Every contestant of every trial."""
+        return [(trial, name) for trial, names in self.contests.items() for name in names]
+
+
+def priority(trial: Trial) -> int:
+    """Sort key: what is kept longest comes first, with 0 what is always kept."""
+    return ("train_step", "forward", "epoch").index(trial.operation)
+
+
+def estimate(plan: Plan) -> float:
+    """Seconds that a plan takes on two cores, very roughly; nothing depends on it."""
+    rows = plan.rows()
+    epochs = sum(trial.operation == "epoch" for trial, _ in rows)
+    bursts = (len(rows) - epochs) * (0.5 + 0.05 * plan.rounds)
+    start = 10 * len({trial.device for trial, _ in rows})
+    compilers = 40 * bool({name for _, name in rows} - set(PAIR))
+    return min(plan.blocks * (start + bursts + 4 * epochs) + compilers, plan.time_budget)
+
+
+def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[Trial, str]]:
+    """Rows to leave out so that at least `saving` seconds a block are saved, in this order:
+
+    1. other implementations than the pair, the costliest row first;
+    2. the pair's epochs, the costliest architecture first;
+    3. the pair's forward passes, likewise.
+
+    The pair's training steps are always kept.
+    """
+    dropped: list[tuple[Trial, str]] = []
+    others = {row: cost for row, cost in costs.items() if row[1] not in PAIR}
+    for row in sorted(others, key=others.__getitem__, reverse=True):
+        if saving <= 0:
+            return dropped
+        dropped.append(row)
+        saving -= others[row]
+    for operation in ("epoch", "forward"):
+        trials: dict[Trial, float] = {}
+        for (trial, name), cost in costs.items():
+            if trial.operation == operation and name in PAIR:
+                trials[trial] = trials.get(trial, 0.0) + cost
+        for trial in sorted(trials, key=trials.__getitem__, reverse=True):
+            if saving <= 0:
+                return dropped
+            dropped += [(trial, name) for name in PAIR if (trial, name) in costs]
+            saving -= trials[trial]
+    return dropped

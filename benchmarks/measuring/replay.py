@@ -1,0 +1,156 @@
+"""From pytest's selection to a measured session, and from its samples back into pytest-benchmark."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.measuring import journal as journals
+from benchmarks.measuring.plan import Plan, Trial, estimate
+from benchmarks.measuring.results import Results, Row
+from benchmarks.measuring.session import Session
+from benchmarks.options import SETTINGS, Settings, has_gpu
+from benchmarks.reporting.progress import progress
+from mnist_models import data, implementations, recipe
+from mnist_models.accuracy import Bounds
+from mnist_models.worker import source_hash
+
+
+class Clock:
+    """A timer that shows recorded samples: 0 when a round begins, the sample when it ends."""
+
+    def __init__(self, samples: list[float]) -> None:
+        self.samples = iter(samples)
+        self.reading = 0.0
+
+    def __call__(self) -> float:
+        reading, self.reading = self.reading, 0.0
+        return reading
+
+    def advance(self) -> None:
+        """What pytest-benchmark believes to be the benchmarked function."""
+        self.reading = next(self.samples, 0.0)
+
+
+@dataclass
+class Timed:
+    """What the measuring of a pytest session left to be judged; without results, why."""
+
+    why_not: str = ""
+    results: Results | None = None
+    journal: journals.Journal | None = None
+    interrupted: bool = False
+
+    def close(self, session: pytest.Session) -> None:
+        """Close the journal of a session that was judged to its end; Ctrl-C is not its end."""
+        if self.interrupted:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+        elif self.journal and session.exitstatus in (0, 1) and not session.shouldfail:
+            self.journal.finish()
+
+
+def place(item: Any) -> tuple[Trial, str]:
+    """The trial and the contestant that a test stands for."""
+    parameters = item.callspec.params
+    trial = Trial(
+        item.function.__name__.removeprefix("test_"),
+        parameters["architecture"],
+        int(parameters["batch_size"]),
+        parameters["device"],
+    )
+    return trial, parameters["implementation"]
+
+
+def impossible(trial: Trial, name: str) -> str:
+    """Why a row cannot be measured on this machine, as far as no framework has to be asked."""
+    if lacks := implementations.missing(name):
+        return f"not installed: pip install {' '.join(lacks)}"
+    if trial.device == "gpu" and not has_gpu():
+        return "no GPU: nvidia-smi finds none on this machine"
+    return ""
+
+
+def measure_session(session: pytest.Session) -> Timed:
+    """Measure all timed tests that were selected, unless this pytest run is not for measuring."""
+    config = session.config
+    items = [item for item in session.items if "measured" in getattr(item, "fixturenames", ())]
+    skipped = config.getoption("benchmark_skip") and not config.getoption("benchmark_only")
+    broken = session.testsfailed and not config.option.continue_on_collection_errors
+    if not items or config.option.collectonly or skipped or broken:
+        return Timed("nothing was selected to be measured")
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") != "no":
+        return Timed("timing needs the machine for itself: run without xdist (-n0)")
+    contests: dict[Trial, tuple[str, ...]] = {}
+    for trial, name in map(place, items):
+        if not impossible(trial, name):
+            contests[trial] = (*contests.get(trial, ()), name)
+    if not contests:
+        return Timed("nothing that was selected can be measured on this machine")
+    settings = config.stash[SETTINGS]
+    disabled = config.getoption("benchmark_disable") and not config.getoption("benchmark_enable")
+    try:
+        dataset = data.load(settings.dataset)
+    except data.DataError as error:
+        raise pytest.UsageError(str(error)) from error
+    plan = make_plan(contests, settings, dataset, disabled)
+    root = Path(tempfile.mkdtemp()) if disabled else config.invocation_params.dir
+    start = journals.resume if settings.resume else journals.create
+    try:
+        record = start(root, plan.fingerprint())
+    except journals.ResumeError as error:
+        raise pytest.UsageError(f"--resume: {error}") from error
+    with progress(config, plan, dataset, estimate(plan)) as follower:
+        complete = Session(plan, dataset, record, follower).run()
+    results = Results(plan, record, Bounds())
+    for item in items:
+        if (row := results.rows.get(place(item))) and row.complete:
+            item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))
+    return Timed("", results, record, interrupted=not complete)
+
+
+def make_plan(
+    contests: dict[Trial, tuple[str, ...]],
+    settings: Settings,
+    dataset: data.Dataset,
+    disabled: bool,
+) -> Plan:
+    """The plan for a selection; with --benchmark-disable every operation is run once, untimed."""
+    return Plan(
+        contests=contests,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        dataset_folder=str(dataset.folder),
+        images=len(dataset.train_labels),
+        source=source_hash(),
+        blocks=1 if disabled else settings.blocks,
+        rounds=0 if disabled else settings.rounds,
+        threads=settings.threads,
+        precision=settings.precision,
+        seed=recipe.DEFAULT.seed,
+        call_limit=settings.call_limit,
+        time_budget=settings.time_budget,
+    )
+
+
+def judge(item: Any, timed: Timed, benchmark: Any) -> Row:
+    """Replay a test's samples through pytest-benchmark; skip or fail where there are none."""
+    trial, name = place(item)
+    reason = impossible(trial, name) or timed.why_not
+    row = timed.results.rows[trial, name] if timed.results and not reason else None
+    benchmark.skipped = row is None or not row.complete
+    if row is None:
+        pytest.skip(reason)
+    if row.error:
+        pytest.fail(row.error, pytrace=False)
+    if row.skip:
+        settings = item.config.stash[SETTINGS]
+        asked = settings.implementations_asked or (settings.device_asked and trial.device == "gpu")
+        if asked and row.unavailable:
+            pytest.fail(f"asked for, and not to be had: {row.skip}", pytrace=False)
+        pytest.skip(row.skip)
+    clock = item.get_closest_marker("benchmark").kwargs["timer"]
+    benchmark.extra_info |= timed.results.extra_info(row)
+    benchmark.pedantic(clock.advance, rounds=max(1, len(row.samples())), iterations=1)
+    return row

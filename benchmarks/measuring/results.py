@@ -1,0 +1,168 @@
+"""What a session found, row by row: samples, and the reasons why a row does not count."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring.journal import Journal
+from benchmarks.measuring.plan import Plan, Trial
+from mnist_models import parity
+from mnist_models.accuracy import Bounds
+
+SCHEMA = 1
+
+
+@dataclass
+class Row:
+    """One contestant in one trial. `samples` are (wall, CPU) seconds per operation, by block."""
+
+    trial: Trial
+    name: str
+    entries: dict[int, dict[str, Any]] = field(default_factory=dict)
+    skip: str = ""
+    unavailable: bool = False
+    dropped: bool = False
+    error: str = ""
+    parity_faults: list[str] = field(default_factory=list)
+    accuracy_faults: list[str] = field(default_factory=list)
+    accuracy: float | None = None
+    accuracy_bounds: tuple[float, float] | None = None
+
+    @property
+    def void(self) -> list[str]:
+        """Why its times do not count although they were measured."""
+        return self.parity_faults + self.accuracy_faults
+
+    @property
+    def complete(self) -> bool:
+        """Measured in all its blocks."""
+        return bool(self.entries) and not (self.skip or self.error)
+
+    @property
+    def valid(self) -> bool:
+        """Complete, with nothing against it."""
+        return self.complete and not self.void
+
+    def by_block(self) -> dict[int, list[float]]:
+        """Seconds per operation of each block's samples, in the order of the rounds."""
+        return {block: [wall for wall, _ in e["samples"]] for block, e in self.entries.items()}
+
+    def samples(self) -> list[float]:
+        """Seconds per operation, block after block."""
+        return [seconds for samples in self.by_block().values() for seconds in samples]
+
+    def seconds(self) -> float:
+        """Median seconds per operation over all samples."""
+        return float(np.median(self.samples()))
+
+    def parity(self) -> dict[str, float]:
+        """Worst difference from the referee of each kind over all blocks."""
+        worst: dict[str, float] = {}
+        for entry in self.entries.values():
+            for kind, difference in entry.get("parity", {}).items():
+                worst[kind] = max(worst.get(kind, 0.0), difference)
+        return worst
+
+
+class Results:
+    """The rows of a session, with the verdict on each whether it may be used."""
+
+    def __init__(self, plan: Plan, journal: Journal, bounds: Bounds) -> None:
+        self.plan, self.journal, self.bounds = plan, journal, bounds
+        self.rows = {(t, name): Row(t, name) for t, name in plan.rows()}
+        by_text = {str(trial): trial for trial in plan.contests}
+        dropped = {tuple(row) for r in journal.records for row in r.get("dropped", [])}
+        for record in journal.records:
+            for name, entry in record.get("results", {}).items():
+                self.rows[by_text[record["trial"]], name].entries[record["block"]] = entry
+        for row in self.rows.values():
+            self.classify(row, (str(row.trial), row.name) in dropped)
+        for row in self.rows.values():
+            self.accuse(row)
+
+    def classify(self, row: Row, dropped: bool) -> None:
+        """Say why a row has no complete set of samples, if so."""
+        for entry in row.entries.values():
+            row.error = row.error or entry.get("error", "")
+        if dropped:
+            row.skip = f"dropped to keep the time budget of {self.plan.time_budget:.0f} s"
+            row.dropped = True
+        elif reason := self.unavailable(row.name, row.trial.device):
+            row.skip, row.unavailable = reason, True
+        elif not row.error and len(row.entries) < self.plan.blocks:
+            count = f"{len(row.entries)} of {self.plan.blocks} blocks"
+            row.skip = f"not measured to its end: {count}; --resume takes it up"
+
+    def unavailable(self, name: str, device: str) -> str:
+        """Why an implementation cannot run on a device of this machine; empty when it can."""
+        reasons = (
+            entry["unavailable"]
+            for (trial, other), row in self.rows.items()
+            if (other, trial.device) == (name, device)
+            for entry in row.entries.values()
+            if "unavailable" in entry
+        )
+        return next(reasons, "")
+
+    def accuse(self, row: Row) -> None:
+        """Void a row for its implementation's parity, and for its accuracy where it trained."""
+        for other in self.rows.values():
+            same = (other.name, other.trial.architecture, other.trial.device)
+            if same == (row.name, row.trial.architecture, row.trial.device):
+                for reason in parity.violations(other.parity(), self.plan.precision):
+                    row.parity_faults.append(f"{other.trial}: {reason}")
+        epoch = self.row("epoch", row.trial, row.name)
+        if epoch is None:
+            return
+        found = [e["accuracy"] for e in epoch.entries.values() if "accuracy" in e]
+        if not found:
+            return
+        row.accuracy = float(np.median(found))
+        low, high = self.bounds.get(self.plan.dataset, row.trial.architecture)
+        row.accuracy_bounds = low, high
+        bad = [value for value in found if not low <= value < high]
+        if bad and row.trial.operation != "forward":
+            row.accuracy_faults.append(
+                f"test accuracy after one epoch is {bad[0]:.4f}, not within [{low:.4f}, {high:.4f})"
+            )
+
+    def test_id(self, row: Row) -> str:
+        """The name of the test that judges a row, such as test_forward[mlp-b128-cpu-…]."""
+        return f"test_{str(row.trial)[:-1]}-{row.name}]"
+
+    def row(self, operation: str, trial: Trial, name: str) -> Row | None:
+        """The row of another operation in the same place, if it was planned."""
+        place = (trial.architecture, trial.batch_size, trial.device)
+        return self.rows.get((Trial(operation, *place), name))
+
+    def extra_info(self, row: Row) -> dict[str, Any]:
+        """What is saved beside the samples of a row; documented in docs/measuring.md."""
+        entries = row.entries
+        first = next(iter(entries.values()))
+        counts = [len(entry["samples"]) for entry in entries.values()]
+        return {
+            "schema": SCHEMA,
+            "session": self.journal.session,
+            "trial": str(row.trial),
+            "operation": row.trial.operation,
+            "architecture": row.trial.architecture,
+            "batch_size": row.trial.batch_size,
+            "device": row.trial.device,
+            "implementation": row.name,
+            "versions": first["facts"]["versions"],
+            "python": first["facts"]["python"],
+            "in_force": first["facts"]["in_force"],
+            "recipe": first["recipe"],
+            "dataset": {"name": self.plan.dataset, "sha256": self.plan.dataset_sha256},
+            "source": self.plan.source,
+            "blocks": [block for block, n in zip(entries, counts, strict=True) for _ in range(n)],
+            "iterations": {str(block): e.get("iterations", 1) for block, e in entries.items()},
+            "cpu_seconds": [cpu for entry in entries.values() for _, cpu in entry["samples"]],
+            "first_call_seconds": [entry["first_call_seconds"] for entry in entries.values()],
+            "peak_memory_bytes": max(e.get("peak_memory_bytes", 0) for e in entries.values()),
+            "parity": row.parity(),
+            "accuracy": row.accuracy,
+            "accuracy_by_block": [e["accuracy"] for e in entries.values() if "accuracy" in e],
+            "accuracy_bounds": row.accuracy_bounds,
+        }

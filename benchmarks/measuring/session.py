@@ -1,0 +1,240 @@
+"""Measure a plan: blocks of fresh workers, rounds in random order, every finished trial journaled."""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Protocol
+
+from benchmarks.measuring import workers
+from benchmarks.measuring.journal import Journal
+from benchmarks.measuring.plan import Plan, Trial, priority, to_drop
+from benchmarks.measuring.workers import WorkerError, WorkerProcess
+from mnist_models import parity, recipe, weights
+from mnist_models.architectures import ARCHITECTURES
+from mnist_models.data import Dataset, preprocess
+from mnist_models.implementations import numpy_reference
+from mnist_models.recipe import Recipe
+
+PARITY_BATCHES = 3
+# An implementation that raises one of these is skipped with the reason, unless it was asked for.
+UNAVAILABLE = ("ModuleNotFoundError", "Unavailable")
+Entry = dict[str, Any]
+
+
+class Progress(Protocol):
+    """Who is told how far the session is."""
+
+    def block(self, block: int, seconds_left: float) -> None: ...
+    def trial(self, block: int, trial: Trial) -> None: ...
+    def say(self, line: str) -> None: ...
+
+
+class Referee:
+    """What the right answers are: `numpy_reference` in float64, asked each question once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.images, self.labels = preprocess(dataset.train_images), dataset.train_labels
+        self.answers: dict[tuple, parity.Arrays] = {}
+
+    def judge(
+        self, observed: bytes, question: str, architecture: str, plan: Recipe, adam_epsilon: str
+    ) -> dict[str, float]:
+        """Worst relative differences of a worker's answer (`parity.differences`)."""
+        key = (question, architecture, plan, adam_epsilon)
+        if key not in self.answers:
+            network = ARCHITECTURES[architecture]
+            trainer = numpy_reference.Trainer(network, plan, "cpu", "float64", adam_epsilon)
+            trainer.set_weights(weights.initial(network, plan.seed))
+            count = parity.images_for(question, PARITY_BATCHES, plan.batch_size, len(self.images))
+            sample = self.images[:count], self.labels[:count]
+            self.answers[key] = parity.observe(trainer, question, *sample, plan.batch_size)
+        return parity.differences(weights.from_bytes(observed), self.answers[key])
+
+
+class Session:
+    """One run of a plan, or the rest of it when the journal already holds some."""
+
+    def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Progress) -> None:
+        self.plan, self.journal, self.progress = plan, journal, progress
+        self.referee = Referee(dataset)
+        self.order = {"order": weights.order(len(dataset.train_labels), plan.seed)}
+        self.earlier = sum(record.get("seconds", 0.0) for record in journal.records)
+        self.crew: dict[str, WorkerProcess] = {}
+        self.facts: dict[str, Entry] = {}
+        self.absent: dict[str, Entry] = {}
+
+    def run(self) -> bool:
+        """Measure all that the journal does not hold yet; False when Ctrl-C ended it early."""
+        self.began = monotonic()
+        try:
+            for block in range(self.plan.blocks):
+                self.run_block(block)
+        except KeyboardInterrupt:
+            return False
+        finally:
+            self.dismiss()
+        return True
+
+    def spent(self) -> float:
+        """Seconds of measuring so far, those of a killed session that is taken up included."""
+        return self.earlier + monotonic() - self.began
+
+    def run_block(self, block: int) -> None:
+        """Every trial of a block in workers of its own, those of one device after the other."""
+        began = monotonic()
+        done = {r["trial"] for r in self.journal.records if r.get("block") == block}
+        todo = [t for t in self.plan.order(block, self.journal.session) if str(t) not in done]
+        for device in sorted({trial.device for trial in todo}):
+            trials = [trial for trial in todo if trial.device == device]
+            self.hire({name for trial in trials for name in self.contestants(trial)}, device)
+            for trial in trials:
+                if block == 0 and priority(trial) and self.spent() > self.plan.time_budget:
+                    self.drop([(trial, name) for name in self.contestants(trial)])
+                elif names := self.contestants(trial):
+                    self.progress.trial(block, trial)
+                    self.run_trial(block, trial, names)
+            self.dismiss()
+        if todo:
+            self.keep_budget(block, monotonic() - began)
+
+    def contestants(self, trial: Trial) -> list[str]:
+        """Who is still in: neither dropped, nor failed or unavailable in an earlier block."""
+        out = {name for t, name in self.dropped() if t == str(trial)}
+        for record in self.journal.records:
+            for name, entry in record.get("results", {}).items():
+                if "unavailable" in entry or (record["trial"] == str(trial) and "error" in entry):
+                    out.add(name)
+        return [name for name in self.plan.contests[trial] if name not in out]
+
+    def dropped(self) -> list[list[str]]:
+        """[trial, contestant] of all that does not fit into the time budget."""
+        return [row for record in self.journal.records for row in record.get("dropped", [])]
+
+    def drop(self, rows: list[tuple[Trial, str]]) -> None:
+        """Leave rows out from now on, and say so."""
+        if rows:
+            self.journal.append({"dropped": [[str(trial), name] for trial, name in rows]})
+            names = ", ".join(f"{trial} {name}" for trial, name in rows)
+            self.progress.say(f"dropped to keep {self.plan.time_budget:.0f} s: {names}")
+
+    def keep_budget(self, block: int, seconds: float) -> None:
+        """Drop what would not fit if the blocks to come cost as much as this one.
+
+        The first block pays for cold compilers and tells nothing about the others.
+        """
+        blocks = self.plan.blocks - block - 1
+        excess = self.spent() + blocks * seconds - self.plan.time_budget
+        self.progress.block(block, seconds * blocks)
+        if block == 0 or not blocks or excess <= 0:
+            return
+        costs = {
+            (trial, name): entry["cost"]
+            for trial in self.plan.contests
+            for record in self.journal.records
+            if record.get("block") == block and record["trial"] == str(trial)
+            for name, entry in record["results"].items()
+            if name in self.contestants(trial)
+        }
+        self.drop(to_drop(costs, excess / blocks))
+
+    def hire(self, names: Iterable[str], device: str) -> None:
+        """Start a worker for each name; they import their frameworks side by side."""
+        self.absent = {}
+        for name in sorted(names):
+            self.crew[name] = WorkerProcess(name, device, self.plan.threads, self.journal.folder)
+            self.crew[name].send("start", name, device, self.plan.threads, self.plan.precision)
+        for name in list(self.crew):
+            try:
+                self.greet(self.crew[name], device)
+            except WorkerError as error:
+                kind = "unavailable" if error.kind in UNAVAILABLE else "error"
+                self.absent[name] = {kind: str(error), "cost": 0.0}
+                self.crew.pop(name).kill()
+
+    def greet(self, worker: WorkerProcess, device: str) -> None:
+        """Check that a worker is what it should be, and have it read the data set."""
+        info = worker.receive(workers.START_LIMIT)
+        workers.check_handshake(worker, info)
+        if device not in info["devices"]:
+            sees = " and ".join(info["devices"])
+            raise WorkerError(f"{worker.implementation} sees no {device} here, only {sees}", "Unavailable")
+        self.facts[worker.implementation] = info
+        worker.ask("read", self.plan.dataset_folder, limit=self.plan.call_limit)
+
+    def dismiss(self) -> None:
+        """End all workers."""
+        while self.crew:
+            self.crew.popitem()[1].kill()
+
+    def run_trial(self, block: int, trial: Trial, names: list[str]) -> None:
+        """Prepare every contestant, then sample them in rounds, in random order throughout."""
+        began = monotonic()
+        chance = random.Random(f"{self.journal.session} {block} {trial}")
+        entries: dict[str, Entry] = {name: {"cost": 0.0} for name in names}
+        for name in chance.sample(names, len(names)):
+            self.attempt(entries[name], self.prepare, name, trial, block)
+        live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
+        for _ in range(1 if trial.operation == "epoch" else self.plan.rounds):
+            for name in chance.sample(live, len(live)):
+                if "error" not in entries[name]:
+                    self.attempt(entries[name], self.sample, name, trial)
+        record = {"block": block, "trial": str(trial), "results": entries}
+        self.journal.append(record | {"seconds": monotonic() - began})
+
+    def attempt(self, entry: Entry, step: Callable[..., None], name: str, *arguments: Any) -> None:
+        """Take one step of a contestant; a failure is written into its entry and costs it alone."""
+        began = monotonic()
+        try:
+            if name not in self.crew and name not in self.absent:
+                self.hire([name], arguments[0].device)
+            if name in self.absent:
+                entry.update(self.absent[name])
+            else:
+                step(entry, self.crew[name], *arguments)
+        except WorkerError as error:
+            entry["error"] = str(error)
+            if error.fatal:
+                self.crew.pop(name).kill()
+        entry["cost"] += monotonic() - began
+
+    def prepare(self, entry: Entry, worker: WorkerProcess, trial: Trial, block: int) -> None:
+        """Build, make the first call, hold the answers against the referee's, choose a burst."""
+
+        def ask(method: str, *arguments: Any) -> Any:
+            return worker.ask(method, *arguments, limit=self.plan.call_limit)
+
+        facts = self.facts[worker.implementation]
+        network = ARCHITECTURES[trial.architecture]
+        start = weights.to_bytes(weights.initial(network, self.plan.seed))
+        used = replace(recipe.DEFAULT, batch_size=trial.batch_size, seed=self.plan.seed)
+        entry |= {"facts": facts, "recipe": used.record(), "parity": {}, "samples": []}
+
+        def compare(question: str, with_recipe: Recipe) -> None:
+            answer = ask("observe", question, PARITY_BATCHES)
+            entry["parity"] |= self.referee.judge(
+                answer, question, trial.architecture, with_recipe, facts["adam_epsilon"]
+            )
+
+        ask("take", trial.architecture, used.record(), "float32", start)
+        entry["first_call_seconds"] = ask("first_call", trial.operation)
+        compare(trial.operation, used)
+        if trial.operation == "train_step" and block == 0:
+            plain = replace(used, optimizer=recipe.DYADIC_SGD)
+            ask("take", trial.architecture, plain.record(), "float32", start)
+            compare("gradients", plain)
+            ask("take", trial.architecture, used.record(), "float32", start)
+        if trial.operation != "epoch":
+            entry["iterations"] = ask("calibrate", trial.operation)
+
+    def sample(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
+        """One sample: a burst, or an epoch with its accuracy."""
+        limit = self.plan.call_limit
+        if trial.operation == "epoch":
+            result = worker.ask("epoch", weights.to_bytes(self.order), limit=limit)
+            entry["samples"].append((result["seconds"], result["cpu_seconds"]))
+            entry["accuracy"] = result["accuracy"]
+        else:
+            sample = worker.ask("sample", trial.operation, entry["iterations"], limit=limit)
+            entry["samples"].append(sample)
+        entry["peak_memory_bytes"] = worker.ask("peak_memory", limit=limit)

@@ -1,0 +1,128 @@
+"""Worker processes: started, asked, and ended, whatever state they are in. Built on execnet."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import execnet
+
+import mnist_models
+from benchmarks.measuring import launch
+from mnist_models.worker import PROTOCOL, source_hash
+
+ROOT = Path(mnist_models.__file__).parents[1]
+START_LIMIT = 300.0
+
+
+class WorkerError(Exception):
+    """A request failed; `fatal` tells that the worker is gone with it."""
+
+    def __init__(self, message: str, kind: str = "", fatal: bool = False) -> None:
+        super().__init__(message)
+        self.kind, self.fatal = kind, fatal
+
+
+class WorkerProcess:
+    """One implementation in a process of its own."""
+
+    def __init__(
+        self,
+        implementation: str,
+        device: str,
+        threads: int,
+        folder: Path,
+        python: str = sys.executable,
+    ) -> None:
+        self.implementation = implementation
+        self.log = folder / f"{implementation}-{device}-{os.urandom(3).hex()}.log"
+        self.group = execnet.Group()
+        gateway = self.group.makegateway(f"popen//python={python}")
+        self.channel = gateway.remote_exec(launch)
+        variables = environment(device, threads, folder)
+        self.channel.send((str(ROOT), str(self.log), variables, cpus(threads)))
+        self.pid = self.channel.receive(START_LIMIT)
+
+    def send(self, method: str, *arguments: Any) -> None:
+        """Ask without waiting; every `send` needs its `receive`."""
+        try:
+            self.channel.send((method, arguments))
+        except OSError as error:
+            raise self.death() from error
+
+    def receive(self, limit: float) -> Any:
+        """The next reply. Raises WorkerError when it is an error, or none comes within `limit` s."""
+        try:
+            status, *reply = self.channel.receive(limit)
+        except self.channel.TimeoutError as error:
+            self.kill()
+            late = f"{self.implementation}: no answer within {limit:g} s, so its worker was ended"
+            raise WorkerError(late + self.last_output(), fatal=True) from error
+        except (EOFError, self.channel.RemoteError) as error:
+            raise self.death(error) from error
+        if status == "error":
+            kind, trace = reply
+            raise WorkerError(f"{self.implementation} raised\n{trace}", kind)
+        return reply[0]
+
+    def ask(self, method: str, *arguments: Any, limit: float) -> Any:
+        """`send` and `receive`."""
+        self.send(method, *arguments)
+        return self.receive(limit)
+
+    def death(self, error: BaseException | None = None) -> WorkerError:
+        """What to say when the process is gone."""
+        self.kill()
+        words = str(error) if isinstance(error, self.channel.RemoteError) else ""
+        text = f"{self.implementation}: its worker died (crashed, or killed for want of memory)"
+        return WorkerError(text + words + self.last_output(), fatal=True)
+
+    def last_output(self, lines: int = 15) -> str:
+        """The end of what the worker printed."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\nits last output:\n" + "\n".join(text.splitlines()[-lines:]) if text else ""
+
+    def kill(self) -> None:
+        """End the process at once."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.group.terminate(timeout=2)
+
+
+def check_handshake(worker: WorkerProcess, info: dict[str, Any]) -> None:
+    """Refuse a worker that would measure something else than this controller means."""
+    if info["protocol"] != PROTOCOL:
+        speaks = f"speaks protocol {info['protocol']}, this session {PROTOCOL}"
+        raise WorkerError(f"{worker.implementation}: its worker {speaks}")
+    if info["source"] != source_hash():
+        raise WorkerError(f"{worker.implementation}: its worker runs other source code")
+    if info["strangers"]:
+        others = ", ".join(info["strangers"])
+        raise WorkerError(f"{worker.implementation}: its worker also imported {others}")
+
+
+def environment(device: str, threads: int, folder: Path) -> dict[str, str]:
+    """Environment variables of a worker, set before it imports NumPy or a framework."""
+    number = str(threads)
+    keras = folder / "keras"
+    keras.mkdir(exist_ok=True)
+    variables = {
+        "OMP_NUM_THREADS": number,
+        "OPENBLAS_NUM_THREADS": number,
+        "MKL_NUM_THREADS": number,
+        "KERAS_HOME": str(keras),  # empty: a user's keras.json could change floatx
+        # What was compiled in earlier sessions must not make this one's first calls look cheap.
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+        "TRITON_CACHE_DIR": str(folder / "triton"),
+    }
+    return variables | ({"CUDA_VISIBLE_DEVICES": "-1"} if device == "cpu" else {})
+
+
+def cpus(threads: int) -> list[int]:
+    """The CPUs that every worker is bound to: the first `threads` of those this process may use."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    return sorted(os.sched_getaffinity(0))[:threads]

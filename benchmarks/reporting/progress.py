@@ -1,0 +1,86 @@
+"""How far the measuring is: a live bar on a terminal, plain lines elsewhere."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.measuring.plan import Plan, Trial
+from mnist_models.data import Dataset
+
+
+class Lines:
+    """A line for each block."""
+
+    def __init__(self, console: Console, plan: Plan) -> None:
+        self.console, self.plan = console, plan
+
+    def trial(self, block: int, trial: Trial) -> None:
+        """A trial begins."""
+
+    def block(self, block: int, seconds_left: float) -> None:
+        """A block has ended; `seconds_left` if the others take as long."""
+        left = f", about {duration(seconds_left)} to go" if seconds_left else ""
+        self.say(f"block {block + 1} of {self.plan.blocks} done{left}")
+
+    def say(self, line: str) -> None:
+        """Something that must not be missed."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Bar(Lines):
+    """A bar over all trials of all blocks, with what is measured now."""
+
+    def __init__(self, console: Console, plan: Plan, bar: Progress) -> None:
+        super().__init__(console, plan)
+        self.bar = bar
+        self.task = bar.add_task("", total=plan.blocks * len(plan.contests))
+
+    def trial(self, block: int, trial: Trial) -> None:
+        begun = self.bar.tasks[self.task].description != ""
+        label = f"block {block + 1}/{self.plan.blocks}  {trial}"
+        self.bar.update(self.task, description=label, advance=1 if begun else 0)
+
+    def block(self, block: int, seconds_left: float) -> None:
+        self.bar.update(self.task, completed=(block + 1) * len(self.plan.contests) - 1)
+
+
+@contextmanager
+def progress(
+    config: pytest.Config, plan: Plan, dataset: Dataset, seconds: float
+) -> Generator[Lines, None, None]:
+    """Say what will be measured and how long it takes, then follow it."""
+    writer: Any = config.get_terminal_writer()
+    console = Console(file=writer._file, force_terminal=writer.hasmarkup, highlight=False)
+    lines = Lines(console, plan)
+    lines.say("")
+    if dataset.fallback:
+        console.rule("[bold red]NOT MNIST", characters="!")
+        lines.say(dataset.fallback)
+        console.rule(characters="!")
+    lines.say(
+        f"measuring {len(plan.rows())} rows in {len(plan.contests)} trials × {plan.blocks} blocks "
+        f"on '{dataset.name}', {plan.threads} thread(s): about {duration(seconds)}, "
+        f"time budget {duration(plan.time_budget)}"
+    )
+    if not writer.hasmarkup:
+        yield lines
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield Bar(console, plan, bar)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds >= 570 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,151 @@
+"""The verdict panel that ends a session: who is faster, by how much, how sure, at which accuracy."""
+
+from itertools import chain
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, Ratio, ratio
+from benchmarks.measuring.plan import Trial
+from benchmarks.measuring.results import Results, Row
+from mnist_models.implementations import PAIR
+
+NOTHING_SAVED = (
+    "Nothing to compare with: no saved run matches. "
+    "Save one with: pytest benchmarks --benchmark-autosave"
+)
+LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
+
+
+def panel(results: Results) -> Panel | None:
+    """The panel of a session; None when no row is complete."""
+    complete = [row for row in results.rows.values() if row.complete]
+    if not complete:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, justify in (
+        ("operation", "left"),
+        ("median", "left"),
+        ("images/s", "right"),
+        ("accuracy", "right"),
+        ("verdict", "left"),
+    ):
+        whole = heading != "verdict"
+        table.add_column(heading, justify=justify, no_wrap=whole)  # type: ignore[arg-type]
+    for trial in results.plan.contests:
+        if rows := contest(results, trial):
+            table.add_row(*cells(trial, rows, results), end_section=True)
+    notes = [Text(note, style="dim") for note in footnotes(results, complete)]
+    faults = dict.fromkeys(chain(*(void_lines(row) for row in complete)))
+    voids = [Text(line, style="red") for line in faults]
+    return Panel(Group(table, *voids, *notes), title="Keras or PyTorch?", expand=False)
+
+
+def contest(results: Results, trial: Trial) -> list[Row]:
+    """The complete rows that a trial is about: the pair's, or the first two where others ran."""
+    rows = {name: results.rows[trial, name] for name in results.plan.contests[trial]}
+    complete = {name: row for name, row in rows.items() if row.complete}
+    pair = [complete[name] for name in PAIR if name in complete]
+    return pair or list(complete.values())[:2]
+
+
+def cells(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
+    """One table row: a line for each contestant, and the verdict."""
+    images = results.plan.images if trial.operation == "epoch" else trial.batch_size
+    place = Text(f"{trial.operation}\n{trial.architecture} b{trial.batch_size} {trial.device}")
+    times, rates, accuracies = Text(), Text(), Text()
+    for index, row in enumerate(rows):
+        end = "" if index == len(rows) - 1 else "\n"
+        style = "strike red" if row.void else ""
+        void = " void" if row.void else ""
+        times.append(f"{label(row)} {time(row.seconds())}{void}", style).append(end)
+        rates.append(f"{images / row.seconds():,.0f}", style).append(end)
+        accuracy = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
+        accuracies.append(accuracy, "red" if row.accuracy_faults else "").append(end)
+    return [place, times, rates, accuracies, verdict(rows, results.plan.blocks)]
+
+
+def verdict(rows: list[Row], blocks: int) -> Text:
+    """Who is faster, by which ratio, within which interval; or that this run cannot tell."""
+    if len(rows) < 2:
+        return Text("nobody to compare with")
+    if any(row.void for row in rows):
+        return Text("void: see below", style="red")
+    found = ratio(rows[0].by_block(), rows[1].by_block())
+    if found.low is None or found.high is None:
+        return Text(f"no verdict: {blocks} of 6 blocks\nratio {found.value:.2f}")
+    if found.winner is None:
+        return Text(f"cannot tell\nratio {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+    times = factors(found)
+    text = Text(f"{label(rows[found.winner])} is {times[0]:.2f}× faster", style="bold")
+    return text.append(f"\n[{times[1]:.2f}, {times[2]:.2f}]", "not bold")
+
+
+def factors(found: Ratio) -> tuple[float, float, float]:
+    """How many times faster the winner is, with the interval's ends."""
+    assert found.low is not None and found.high is not None
+    if found.winner == 0:
+        return 1 / found.value, 1 / found.high, 1 / found.low
+    return found.value, found.low, found.high
+
+
+def void_lines(row: Row) -> list[str]:
+    """Why a row does not count."""
+    return [f"void: {row.trial} {row.name}: {reason}" for reason in row.void]
+
+
+def footnotes(results: Results, complete: list[Row]) -> list[str]:
+    """What was in force, and how to read the verdicts."""
+    plan = results.plan
+    versions: dict[str, str] = {}
+    for other in complete:
+        versions |= next(iter(other.entries.values()))["facts"]["versions"]
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    lines = [
+        f"{listed}; {plan.threads} thread(s); {plan.precision}; data set '{plan.dataset}'",
+        f"median over {plan.blocks} block(s) of fresh processes, each verdict with an exact "
+        f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
+    ]
+    dropped = sorted({str(r.trial) + " " + r.name for r in results.rows.values() if r.dropped})
+    if dropped:
+        lines.append(f"dropped to keep the time budget: {', '.join(dropped)}")
+    return lines
+
+
+def label(row: Row) -> str:
+    """What people call a contestant."""
+    return LABELS.get(row.name, row.name)
+
+
+def time(seconds: float) -> str:
+    """A duration in the unit that reads best, with three digits."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def strike_out(groups: list[tuple[str, list[dict]]], results: Results | None) -> list:
+    """pytest-benchmark's groups, with the rows that do not count moved into one of their own."""
+    if results is None:
+        return groups
+    void = {results.test_id(row) for row in results.rows.values() if row.void}
+    kept = [(name, [b for b in group if b["name"] not in void]) for name, group in groups]
+    struck = [b for _, group in groups for b in group if b["name"] in void]
+    title = "VOID, not to be compared: see the panel below"
+    return [group for group in kept if group[1]] + ([(title, struck)] if struck else [])
+
+
+def conclude(results: Results | None, reporter: Any) -> None:
+    """End a pytest run: the panel, and what to do where there is nothing to compare with."""
+    option = reporter.config.getoption
+    if option("benchmark_compare", None) and not reporter.config._benchmarksession.compared_mapping:
+        reporter.write_line(NOTHING_SAVED)
+    if results is not None and (shown := panel(results)):
+        terminal = reporter._tw
+        console = Console(file=terminal._file, force_terminal=terminal.hasmarkup, width=terminal.fullwidth)
+        console.print(shown)

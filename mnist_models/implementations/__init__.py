@@ -1,0 +1,120 @@
+"""One file per implementation: the folder listing is the feature list.
+
+An implementation is a module that offers, in this order, what `Implementation` says. Nothing
+inherits from the protocols: they are the documentation of the contract, checked by the tests.
+"""
+
+import ast
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from mnist_models.architectures import Architecture
+from mnist_models.recipe import Recipe
+from mnist_models.weights import Weights
+
+FOLDER = Path(__file__).parent
+
+# The two files people came to read: each framework as its users write it. Ratios are first / second.
+PAIR = ("keras_tensorflow", "pytorch_eager")
+
+
+class Unavailable(Exception):
+    """Raised on import by an implementation that this machine cannot run; says what is missing."""
+
+
+class Trainer(Protocol):
+    """One network with its optimiser on one device.
+
+    `dtype` is "float32" or "float64". A tensor is whatever the framework computes with.
+    """
+
+    def __init__(
+        self, architecture: Architecture, recipe: Recipe, device: str, dtype: str
+    ) -> None: ...
+
+    def reset(self) -> None:
+        """Restore, in place, the weights last set and a fresh optimiser; compile nothing again."""
+
+    def put(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Move float (n, 28, 28, 1) images and integer (n,) labels from NumPy to the device."""
+
+    def fetch(self, tensor: Any) -> Any:
+        """Bring a tensor back as a NumPy array."""
+
+    def forward(self, images: Any) -> Any:
+        """Logits (n, 10) of a batch."""
+
+    def probabilities(self, images: Any) -> Any:
+        """Softmax of the logits, (n, 10)."""
+
+    def train_step(self, images: Any, labels: Any) -> Any:
+        """Forward, mean cross-entropy, backward, update; returns the loss before the update."""
+
+    def train_epoch(self, images: Any, labels: Any, order: Any) -> None:
+        """One pass over `order` (n,), in steps of the batch size, the last partial batch kept."""
+
+    def get_weights(self) -> Weights:
+        """The weights as NumPy arrays in the layout of `Architecture.weight_shapes`."""
+
+    def set_weights(self, weights: Weights) -> None:
+        """Take the weights in and start from them, now and at each `reset`."""
+
+    def synchronize(self) -> None:
+        """Return when the device has finished all that was asked of it."""
+
+
+class Implementation(Protocol):
+    """What a module in this folder offers."""
+
+    # Where its Adam adds epsilon: to √v ("hat") or to the bias-corrected √v̂ ("plain").
+    ADAM_EPSILON: str
+
+    def versions(self) -> dict[str, str]:
+        """Version of each package that the computation depends on."""
+
+    def devices(self) -> list[str]:
+        """Of "cpu" and "gpu", those that it can use on this machine."""
+
+    def configure(self, threads: int, precision: str) -> dict[str, Any]:
+        """Set process-wide knobs, before anything else; return everything that is in force."""
+
+    def build_model(self, architecture: Architecture) -> Any:
+        """The network as the framework's users build it."""
+
+    Trainer: Callable[[Architecture, Recipe, str, str], Trainer]
+
+
+def names() -> list[str]:
+    """All implementations, installed or not, in alphabetical order."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def packages(name: str) -> set[str]:
+    """Top-level packages that implementation `name` imports.
+
+    Reads the file without running it, so that asking costs no import.
+    """
+    modules = []
+    for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.append(node.module)
+    return {module.split(".")[0] for module in modules}
+
+
+def missing(name: str) -> list[str]:
+    """Packages that implementation `name` imports and that are not installed here."""
+    return sorted(package for package in packages(name) if find_spec(package) is None)
+
+
+def load(name: str) -> Any:
+    """Import implementation `name` and with it its framework.
+
+    Raises ImportError when the framework is not installed, `Unavailable` when this machine cannot
+    run it.
+    """
+    return import_module(f"{__name__}.{name}")

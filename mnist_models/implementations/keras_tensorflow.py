@@ -1,0 +1,109 @@
+"""Keras on TensorFlow as its users write it: `keras.Sequential`, `compile`, `fit`."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mnist_models.architectures import IMAGE_SHAPE, Architecture, Convolution, Dense, Flatten, MaxPool
+from mnist_models.recipe import SGD, Adam, Recipe
+from mnist_models.weights import Weights
+
+ADAM_EPSILON = "hat"
+
+
+def versions() -> dict[str, str]:
+    return {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+
+def devices() -> list[str]:
+    return ["cpu", "gpu"] if tf.config.list_physical_devices("GPU") else ["cpu"]
+
+
+def configure(threads: int, precision: str) -> dict[str, object]:
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    # TensorFlow's own default is TF32 for convolutions and matrix products alike.
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return {
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "interop_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "layout": keras.config.image_data_format(),
+    }
+
+
+def build_model(architecture: Architecture) -> keras.Sequential:
+    model = keras.Sequential([keras.Input(IMAGE_SHAPE)])
+    for layer in architecture.layers:
+        match layer:
+            case Convolution(filters, kernel, padding):
+                # "same" pads by half the kernel, which is what the architectures ask for.
+                same = "same" if padding else "valid"
+                model.add(keras.layers.Conv2D(filters, kernel, padding=same, activation="relu"))
+            case MaxPool(size):
+                model.add(keras.layers.MaxPooling2D(size))
+            case Flatten():
+                model.add(keras.layers.Flatten())
+            case Dense(units, relu):
+                model.add(keras.layers.Dense(units, activation="relu" if relu else None))
+    return model
+
+
+class Trainer:
+    def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
+        # TensorFlow computes on the GPU whenever it sees one; a worker for the CPU hides it.
+        self.architecture = architecture
+        self.batch_size = recipe.batch_size
+        self.dtype = dtype
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        self.model = build_model(architecture)
+        match recipe.optimizer:
+            case SGD(learning_rate, momentum):
+                optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+            case Adam(learning_rate, beta_1, beta_2, epsilon):
+                optimizer = keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon)
+        self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        optimizer.build(self.model.trainable_variables)
+        self.fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
+
+    def reset(self) -> None:
+        self.model.set_weights(self.start)
+        for variable, fresh in zip(self.model.optimizer.variables, self.fresh_optimizer, strict=True):
+            variable.assign(fresh)
+
+    def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.constant(images, self.dtype), tf.constant(labels, "int64")
+
+    def fetch(self, tensor: tf.Tensor) -> np.ndarray:
+        return keras.ops.convert_to_numpy(tensor)
+
+    def forward(self, images: tf.Tensor) -> np.ndarray:
+        return self.model.predict_on_batch(images)
+
+    def probabilities(self, images: tf.Tensor) -> tf.Tensor:
+        return keras.ops.softmax(self.forward(images))
+
+    def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> float:
+        return self.model.train_on_batch(images, labels)
+
+    def train_epoch(self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray) -> None:
+        images, labels = tf.gather(images, order), tf.gather(labels, order)
+        self.model.fit(images, labels, batch_size=self.batch_size, shuffle=False, verbose=0)
+
+    def get_weights(self) -> Weights:
+        return dict(zip(self.architecture.weight_shapes(), self.model.get_weights(), strict=True))
+
+    def set_weights(self, weights: Weights) -> None:
+        self.start = [weights[name] for name in self.architecture.weight_shapes()]
+        self.reset()
+
+    def synchronize(self) -> None:
+        tf.test.experimental.sync_devices()

@@ -1,0 +1,211 @@
+"""The referee: the same networks by hand, in NumPy, to be read beside a textbook.
+
+Every other implementation is compared with this one, and never with another.
+"""
+
+from math import sqrt
+
+import numpy as np
+
+from mnist_models import architectures
+from mnist_models.architectures import Architecture
+from mnist_models.recipe import SGD, Adam, Recipe
+from mnist_models.weights import Weights
+
+ADAM_EPSILON = "plain"
+
+
+def versions() -> dict[str, str]:
+    return {"numpy": np.__version__}
+
+
+def devices() -> list[str]:
+    return ["cpu"]
+
+
+def configure(threads: int, precision: str) -> dict[str, object]:
+    # NumPy's BLAS took its number of threads from the environment when it was loaded.
+    return {"threads": threads, "compilation": "none", "layout": "NHWC"}
+
+
+class ReLU:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.positive = x > 0
+        return x * self.positive
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        return delta * self.positive
+
+
+class Flatten:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.shape = x.shape
+        return x.reshape(len(x), -1)
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        return delta.reshape(self.shape)
+
+
+class MaxPool:
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        n, height, width, channels = x.shape
+        rows, columns, size = height // self.size, width // self.size, self.size
+        x = x[:, : rows * size, : columns * size]
+        squares = x.reshape(n, rows, size, columns, size, channels).transpose(0, 1, 3, 5, 2, 4)
+        squares = squares.reshape(n, rows, columns, channels, size * size)
+        self.shape, self.winner = (n, height, width, channels), squares.argmax(axis=-1)[..., None]
+        return np.take_along_axis(squares, self.winner, axis=-1)[..., 0]
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        n, rows, columns, channels = delta.shape
+        size = self.size
+        squares = np.zeros((*delta.shape, size * size), delta.dtype)
+        np.put_along_axis(squares, self.winner, delta[..., None], axis=-1)
+        squares = squares.reshape(n, rows, columns, channels, size, size)
+        gradient = np.zeros(self.shape, delta.dtype)
+        gradient[:, : rows * size, : columns * size] = squares.transpose(0, 1, 4, 2, 5, 3).reshape(
+            n, rows * size, columns * size, channels
+        )
+        return gradient
+
+
+class Dense:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.x = x
+        return x @ self.kernel + self.bias
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        self.gradients = (self.x.T @ delta, delta.sum(axis=0))
+        return delta @ self.kernel.T
+
+
+class Convolution:
+    def __init__(self, padding: int) -> None:
+        self.margin = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        x = np.pad(x, self.margin)
+        size, _, channels, filters = self.kernel.shape
+        windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
+        n, rows, columns = windows.shape[:3]
+        patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * channels)
+        self.padded, self.patches = x.shape, patches
+        product = patches @ self.kernel.reshape(-1, filters) + self.bias
+        return product.reshape(n, rows, columns, filters)
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        size, _, _, filters = self.kernel.shape
+        _, rows, columns, _ = delta.shape
+        flat = delta.reshape(-1, filters)
+        self.gradients = ((self.patches.T @ flat).reshape(self.kernel.shape), flat.sum(axis=0))
+        padded = np.zeros(self.padded, delta.dtype)
+        for i, j in np.ndindex(size, size):
+            padded[:, i : i + rows, j : j + columns] += delta @ self.kernel[i, j].T
+        inside = tuple(slice(low, n - high) for (low, high), n in zip(self.margin, self.padded))
+        return padded[inside]
+
+
+Layer = ReLU | Flatten | MaxPool | Dense | Convolution
+
+
+def build_model(architecture: Architecture) -> list[Layer]:
+    model: list[Layer] = []
+    for layer in architecture.layers:
+        match layer:
+            case architectures.Convolution(padding=padding):
+                model += [Convolution(padding), ReLU()]
+            case architectures.MaxPool(size):
+                model.append(MaxPool(size))
+            case architectures.Flatten():
+                model.append(Flatten())
+            case architectures.Dense(relu=relu):
+                model += [Dense(), ReLU()] if relu else [Dense()]
+    return model
+
+
+class Trainer:
+    def __init__(
+        self,
+        architecture: Architecture,
+        recipe: Recipe,
+        device: str = "cpu",
+        dtype: str = "float64",
+        adam_epsilon: str = ADAM_EPSILON,
+    ) -> None:
+        self.names = list(architecture.weight_shapes())
+        self.model = build_model(architecture)
+        self.weighted = [layer for layer in self.model if isinstance(layer, Dense | Convolution)]
+        self.optimizer, self.batch_size = recipe.optimizer, recipe.batch_size
+        self.dtype, self.adam_epsilon = dtype, adam_epsilon
+
+    def reset(self) -> None:
+        self.weights = [array.copy() for array in self.start]
+        self.first_moment = [np.zeros_like(array) for array in self.start]
+        self.second_moment = [np.zeros_like(array) for array in self.start]
+        self.steps = 0
+        for index, layer in enumerate(self.weighted):
+            layer.kernel, layer.bias = self.weights[2 * index : 2 * index + 2]
+
+    def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images.astype(self.dtype), labels.astype(np.int64)
+
+    def fetch(self, tensor: np.ndarray) -> np.ndarray:
+        return np.asarray(tensor)
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        for layer in self.model:
+            images = layer.forward(images)
+        return images
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        logits = self.forward(images)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    def train_step(self, images: np.ndarray, labels: np.ndarray) -> np.floating:
+        probabilities = self.probabilities(images)
+        rows = np.arange(len(labels))
+        loss = -np.log(probabilities[rows, labels]).mean()
+        delta = probabilities
+        delta[rows, labels] -= 1
+        delta /= len(labels)
+        for layer in reversed(self.model):
+            delta = layer.backward(delta)
+        self.update([gradient for layer in self.weighted for gradient in layer.gradients])
+        return loss
+
+    def update(self, gradients: list[np.ndarray]) -> None:
+        self.steps += 1
+        moments = zip(self.weights, gradients, self.first_moment, self.second_moment, strict=True)
+        match self.optimizer:
+            case SGD(rate, momentum):
+                for weight, gradient, velocity, _ in moments:
+                    velocity *= momentum
+                    velocity -= rate * gradient
+                    weight += velocity
+            case Adam(rate, beta_1, beta_2, epsilon):
+                bias_1, bias_2 = 1 - beta_1**self.steps, sqrt(1 - beta_2**self.steps)
+                if self.adam_epsilon == "plain":
+                    epsilon *= bias_2
+                for weight, gradient, m, v in moments:
+                    m += (1 - beta_1) * (gradient - m)
+                    v += (1 - beta_2) * (gradient * gradient - v)
+                    weight -= rate * bias_2 / bias_1 * m / (np.sqrt(v) + epsilon)
+
+    def train_epoch(self, images: np.ndarray, labels: np.ndarray, order: np.ndarray) -> None:
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            self.train_step(images[batch], labels[batch])
+
+    def get_weights(self) -> Weights:
+        return {name: array.copy() for name, array in zip(self.names, self.weights, strict=True)}
+
+    def set_weights(self, weights: Weights) -> None:
+        self.start = [weights[name].astype(self.dtype) for name in self.names]
+        self.reset()
+
+    def synchronize(self) -> None:
+        pass

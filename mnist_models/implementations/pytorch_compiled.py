@@ -1,0 +1,36 @@
+"""PyTorch through its compiler: `pytorch_eager` with one thing changed, `model.compile()`.
+
+The default mode of `torch.compile`; on the CPU it writes C++ and builds it.
+"""
+
+import shutil
+import sysconfig
+from pathlib import Path
+
+import torch
+
+from mnist_models.architectures import Architecture
+from mnist_models.implementations import Unavailable, pytorch_eager
+from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the contract)
+    ADAM_EPSILON,
+    build_model,
+    devices,
+    versions,
+)
+from mnist_models.recipe import Recipe
+
+if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+    raise Unavailable("torch.compile needs a C++ compiler, such as g++")
+if not Path(sysconfig.get_path("include"), "Python.h").exists():
+    raise Unavailable("torch.compile needs Python's headers, such as the package python3-dev")
+
+
+def configure(threads: int, precision: str) -> dict[str, object]:
+    compilation = {"compilation": f"torch.compile, {torch._dynamo.list_backends()[-1:]}"}
+    return pytorch_eager.configure(threads, precision) | compilation
+
+
+class Trainer(pytorch_eager.Trainer):
+    def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
+        super().__init__(architecture, recipe, device, dtype)
+        self.model.compile()

@@ -1,0 +1,135 @@
+"""PyTorch as its users write it: an `nn.Sequential` and the plain training loop, run eagerly."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from mnist_models.architectures import Architecture, Convolution, Dense, Flatten, MaxPool
+from mnist_models.recipe import SGD, Adam, Recipe
+from mnist_models.weights import Weights
+
+ADAM_EPSILON = "plain"
+
+
+def versions() -> dict[str, str]:
+    return {"torch": str(torch.__version__)}
+
+
+def devices() -> list[str]:
+    return ["cpu", "gpu"] if torch.cuda.is_available() else ["cpu"]
+
+
+def configure(threads: int, precision: str) -> dict[str, object]:
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(threads)
+    # PyTorch's own default is TF32 for convolutions and float32 for matrix products.
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_convolution": torch.backends.cudnn.allow_tf32,
+        "onednn": torch.backends.mkldnn.is_available(),
+        "compilation": "eager",
+        "layout": "NCHW",
+    }
+
+
+def build_model(architecture: Architecture) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for layer, before, _ in architecture.walk():
+        match layer:
+            case Convolution(filters, kernel, padding):
+                layers += [nn.Conv2d(before[2], filters, kernel, padding=padding), nn.ReLU()]
+            case MaxPool(size):
+                layers.append(nn.MaxPool2d(size))
+            case Flatten():
+                layers.append(nn.Flatten())
+            case Dense(units, relu):
+                layers.append(nn.Linear(before[0], units))
+                if relu:
+                    layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+class Trainer:
+    def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
+        self.architecture = architecture
+        self.batch_size = recipe.batch_size
+        self.device = torch.device("cuda" if device == "gpu" else "cpu")
+        self.dtype = getattr(torch, dtype)
+        self.model = build_model(architecture).to(self.device, self.dtype)
+        self.parameters = dict(
+            zip(architecture.weight_shapes(), self.model.parameters(), strict=True)
+        )
+        self.start: dict[str, torch.Tensor] = {}
+        self.loss = nn.CrossEntropyLoss()
+        match recipe.optimizer:
+            case SGD(learning_rate, momentum):
+                self.optimizer = torch.optim.SGD(
+                    self.model.parameters(), lr=learning_rate, momentum=momentum
+                )
+            case Adam(learning_rate, beta_1, beta_2, epsilon):
+                self.optimizer = torch.optim.Adam(
+                    self.model.parameters(), lr=learning_rate, betas=(beta_1, beta_2), eps=epsilon
+                )
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        for name, start in self.start.items():
+            self.parameters[name].copy_(start)
+        for state in self.optimizer.state.values():
+            for tensor in state.values():
+                if tensor is not None:
+                    tensor.zero_()
+
+    def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        # Convolutions in PyTorch take (n, channels, height, width).
+        images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+        return images.to(self.device, self.dtype), torch.from_numpy(labels).to(self.device).long()
+
+    def fetch(self, tensor: torch.Tensor) -> np.ndarray:
+        return tensor.numpy(force=True)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return self.model(images)
+
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        return self.forward(images).softmax(dim=1)
+
+    def train_step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def train_epoch(self, images: torch.Tensor, labels: torch.Tensor, order: np.ndarray) -> None:
+        order = torch.from_numpy(order).to(self.device)
+        for batch in order.split(self.batch_size):
+            self.train_step(images[batch], labels[batch])
+
+    # PyTorch keeps kernels as (out, channels, height, width) and flattens channels first; the
+    # shared layout is (height, width, channels, out), flattened in this order.
+
+    def get_weights(self) -> Weights:
+        weights = {name: self.fetch(tensor).copy() for name, tensor in self.parameters.items()}
+        for name, (height, width, channels) in self.architecture.kernel_grids().items():
+            kernel = weights[name].reshape(-1, channels, height, width).transpose(2, 3, 1, 0)
+            weights[name] = kernel.reshape(self.architecture.weight_shapes()[name])
+        return weights
+
+    def set_weights(self, weights: Weights) -> None:
+        weights = dict(weights)
+        for name, grid in self.architecture.kernel_grids().items():
+            kernel = weights[name].reshape(*grid, -1).transpose(3, 2, 0, 1)
+            weights[name] = kernel.reshape(self.parameters[name].shape)
+        for name, array in weights.items():
+            self.start[name] = torch.tensor(array, dtype=self.dtype, device=self.device)
+        self.reset()
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()

@@ -1,0 +1,39 @@
+"""TensorFlow's custom loop, compiled by XLA: `keras_tensorflow` with one thing changed.
+
+The same Keras layers and optimiser, but trained through `tf.GradientTape` under
+`tf.function(jit_compile=True)` instead of `train_on_batch` and `fit`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from mnist_models.implementations import keras_tensorflow
+from mnist_models.implementations.keras_tensorflow import (  # noqa: F401  (the contract)
+    ADAM_EPSILON,
+    build_model,
+    devices,
+    versions,
+)
+
+
+def configure(threads: int, precision: str) -> dict[str, object]:
+    return keras_tensorflow.configure(threads, precision) | {"compilation": "tf.function, XLA"}
+
+
+class Trainer(keras_tensorflow.Trainer):
+    @tf.function(jit_compile=True)
+    def forward(self, images: tf.Tensor) -> tf.Tensor:
+        return self.model(images, training=False)
+
+    @tf.function(jit_compile=True)
+    def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = self.model.loss(labels, self.model(images, training=True))
+        variables = self.model.trainable_variables
+        self.model.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    def train_epoch(self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray) -> None:
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            self.train_step(tf.gather(images, batch), tf.gather(labels, batch))

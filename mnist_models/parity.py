@@ -1,0 +1,108 @@
+"""The referee's questions: what a trainer computes, and how far that is from the referee.
+
+Every implementation answers the same questions as `numpy_reference`, each by itself. Differences
+are relative in the Euclidean norm; for weights, the worst weight tensor counts.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_models.weights import Weights
+
+Arrays = dict[str, npt.NDArray]
+
+# Largest relative difference in float32. Weights after Adam's first steps differ more than
+# gradients do: where a gradient is nearly zero, its rounding decides the sign of a whole step.
+TOLERANCES = {
+    "logits": 3e-6,
+    "probabilities": 3e-6,
+    "loss": 5e-6,
+    "gradients": 2e-5,
+    "weights": 2e-3,
+    "epoch": 2e-3,
+}
+# TF32 keeps 10 bits of each factor's mantissa: 2**-11 is 5e-4.
+TF32_TOLERANCES = {
+    "logits": 5e-3,
+    "probabilities": 5e-3,
+    "loss": 5e-3,
+    "gradients": 2e-2,
+    "weights": 0.3,
+    "epoch": 0.3,
+}
+
+
+def observe(
+    trainer: Any, question: str, images: npt.NDArray, labels: npt.NDArray, batch_size: int
+) -> Arrays:
+    """What the trainer answers from its starting weights, as NumPy arrays by name.
+
+    `images` (n, 28, 28, 1) and `labels` (n,) are walked over in batches of `batch_size`, the last
+    partial batch by "epoch" alone, because its shape may have to be compiled.
+    """
+    trainer.reset()
+    start = trainer.get_weights()
+    stops = range(batch_size, len(images) + 1, batch_size)
+    batches = [(images[i - batch_size : i], labels[i - batch_size : i]) for i in stops]
+    match question:
+        case "forward":
+            first, _ = trainer.put(*batches[0])
+            logits, probabilities = trainer.forward(first), trainer.probabilities(first)
+            return {
+                "logits": trainer.fetch(logits).copy(),
+                "probabilities": trainer.fetch(probabilities),
+            }
+        case "train_step":
+            losses = [float(trainer.train_step(*trainer.put(*batch))) for batch in batches]
+            return {"loss": np.array(losses)} | moved(trainer, start, "weights")
+        case "gradients":
+            trainer.train_step(*trainer.put(*batches[0]))
+            return moved(trainer, start, "gradients")
+        case "epoch":
+            trainer.train_epoch(*trainer.put(images, labels), np.arange(len(images))[::-1].copy())
+            return moved(trainer, start, "epoch")
+    raise ValueError(f"no such question: {question!r}")
+
+
+def images_for(question: str, batches: int, batch_size: int, total: int) -> int:
+    """How many of `total` images a question is asked on: whole batches, and for "epoch" what an
+    epoch over all of them has left at its end."""
+    count = min(batches * batch_size, total)
+    return count + total % batch_size if question == "epoch" else count
+
+
+def moved(trainer: Any, start: Weights, name: str) -> Arrays:
+    """How far each weight tensor has moved from `start`."""
+    weights = trainer.get_weights()
+    return {f"{name}/{key}": weights[key].astype(np.float64) - start[key] for key in start}
+
+
+def differences(observed: Arrays, expected: Arrays) -> dict[str, float]:
+    """Worst relative difference of each kind of answer, such as {"logits": 3e-7}.
+
+    Anything that is not finite, and a shape that is not the expected one, counts as infinity.
+    """
+    worst: dict[str, float] = {}
+    for name, want in expected.items():
+        have = observed[name]
+        difference = np.inf
+        if have.shape == want.shape:
+            scale = float(np.linalg.norm(want)) or 1.0
+            difference = float(np.linalg.norm(have.astype(np.float64) - want)) / scale
+        if not np.isfinite(difference):
+            difference = np.inf
+        kind = name.split("/")[0]
+        worst[kind] = max(worst.get(kind, 0.0), difference)
+    return worst
+
+
+def violations(found: dict[str, float], precision: str = "float32") -> list[str]:
+    """The differences that are too large, in words."""
+    limits = TF32_TOLERANCES if precision == "tf32" else TOLERANCES
+    return [
+        f"{kind} differ from the NumPy referee by {difference:.1e} (at most {limits[kind]:.0e})"
+        for kind, difference in found.items()
+        if not difference <= limits[kind]
+    ]
