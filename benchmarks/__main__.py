@@ -1,4 +1,4 @@
-"""python -m benchmarks doctor | calibrate"""
+"""`python -m benchmarks doctor`: is this machine ready? `calibrate`: redo the accuracy bounds."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Find out which test accuracy one epoch reaches, over many seeds: `python -m benchmarks calibrate`."""
+"""Which test accuracy one epoch reaches, over many seeds: `python -m benchmarks calibrate`."""
 
 import json
 import tempfile

@@ -41,12 +41,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--threads", type=int, help="CPU threads of every framework (default: all)")
     group.addoption("--precision", default="float32", help="float32 (strict) or tf32, for GPUs")
-    group.addoption("--blocks", type=int, help=f"blocks of fresh processes (default: {DEFAULTS['blocks']})")
     group.addoption(
-        "--rounds", type=int, help=f"samples of each contestant in a block (default: {DEFAULTS['rounds']})"
+        "--blocks", type=int, help=f"blocks of fresh processes (default: {DEFAULTS['blocks']})"
     )
     group.addoption(
-        "--time-budget", type=float, help=f"seconds of measuring (default: {DEFAULTS['time_budget']:.0f})"
+        "--rounds",
+        type=int,
+        help=f"samples of each contestant in a block (default: {DEFAULTS['rounds']})",
+    )
+    group.addoption(
+        "--time-budget",
+        type=float,
+        help=f"seconds of measuring (default: {DEFAULTS['time_budget']:.0f})",
     )
     group.addoption(
         "--call-limit",
@@ -163,7 +169,7 @@ def batch_sizes(values: list[int]) -> tuple[int, ...]:
 
 
 def devices(values: list[str] | None) -> tuple[str, ...]:
-    """"cpu" and "gpu", with "auto" resolved. Raises UsageError for a GPU that is not there."""
+    """ "cpu" and "gpu", with "auto" resolved. Raises UsageError for a GPU that is not there."""
     values = list(chosen("--device", values or ["cpu", "gpu"], DEVICES)) if values else []
     if "gpu" in values and not has_gpu():
         raise pytest.UsageError(

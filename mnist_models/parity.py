@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mnist_models.weights import Weights
 
-Arrays = dict[str, npt.NDArray]
+Arrays = dict[str, npt.NDArray[Any]]
 
 # Largest relative difference in float32. Weights after Adam's first steps differ more than
 # gradients do: where a gradient is nearly zero, its rounding decides the sign of a whole step.
@@ -35,7 +35,7 @@ TF32_TOLERANCES = {
 
 
 def observe(
-    trainer: Any, question: str, images: npt.NDArray, labels: npt.NDArray, batch_size: int
+    trainer: Any, question: str, images: npt.NDArray[Any], labels: npt.NDArray[Any], batch_size: int
 ) -> Arrays:
     """What the trainer answers from its starting weights, as NumPy arrays by name.
 
@@ -68,7 +68,8 @@ def observe(
 
 def images_for(question: str, batches: int, batch_size: int, total: int) -> int:
     """How many of `total` images a question is asked on: whole batches, and for "epoch" what an
-    epoch over all of them has left at its end."""
+    epoch over all of them has left at its end.
+    """
     count = min(batches * batch_size, total)
     return count + total % batch_size if question == "epoch" else count
 

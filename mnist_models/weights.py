@@ -7,6 +7,7 @@ The layout is that of `Architecture.weight_shapes`: dense kernels (in, out), con
 from io import BytesIO
 from math import prod, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,14 +42,14 @@ def order(count: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.Generator(np.random.PCG64((seed, count))).permutation(count)
 
 
-def to_bytes(arrays: dict[str, npt.NDArray]) -> bytes:
+def to_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
     """Arrays by name, as the bytes of an .npz file: NumPy alone reads them in a worker."""
     buffer = BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes) -> dict[str, npt.NDArray]:
+def from_bytes(data: bytes) -> dict[str, npt.NDArray[Any]]:
     """The inverse of `to_bytes`."""
     with np.load(BytesIO(data), allow_pickle=False) as archive:
         return dict(archive)

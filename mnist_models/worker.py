@@ -48,7 +48,9 @@ class Hiding:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """As the finder's own, but None for what is hidden."""
-        return None if name.split(".")[0] in self.hidden else self.finder.find_spec(name, path, target)
+        return (
+            None if name.split(".")[0] in self.hidden else self.finder.find_spec(name, path, target)
+        )
 
 
 class Worker:
@@ -69,9 +71,9 @@ class Worker:
         own = self.module.versions()
         self.device, self.threads = device, threads
         self.wall = self.cpu = 0.0
-        self.trainers: dict[tuple, Any] = {}
-        self.batches: dict[tuple, list] = {}
-        self.whole: dict[tuple, Any] = {}
+        self.trainers: dict[tuple[Any, ...], Any] = {}
+        self.batches: dict[tuple[Any, ...], list[Any]] = {}
+        self.whole: dict[tuple[Any, ...], Any] = {}
         return {
             "protocol": PROTOCOL,
             "source": source_hash(),
@@ -215,7 +217,7 @@ def serve(channel: Any) -> None:
     worker = Worker()
     for method, arguments in channel:
         try:
-            reply = ("ok", getattr(worker, method)(*arguments))
+            reply: tuple[Any, ...] = ("ok", getattr(worker, method)(*arguments))
         except Exception as error:  # whatever a framework raises is the controller's to judge
             reply = ("error", type(error).__name__, traceback.format_exc())
         channel.send(reply)

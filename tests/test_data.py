@@ -138,7 +138,7 @@ def as_others_have_it(mnist, tmp_path_factory):
 
 @pytest.mark.parametrize("library", LOADERS)
 def test_others_read_the_same_arrays(mnist, as_others_have_it, library, tmp_path):
-    """torchvision and Keras give the very arrays that `read` gives."""
+    """Torchvision and Keras give the very arrays that `read` gives."""
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     backends = [b for b in ("jax", "torch", "tensorflow") if importlib.util.find_spec(b)]

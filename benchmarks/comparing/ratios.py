@@ -59,5 +59,7 @@ def ratio(first: Blocks, second: Blocks) -> Ratio:
     logs = block_log_ratios(first, second)
     interval = stats.quantile_test(logs, p=0.5).confidence_interval(CONFIDENCE)
     known = np.isfinite(interval.low) and np.isfinite(interval.high)
-    low, high = (float(np.exp(interval.low)), float(np.exp(interval.high))) if known else (None, None)
+    low, high = (
+        (float(np.exp(interval.low)), float(np.exp(interval.high))) if known else (None, None)
+    )
     return Ratio(float(np.exp(np.median(logs))), low, high, len(logs))

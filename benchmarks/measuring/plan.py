@@ -1,4 +1,4 @@
-"""What one session will measure: trials, contestants, blocks and everything that must not change."""
+"""What one session will measure, and what must not change while it does."""
 
 import platform
 import random
@@ -28,7 +28,8 @@ class Plan:
     """Trials with their contestants, and the settings that they share.
 
     `threads` is per worker; `rounds` are samples per block of every operation but the epoch, which
-    is run once a block; `images` is what an epoch visits; `call_limit` and `time_budget` are in seconds.
+    is run once a block; `images` is what an epoch visits; `call_limit` and `time_budget` are in
+    seconds.
     """
 
     contests: dict[Trial, tuple[str, ...]]
@@ -91,7 +92,9 @@ def estimate(plan: Plan) -> float:
 
 
 def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[Trial, str]]:
-    """Rows to leave out so that at least `saving` seconds a block are saved, in this order:
+    """Rows to leave out so that at least `saving` seconds a block are saved.
+
+    In this order:
 
     1. other implementations than the pair, the costliest row first;
     2. the pair's epochs, the costliest architecture first;

@@ -1,4 +1,4 @@
-"""From pytest's selection to a measured session, and from its samples back into pytest-benchmark."""
+"""From pytest's selection to a session, and from its samples back into pytest-benchmark."""
 
 import tempfile
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ class Clock:
         self.reading = 0.0
 
     def __call__(self) -> float:
+        """The reading, which then falls back to 0."""
         reading, self.reading = self.reading, 0.0
         return reading
 
@@ -138,10 +139,11 @@ def judge(item: Any, timed: Timed, benchmark: Any) -> Row:
     """Replay a test's samples through pytest-benchmark; skip or fail where there are none."""
     trial, name = place(item)
     reason = impossible(trial, name) or timed.why_not
-    row = timed.results.rows[trial, name] if timed.results and not reason else None
-    benchmark.skipped = row is None or not row.complete
-    if row is None:
+    if reason or timed.results is None:
+        benchmark.skipped = True
         pytest.skip(reason)
+    row = timed.results.rows[trial, name]
+    benchmark.skipped = not row.complete
     if row.error:
         pytest.fail(row.error, pytrace=False)
     if row.skip:

@@ -1,15 +1,16 @@
-"""Measure a plan: blocks of fresh workers, rounds in random order, every finished trial journaled."""
+"""Measure a plan: blocks of fresh workers, rounds in random order, all of it journaled."""
 
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from benchmarks.measuring import workers
 from benchmarks.measuring.journal import Journal
 from benchmarks.measuring.plan import Plan, Trial, priority, to_drop
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
+from benchmarks.reporting.progress import Lines
 from mnist_models import parity, recipe, weights
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.data import Dataset, preprocess
@@ -22,20 +23,12 @@ UNAVAILABLE = ("ModuleNotFoundError", "Unavailable")
 Entry = dict[str, Any]
 
 
-class Progress(Protocol):
-    """Who is told how far the session is."""
-
-    def block(self, block: int, seconds_left: float) -> None: ...
-    def trial(self, block: int, trial: Trial) -> None: ...
-    def say(self, line: str) -> None: ...
-
-
 class Referee:
     """What the right answers are: `numpy_reference` in float64, asked each question once."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.images, self.labels = preprocess(dataset.train_images), dataset.train_labels
-        self.answers: dict[tuple, parity.Arrays] = {}
+        self.answers: dict[tuple[Any, ...], parity.Arrays] = {}
 
     def judge(
         self, observed: bytes, question: str, architecture: str, plan: Recipe, adam_epsilon: str
@@ -55,11 +48,11 @@ class Referee:
 class Session:
     """One run of a plan, or the rest of it when the journal already holds some."""
 
-    def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Progress) -> None:
+    def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Lines) -> None:
         self.plan, self.journal, self.progress = plan, journal, progress
         self.referee = Referee(dataset)
         self.order = {"order": weights.order(len(dataset.train_labels), plan.seed)}
-        self.earlier = sum(record.get("seconds", 0.0) for record in journal.records)
+        self.earlier: float = sum(record.get("seconds", 0.0) for record in journal.records)
         self.crew: dict[str, WorkerProcess] = {}
         self.facts: dict[str, Entry] = {}
         self.absent: dict[str, Entry] = {}
@@ -158,7 +151,9 @@ class Session:
         workers.check_handshake(worker, info)
         if device not in info["devices"]:
             sees = " and ".join(info["devices"])
-            raise WorkerError(f"{worker.implementation} sees no {device} here, only {sees}", "Unavailable")
+            raise WorkerError(
+                f"{worker.implementation} sees no {device} here, only {sees}", "Unavailable"
+            )
         self.facts[worker.implementation] = info
         worker.ask("read", self.plan.dataset_folder, limit=self.plan.call_limit)
 

@@ -129,7 +129,10 @@ def time(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def strike_out(groups: list[tuple[str, list[dict]]], results: Results | None) -> list:
+Groups = list[tuple[str, list[dict[str, Any]]]]
+
+
+def strike_out(groups: Groups, results: Results | None) -> Groups:
     """pytest-benchmark's groups, with the rows that do not count moved into one of their own."""
     if results is None:
         return groups
@@ -147,5 +150,7 @@ def conclude(results: Results | None, reporter: Any) -> None:
         reporter.write_line(NOTHING_SAVED)
     if results is not None and (shown := panel(results)):
         terminal = reporter._tw
-        console = Console(file=terminal._file, force_terminal=terminal.hasmarkup, width=terminal.fullwidth)
+        console = Console(
+            file=terminal._file, force_terminal=terminal.hasmarkup, width=terminal.fullwidth
+        )
         console.print(shown)

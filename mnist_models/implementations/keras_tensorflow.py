@@ -8,7 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mnist_models.architectures import IMAGE_SHAPE, Architecture, Convolution, Dense, Flatten, MaxPool
+from mnist_models.architectures import (
+    IMAGE_SHAPE,
+    Architecture,
+    Convolution,
+    Dense,
+    Flatten,
+    MaxPool,
+)
 from mnist_models.recipe import SGD, Adam, Recipe
 from mnist_models.weights import Weights
 
@@ -76,7 +83,9 @@ class Trainer:
 
     def reset(self) -> None:
         self.model.set_weights(self.start)
-        for variable, fresh in zip(self.model.optimizer.variables, self.fresh_optimizer, strict=True):
+        for variable, fresh in zip(
+            self.model.optimizer.variables, self.fresh_optimizer, strict=True
+        ):
             variable.assign(fresh)
 
     def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
