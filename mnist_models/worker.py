@@ -68,7 +68,10 @@ class Worker:
         sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
         self.module = implementations.load(implementation)
         in_force = self.module.configure(threads, precision)
-        own = self.module.versions()
+        own, cpus = self.module.versions(), available_cpus()
+        if in_force["threads"] != threads or (hasattr(os, "sched_getaffinity") and cpus > threads):
+            found = f"{in_force['threads']} threads on {cpus} CPUs"
+            raise RuntimeError(f"--threads {threads} is not in force: {found}")
         self.device, self.threads = device, threads
         self.wall = self.cpu = 0.0
         self.trainers: dict[tuple[Any, ...], Any] = {}
@@ -80,7 +83,7 @@ class Worker:
             "devices": self.module.devices(),
             "versions": own | {"numpy": np.__version__},
             "python": platform.python_version(),
-            "in_force": in_force | {"precision": precision, "cpus": available_cpus()},
+            "in_force": in_force | {"precision": precision, "cpus": cpus},
             "adam_epsilon": self.module.ADAM_EPSILON,
             "strangers": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
@@ -92,8 +95,11 @@ class Worker:
         self.test_images = data.preprocess(dataset.test_images)
         self.test_labels = dataset.test_labels
 
-    def take(self, architecture: str, recipe: dict[str, Any], dtype: str, start: bytes) -> None:
-        """Make this the trainer of the following requests; it is built once and kept."""
+    def take(self, architecture: str, recipe: dict[str, Any], dtype: str, start: bytes) -> str:
+        """Make this the trainer of the following requests; returns how it is compiled.
+
+        It is built at its first request and kept.
+        """
         key = (architecture, *recipe.items(), dtype)
         if key not in self.trainers:
             network, plan = ARCHITECTURES[architecture], Recipe.from_record(recipe)
@@ -101,6 +107,7 @@ class Worker:
         self.trainer = self.trainers[key]
         self.form = (recipe["batch_size"], dtype)
         self.trainer.set_weights(weights.from_bytes(start))
+        return self.trainer.compilation
 
     def observe(self, question: str, batches: int) -> bytes:
         """Answer one of the referee's questions (`parity.observe`) on the first `batches`."""

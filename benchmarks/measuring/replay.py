@@ -95,6 +95,12 @@ def measure_session(session: pytest.Session) -> Timed:
         dataset = data.load(settings.dataset)
     except data.DataError as error:
         raise pytest.UsageError(str(error)) from error
+    smallest = min(len(dataset.train_labels), len(dataset.test_labels))
+    for size in {trial.batch_size for trial in contests}:
+        if size > smallest:
+            raise pytest.UsageError(
+                f"--batch-size {size}: more than the {smallest} images of '{dataset.name}'"
+            )
     plan = make_plan(contests, settings, dataset, disabled)
     root = Path(tempfile.mkdtemp()) if disabled else config.invocation_params.dir
     start = journals.resume if settings.resume else journals.create

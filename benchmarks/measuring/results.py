@@ -152,7 +152,7 @@ class Results:
             "implementation": row.name,
             "versions": first["facts"]["versions"],
             "python": first["facts"]["python"],
-            "in_force": first["facts"]["in_force"],
+            "in_force": first["facts"]["in_force"] | {"compilation": first["compilation"]},
             "recipe": first["recipe"],
             "dataset": {"name": self.plan.dataset, "sha256": self.plan.dataset_sha256},
             "source": self.plan.source,

@@ -211,14 +211,15 @@ class Session:
                 answer, question, trial.architecture, with_recipe, facts["adam_epsilon"]
             )
 
-        ask("take", trial.architecture, used.record(), "float32", start)
+        take = ("take", trial.architecture, used.record(), "float32", start)
+        entry["compilation"] = ask(*take)
         entry["first_call_seconds"] = ask("first_call", trial.operation)
         compare(trial.operation, used)
         if trial.operation == "train_step" and block == 0:
             plain = replace(used, optimizer=recipe.DYADIC_SGD)
             ask("take", trial.architecture, plain.record(), "float32", start)
             compare("gradients", plain)
-            ask("take", trial.architecture, used.record(), "float32", start)
+            ask(*take)
         if trial.operation != "epoch":
             entry["iterations"] = ask("calibrate", trial.operation)
 

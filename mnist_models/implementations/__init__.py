@@ -29,7 +29,10 @@ class Trainer(Protocol):
     """One network with its optimiser on one device.
 
     `dtype` is "float32" or "float64". A tensor is whatever the framework computes with.
+    `compilation` tells how it is run: "eager", "graph", "XLA", …
     """
+
+    compilation: str
 
     def __init__(
         self, architecture: Architecture, recipe: Recipe, device: str, dtype: str

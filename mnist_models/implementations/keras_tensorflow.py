@@ -78,6 +78,8 @@ class Trainer:
             case Adam(learning_rate, beta_1, beta_2, epsilon):
                 optimizer = keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon)
         self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        # The default jit_compile="auto" means a graph on CPUs, and XLA where there is a GPU.
+        self.compilation = "XLA" if self.model.jit_compile else "graph"
         optimizer.build(self.model.trainable_variables)
         self.fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
 

@@ -26,7 +26,7 @@ def devices() -> list[str]:
 
 def configure(threads: int, precision: str) -> dict[str, object]:
     # NumPy's BLAS took its number of threads from the environment when it was loaded.
-    return {"threads": threads, "compilation": "none", "layout": "NHWC"}
+    return {"threads": threads, "layout": "NHWC"}
 
 
 Layer = ReLU | Flatten | MaxPool | Dense | Convolution
@@ -60,6 +60,7 @@ class Trainer:
         self.model = build_model(architecture)
         self.weighted = [layer for layer in self.model if isinstance(layer, Dense | Convolution)]
         self.optimizer, self.batch_size = recipe.optimizer, recipe.batch_size
+        self.compilation = "eager"
         self.dtype, self.adam_epsilon = dtype, adam_epsilon
 
     def reset(self) -> None:

@@ -7,13 +7,12 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-import torch
-
 from mnist_models.architectures import Architecture
 from mnist_models.implementations import Unavailable, pytorch_eager
 from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the contract)
     ADAM_EPSILON,
     build_model,
+    configure,
     devices,
     versions,
 )
@@ -25,12 +24,8 @@ if not Path(sysconfig.get_path("include"), "Python.h").exists():
     raise Unavailable("torch.compile needs Python's headers, such as the package python3-dev")
 
 
-def configure(threads: int, precision: str) -> dict[str, object]:
-    compilation = {"compilation": f"torch.compile, {torch._dynamo.list_backends()[-1:]}"}
-    return pytorch_eager.configure(threads, precision) | compilation
-
-
 class Trainer(pytorch_eager.Trainer):
     def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
         super().__init__(architecture, recipe, device, dtype)
         self.model.compile()
+        self.compilation = "torch.compile, inductor"

@@ -31,7 +31,6 @@ def configure(threads: int, precision: str) -> dict[str, object]:
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
         "tf32_convolution": torch.backends.cudnn.allow_tf32,
         "onednn": torch.backends.mkldnn.is_available(),
-        "compilation": "eager",
         "layout": "NCHW",
     }
 
@@ -64,6 +63,7 @@ class Trainer:
             zip(architecture.weight_shapes(), self.model.parameters(), strict=True)
         )
         self.start: dict[str, torch.Tensor] = {}
+        self.compilation = "eager"
         self.loss = nn.CrossEntropyLoss()
         match recipe.optimizer:
             case SGD(learning_rate, momentum):

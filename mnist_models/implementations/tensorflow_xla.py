@@ -7,20 +7,23 @@ The same Keras layers and optimiser, but trained through `tf.GradientTape` under
 import numpy as np
 import tensorflow as tf
 
+from mnist_models.architectures import Architecture
 from mnist_models.implementations import keras_tensorflow
 from mnist_models.implementations.keras_tensorflow import (  # noqa: F401  (the contract)
     ADAM_EPSILON,
     build_model,
+    configure,
     devices,
     versions,
 )
-
-
-def configure(threads: int, precision: str) -> dict[str, object]:
-    return keras_tensorflow.configure(threads, precision) | {"compilation": "tf.function, XLA"}
+from mnist_models.recipe import Recipe
 
 
 class Trainer(keras_tensorflow.Trainer):
+    def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
+        super().__init__(architecture, recipe, device, dtype)
+        self.compilation = "XLA"
+
     @tf.function(jit_compile=True)
     def forward(self, images: tf.Tensor) -> tf.Tensor:
         return self.model(images, training=False)

@@ -1,0 +1,242 @@
+"""Long measurements behind claims in the docs: `python -m tests.evidence overhead|idiom|identical`.
+
+overhead    our clock's seconds per training step against a bare loop over the same step
+idiom       our epochs and steps against the loops in each framework's own documentation
+identical   A/A: an implementation against its own copy; how far the median ratio strays from 1
+
+Ratios are medians over alternations in one process (identical: over blocks of a real session).
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.comparing.ratios import ratio
+from benchmarks.measuring.workers import ROOT, cpus, environment
+from mnist_models import data, recipe, weights
+from mnist_models.architectures import ARCHITECTURES
+from mnist_models.implementations import PAIR
+from mnist_models.worker import Worker
+
+Timer = Callable[[], float]
+
+
+def ready_worker(name: str, architecture: str, threads: int) -> Worker:
+    """A worker in this very process, with its first calls behind it."""
+    worker = Worker()
+    worker.start(name, "cpu", threads, "float32")
+    worker.read(str(data.load().folder))
+    start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], 0))
+    worker.take(architecture, recipe.DEFAULT.record(), "float32", start)
+    worker.first_call("train_step")
+    worker.first_call("epoch")
+    return worker
+
+
+def alternate(ours: Timer, other: Timer, times: int) -> tuple[float, float, float]:
+    """Median, smallest and largest of ours / other, measured in turns whose order is random."""
+    ratios = []
+    for _ in range(times):
+        pair = [(0, ours), (1, other)]
+        random.shuffle(pair)
+        seconds = {index: timer() for index, timer in pair}
+        ratios.append(seconds[0] / seconds[1])
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def seconds_of(call: Callable[[], Any], synchronize: Callable[[], None]) -> float:
+    """Seconds of one call, with nothing of the suite in between."""
+    synchronize()
+    began = perf_counter()
+    call()
+    synchronize()
+    return perf_counter() - began
+
+
+def overhead(name: str, architecture: str, threads: int, times: int) -> None:
+    """Our clock against a bare loop, both over the same batches from the same weights."""
+    worker = ready_worker(name, architecture, threads)
+    worker.operation("train_step")
+    step, batches = worker.trainer.train_step, worker.batches[worker.form]
+    count = len(batches)
+
+    def loop() -> None:
+        for images, labels in batches:
+            step(images, labels)
+
+    def bare() -> float:
+        worker.trainer.reset()
+        loop()
+        return seconds_of(loop, worker.trainer.synchronize) / count
+
+    def clocked() -> float:
+        worker.trainer.reset()
+        loop()
+        return worker.clock(worker.operation("train_step"), count)[0]
+
+    report(f"{name} {architecture} train_step: our clock / bare loop", clocked, bare, times)
+
+
+def idiom(name: str, architecture: str, threads: int, times: int) -> None:
+    """Our epochs and steps against the plain loops of each framework's documentation."""
+    worker = ready_worker(name, architecture, threads)
+    trainer, size = worker.trainer, worker.form[0]
+    order = weights.order(len(worker.labels), 0)
+    images, labels = worker.training_set()
+
+    def epoch() -> float:
+        trainer.reset()
+        return worker.clock(lambda i: trainer.train_epoch(images, labels, order), 1)[0]
+
+    def against(call: Callable[[], Any]) -> Timer:
+        def timer() -> float:
+            trainer.reset()
+            return seconds_of(call, trainer.synchronize)
+
+        return timer
+
+    plain = {"keras_tensorflow": keras_loops, "pytorch_eager": pytorch_loops}[name]
+    for title, loop in plain(worker, images, labels, size).items():
+        ours = epoch
+        if "train_on_batch" in title:
+            count = len(worker.labels) // size
+            worker.operation("train_step")
+
+            def ours(count: int = count) -> float:
+                trainer.reset()
+                return worker.clock(worker.operation("train_step"), count)[0] * count
+
+        report(f"{name} {architecture}: ours / {title}", ours, against(loop), times)
+
+
+def pytorch_loops(worker: Worker, images: Any, labels: Any, size: int) -> dict[str, Any]:
+    """The training loop of PyTorch's tutorials, over a loader and over tensors in memory."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    model, loss_fn, optimizer = worker.trainer.model, worker.trainer.loss, worker.trainer.optimizer
+
+    def train(batches: Any) -> None:
+        for x, y in batches:
+            optimizer.zero_grad()
+            loss = loss_fn(model(x), y)
+            loss.backward()
+            optimizer.step()
+
+    def shuffled() -> None:
+        order = torch.randperm(len(images))
+        train((images[i], labels[i]) for i in order.split(size))
+
+    def in_order() -> None:
+        train(zip(images.split(size), labels.split(size), strict=True))
+
+    loader = DataLoader(TensorDataset(images, labels), batch_size=size, shuffle=True)
+    return {
+        "DataLoader(TensorDataset)": lambda: train(loader),
+        "resident tensors, shuffled": shuffled,
+        "resident tensors, as they lie": in_order,
+    }
+
+
+def keras_loops(worker: Worker, images: Any, labels: Any, size: int) -> dict[str, Any]:
+    """`fit` on NumPy arrays as in Keras's guides, and a plain loop of `train_on_batch`."""
+    model = worker.trainer.model
+    x, y = worker.images, worker.labels.astype("int64")
+    worker.operation("train_step")
+    batches = worker.batches[worker.form]
+
+    def loop() -> None:
+        count = len(y) // size
+        walk = (batches[i % len(batches)] for i in range(count))
+        for inputs, targets in walk:
+            model.train_on_batch(inputs, targets)
+
+    return {
+        "fit": lambda: model.fit(x, y, batch_size=size, verbose=0),
+        "fit(shuffle=False)": lambda: model.fit(x, y, batch_size=size, shuffle=False, verbose=0),
+        "train_on_batch": loop,
+    }
+
+
+def report(title: str, ours: Timer, other: Timer, times: int) -> None:
+    """Print one line of evidence."""
+    ours(), other()
+    median, low, high = alternate(ours, other, times)
+    print(f"{title}: {median:.4f} (from {low:.3f} to {high:.3f}, {times} alternations)", flush=True)
+
+
+def identical(name: str, architecture: str, threads: int, times: int) -> None:
+    """A/A sessions of `name` against its own copy; prints each session's ratio and interval."""
+    twin = f"{name}_copy"
+    inside = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "copy")
+        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        sources = root / "mnist_models" / "implementations"
+        shutil.copy(sources / f"{name}.py", sources / f"{twin}.py")
+        for session in range(times):
+            saved = root / f"{session}.json"
+            chosen = f"--implementation={name} --implementation={twin}".split()
+            where = f"--architecture={architecture} --device=cpu --threads={threads}".split()
+            command = ["-m", "pytest", "benchmarks", "-k", "train_step", *chosen, *where]
+            output = subprocess.run(
+                [sys.executable, *command, f"--benchmark-json={saved}"],
+                cwd=root, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True,
+            )  # fmt: skip
+            if output.returncode:
+                raise SystemExit(output.stdout)
+            first, second = map(by_block, json.loads(saved.read_text())["benchmarks"])
+            found = ratio(first, second)
+            inside += 0.98 <= found.value <= 1.02
+            print(
+                f"session {session + 1}: {found.value:.4f} [{found.low:.4f}, {found.high:.4f}], "
+                f"called: {found.winner is not None}; within 2 %: {inside} of {session + 1}",
+                flush=True,
+            )
+
+
+def by_block(benchmark: dict[str, Any]) -> dict[int, list[float]]:
+    """The samples of a saved row, by block."""
+    blocks: dict[int, list[float]] = {}
+    for block, seconds in zip(
+        benchmark["extra_info"]["blocks"], benchmark["stats"]["data"], strict=True
+    ):
+        blocks.setdefault(block, []).append(seconds)
+    return blocks
+
+
+def main() -> None:
+    """Run one kind of evidence; each implementation in a process of its own."""
+    parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__)
+    parser.add_argument("kind", choices=("overhead", "idiom", "identical"))
+    parser.add_argument("--implementation", choices=PAIR)
+    parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), default="mlp")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--times", type=int, default=20, help="alternations, or sessions")
+    options = parser.parse_args()
+    if options.implementation is None:
+        for name in PAIR:
+            subprocess.run([sys.executable, *sys.orig_argv[1:], "--implementation", name], check=True)
+        return
+    settings = (options.implementation, options.architecture, options.threads, options.times)
+    if options.kind == "identical":
+        return identical(*settings)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= environment("cpu", options.threads, Path(folder))
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cpus(options.threads))
+        {"overhead": overhead, "idiom": idiom}[options.kind](*settings)
+
+
+if __name__ == "__main__":
+    main()
