@@ -226,7 +226,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.implementation is None:
         for name in PAIR:
-            subprocess.run([sys.executable, *sys.orig_argv[1:], "--implementation", name], check=True)
+            subprocess.run(
+                [sys.executable, *sys.orig_argv[1:], "--implementation", name], check=True
+            )
         return
     settings = (options.implementation, options.architecture, options.threads, options.times)
     if options.kind == "identical":

@@ -42,7 +42,8 @@ class Referee:
             count = parity.images_for(question, PARITY_BATCHES, plan.batch_size, len(self.images))
             sample = self.images[:count], self.labels[:count]
             self.answers[key] = parity.observe(trainer, question, *sample, plan.batch_size)
-        return parity.differences(weights.from_bytes(observed), self.answers[key])
+        answer = weights.from_bytes(observed)
+        return parity.differences(answer, self.answers[key], parity.LEFT_OUT)
 
 
 class Session:

@@ -1,5 +1,6 @@
 """How far the measuring is: a live bar on a terminal, plain lines elsewhere."""
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.measuring.plan import Plan, Trial
 from mnist_models.data import Dataset
+from mnist_models.worker import available_cpus
+
+
+# Load of the last minute, per CPU, above which a warning is due.
+BUSY = 0.7
 
 
 class Lines:
@@ -66,6 +72,11 @@ def progress(
         f"on '{dataset.name}', {plan.threads} thread(s): about {duration(seconds)}, "
         f"time budget {duration(plan.time_budget)}"
     )
+    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > BUSY * available_cpus():
+        lines.say(
+            f"this machine is busy (load {load:.1f}): end other work, or use --threads 1; "
+            "frameworks that share their CPUs can look many times slower than they are"
+        )
     if not writer.hasmarkup:
         yield lines
         return

@@ -3,10 +3,8 @@
 from itertools import chain
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, Ratio, ratio
@@ -26,23 +24,14 @@ def panel(results: Results) -> Panel | None:
     complete = [row for row in results.rows.values() if row.complete]
     if not complete:
         return None
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading, justify in (
-        ("operation", "left"),
-        ("median", "left"),
-        ("images/s", "right"),
-        ("accuracy", "right"),
-        ("verdict", "left"),
-    ):
-        whole = heading != "verdict"
-        table.add_column(heading, justify=justify, no_wrap=whole)  # type: ignore[arg-type]
+    parts: list[Text] = []
     for trial in results.plan.contests:
         if rows := contest(results, trial):
-            table.add_row(*cells(trial, rows, results), end_section=True)
-    notes = [Text(note, style="dim") for note in footnotes(results, complete)]
+            parts += [heading(trial, rows, results.plan.blocks), *lines(trial, rows, results)]
     faults = dict.fromkeys(chain(*(void_lines(row) for row in complete)))
-    voids = [Text(line, style="red") for line in faults]
-    return Panel(Group(table, *voids, *notes), title="Keras or PyTorch?", expand=False)
+    parts += [Text(line, style="red") for line in faults]
+    parts += [Text(note, style="dim") for note in footnotes(results, complete)]
+    return Panel(Group(*parts), title="Keras or PyTorch?", expand=False)
 
 
 def contest(results: Results, trial: Trial) -> list[Row]:
@@ -53,20 +42,25 @@ def contest(results: Results, trial: Trial) -> list[Row]:
     return pair or list(complete.values())[:2]
 
 
-def cells(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
-    """One table row: a line for each contestant, and the verdict."""
+def heading(trial: Trial, rows: list[Row], blocks: int) -> Text:
+    """What was measured, and the verdict."""
+    place = f"{trial.operation} {trial.architecture} b{trial.batch_size} {trial.device}"
+    return Text(f"{place:<30}", style="bold").append(verdict(rows, blocks))
+
+
+def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
+    """A line for each contestant: median time, images per second, test accuracy."""
     images = results.plan.images if trial.operation == "epoch" else trial.batch_size
-    place = Text(f"{trial.operation}\n{trial.architecture} b{trial.batch_size} {trial.device}")
-    times, rates, accuracies = Text(), Text(), Text()
-    for index, row in enumerate(rows):
-        end = "" if index == len(rows) - 1 else "\n"
-        style = "strike red" if row.void else ""
-        void = " void" if row.void else ""
-        times.append(f"{label(row)} {time(row.seconds())}{void}", style).append(end)
-        rates.append(f"{images / row.seconds():,.0f}", style).append(end)
-        accuracy = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
-        accuracies.append(accuracy, "red" if row.accuracy_faults else "").append(end)
-    return [place, times, rates, accuracies, verdict(rows, results.plan.blocks)]
+    width = max(len(label(row)) for row in rows)
+    text = []
+    for row in rows:
+        rate = f"{images / row.seconds():,.0f} images/s"
+        figures = f"{label(row):<{width}}  {time(row.seconds()):>8}  {rate:>18}"
+        line = Text("  ").append(figures, "strike red" if row.void else "")
+        measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
+        line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
+        text.append(line.append("  void", "red") if row.void else line)
+    return text
 
 
 def verdict(rows: list[Row], blocks: int) -> Text:
@@ -74,15 +68,15 @@ def verdict(rows: list[Row], blocks: int) -> Text:
     if len(rows) < 2:
         return Text("nobody to compare with")
     if any(row.void for row in rows):
-        return Text("void: see below", style="red")
+        return Text("void", style="red")
     found = ratio(rows[0].by_block(), rows[1].by_block())
     if found.low is None or found.high is None:
-        return Text(f"no verdict: {blocks} of 6 blocks\nratio {found.value:.2f}")
+        return Text(f"no verdict: {blocks} of 6 blocks, ratio {found.value:.2f}")
     if found.winner is None:
-        return Text(f"cannot tell\nratio {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+        return Text(f"cannot tell: ratio {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
     times = factors(found)
-    text = Text(f"{label(rows[found.winner])} is {times[0]:.2f}× faster", style="bold")
-    return text.append(f"\n[{times[1]:.2f}, {times[2]:.2f}]", "not bold")
+    faster = f"{label(rows[found.winner])} is {times[0]:.2f}× faster"
+    return Text(f"{faster} [{times[1]:.2f}, {times[2]:.2f}]", style="green")
 
 
 def factors(found: Ratio) -> tuple[float, float, float]:
