@@ -45,4 +45,4 @@ def calibrate(dataset: Dataset, seeds: int, threads: int, file: Path = accuracy.
     content["bounds"][dataset.name] = {
         name: accuracy.bounds(values) | {"accuracies": values} for name, values in found.items()
     }
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The pytest options. Loaded by `addopts = -p benchmarks.options`, so they exist from the root, too."""
+"""The pytest options; `addopts = -p benchmarks.options` makes them known at the root, too."""
 
 import shutil
 import subprocess
@@ -169,7 +169,7 @@ def batch_sizes(values: list[int]) -> tuple[int, ...]:
 
 
 def devices(values: list[str] | None) -> tuple[str, ...]:
-    """ "cpu" and "gpu", with "auto" resolved. Raises UsageError for a GPU that is not there."""
+    """The devices, with "auto" resolved; UsageError for a GPU that is not there."""
     values = list(chosen("--device", values or ["cpu", "gpu"], DEVICES)) if values else []
     if "gpu" in values and not has_gpu():
         raise pytest.UsageError(

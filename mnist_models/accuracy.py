@@ -26,4 +26,4 @@ def bounds(accuracies: list[float]) -> dict[str, float]:
     variance = sum((a - mean) ** 2 for a in accuracies) / (len(accuracies) - 1)
     margin = 5 * variance**0.5
     low, high = round(mean - margin, 4), min(round(mean + margin, 4), 1.0)
-    return {"low": low, "high": high, "mean": round(mean, 5), "seeds": len(accuracies)}
+    return {"low": low, "high": high, "mean": round(mean, 5), "runs": len(accuracies)}

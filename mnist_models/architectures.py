@@ -69,7 +69,7 @@ class Architecture:
             yield layer, before, shape
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every weight: dense (in, out), convolution (h, w, in, out), bias (out,).
+        """Name and shape of every weight, kernels (in, out) or (height, width, in, out).
 
         The order is that of the layers, each kernel before its bias.
         """
@@ -110,7 +110,7 @@ class Architecture:
 
     @property
     def flops(self) -> int:
-        """Multiplications and additions of one image's forward pass, biases and ReLU not counted."""
+        """Multiplications and additions of one image's forward pass, without biases and ReLU."""
         total = 0
         for layer, before, after in self.walk():
             match layer:

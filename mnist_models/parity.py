@@ -68,8 +68,9 @@ def observe(
 
 
 def images_for(question: str, batches: int, batch_size: int, total: int) -> int:
-    """How many of `total` images a question is asked on: whole batches, and for "epoch" what an
-    epoch over all of them has left at its end.
+    """How many of `total` images a question is asked on.
+
+    Whole batches, and for "epoch" also what an epoch over all images has left at its end.
     """
     count = min(batches * batch_size, total)
     return count + total % batch_size if question == "epoch" else count

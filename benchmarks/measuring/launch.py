@@ -26,7 +26,7 @@ if __name__ == "__channelexec__":
     channel = globals()["channel"]
     root, *settings = channel.receive()
     prepare(*settings)
-    channel.send(os.getpid())
+    channel.send(("ok", os.getpid()))
     # The controller's own source comes first; the folder it was started in must not slip in.
     sys.path[:] = [root, *(path for path in sys.path if path not in ("", os.getcwd()))]
     from mnist_models import worker

@@ -81,6 +81,7 @@ class Session:
         todo = [t for t in self.plan.order(block, self.journal.session) if str(t) not in done]
         for device in sorted({trial.device for trial in todo}):
             trials = [trial for trial in todo if trial.device == device]
+            self.absent = {}
             self.hire({name for trial in trials for name in self.contestants(trial)}, device)
             for trial in trials:
                 if block == 0 and priority(trial) and self.spent() > self.plan.time_budget:
@@ -97,7 +98,9 @@ class Session:
         out = {name for t, name in self.dropped() if t == str(trial)}
         for record in self.journal.records:
             for name, entry in record.get("results", {}).items():
-                if "unavailable" in entry or (record["trial"] == str(trial) and "error" in entry):
+                elsewhere = not record["trial"].endswith(f"-{trial.device}]")
+                failed = "error" in entry and record["trial"] == str(trial)
+                if failed or ("unavailable" in entry and not elsewhere):
                     out.add(name)
         return [name for name in self.plan.contests[trial] if name not in out]
 
@@ -134,29 +137,33 @@ class Session:
 
     def hire(self, names: Iterable[str], device: str) -> None:
         """Start a worker for each name; they import their frameworks side by side."""
-        self.absent = {}
-        for name in sorted(names):
-            self.crew[name] = WorkerProcess(name, device, self.plan.threads, self.journal.folder)
-            self.crew[name].send("start", name, device, self.plan.threads, self.plan.precision)
-        for name in list(self.crew):
-            try:
-                self.greet(self.crew[name], device)
-            except WorkerError as error:
-                kind = "unavailable" if error.kind in UNAVAILABLE else "error"
-                self.absent[name] = {kind: str(error), "cost": 0.0}
-                self.crew.pop(name).kill()
+        for step in (self.invite, self.greet):
+            for name in sorted(set(names) - self.absent.keys()):
+                try:
+                    step(name, device)
+                except WorkerError as error:
+                    kind = "unavailable" if error.kind in UNAVAILABLE else "error"
+                    self.absent[name] = {kind: str(error), "cost": 0.0}
+                    if name in self.crew:
+                        self.crew.pop(name).kill()
 
-    def greet(self, worker: WorkerProcess, device: str) -> None:
-        """Check that a worker is what it should be, and have it read the data set."""
+    def invite(self, name: str, device: str) -> None:
+        """Start a worker and tell it what to prepare, without waiting for it."""
+        plan = self.plan
+        self.crew[name] = WorkerProcess(name, device, plan.threads, self.journal.folder)
+        self.crew[name].send("start", name, device, plan.threads, plan.precision)
+        self.crew[name].send("read", plan.dataset_folder)
+
+    def greet(self, name: str, device: str) -> None:
+        """Check that a worker is what it should be, and that it has read the data set."""
+        worker = self.crew[name]
         info = worker.receive(workers.START_LIMIT)
         workers.check_handshake(worker, info)
         if device not in info["devices"]:
             sees = " and ".join(info["devices"])
-            raise WorkerError(
-                f"{worker.implementation} sees no {device} here, only {sees}", "Unavailable"
-            )
-        self.facts[worker.implementation] = info
-        worker.ask("read", self.plan.dataset_folder, limit=self.plan.call_limit)
+            raise WorkerError(f"{name} sees no {device} here, only {sees}", "Unavailable")
+        self.facts[name] = info
+        worker.receive(self.plan.call_limit)
 
     def dismiss(self) -> None:
         """End all workers."""
@@ -182,7 +189,7 @@ class Session:
         """Take one step of a contestant; a failure is written into its entry and costs it alone."""
         began = monotonic()
         try:
-            if name not in self.crew and name not in self.absent:
+            if not (name in self.crew or name in self.absent):
                 self.hire([name], arguments[0].device)
             if name in self.absent:
                 entry.update(self.absent[name])

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class WorkerProcess:
         self.channel = gateway.remote_exec(launch)
         variables = environment(device, threads, folder)
         self.channel.send((str(ROOT), str(self.log), variables, cpus(threads)))
-        self.pid = self.channel.receive(START_LIMIT)
+        self.pid: int | None = None
+        self.pid = self.receive(START_LIMIT)
 
     def send(self, method: str, *arguments: Any) -> None:
         """Ask without waiting; every `send` needs its `receive`."""
@@ -52,7 +54,7 @@ class WorkerProcess:
             raise self.death() from error
 
     def receive(self, limit: float) -> Any:
-        """The next reply. Raises WorkerError when it is an error, or none comes within `limit` s."""
+        """The next reply; WorkerError when it is an error, or none comes within `limit` s."""
         try:
             status, *reply = self.channel.receive(limit)
         except self.channel.TimeoutError as error:
@@ -85,10 +87,9 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process at once."""
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self.group.terminate(timeout=2)
 
 

@@ -13,7 +13,6 @@ from benchmarks.measuring.plan import Plan, Trial
 from mnist_models.data import Dataset
 from mnist_models.worker import available_cpus
 
-
 # Load of the last minute, per CPU, above which a warning is due.
 BUSY = 0.7
 
@@ -44,14 +43,18 @@ class Bar(Lines):
         super().__init__(console, plan)
         self.bar = bar
         self.task = bar.add_task("", total=plan.blocks * len(plan.contests))
+        self.begun = 0
 
     def trial(self, block: int, trial: Trial) -> None:
-        begun = self.bar.tasks[self.task].description != ""
+        """Show what is measured now."""
         label = f"block {block + 1}/{self.plan.blocks}  {trial}"
-        self.bar.update(self.task, description=label, advance=1 if begun else 0)
+        self.bar.update(self.task, description=label, completed=self.begun)
+        self.begun += 1
 
     def block(self, block: int, seconds_left: float) -> None:
-        self.bar.update(self.task, completed=(block + 1) * len(self.plan.contests) - 1)
+        """Move on, also past what was dropped."""
+        self.begun = (block + 1) * len(self.plan.contests)
+        self.bar.update(self.task, completed=self.begun)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The verdict panel that ends a session: who is faster, by how much, how sure, at which accuracy."""
+"""The panel that ends a session: who is faster, by how much, how sure, at which accuracy."""
 
 from itertools import chain
 from typing import Any
@@ -81,7 +81,8 @@ def verdict(rows: list[Row], blocks: int) -> Text:
 
 def factors(found: Ratio) -> tuple[float, float, float]:
     """How many times faster the winner is, with the interval's ends."""
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     if found.winner == 0:
         return 1 / found.value, 1 / found.high, 1 / found.low
     return found.value, found.low, found.high

@@ -17,7 +17,7 @@ from mnist_models.weights import Weights
 
 FOLDER = Path(__file__).parent
 
-# The two files people came to read: each framework as its users write it. Ratios are first / second.
+# The two files people came to read. Ratios are the first's seconds over the second's.
 PAIR = ("keras_tensorflow", "pytorch_eager")
 
 
@@ -96,17 +96,19 @@ def names() -> list[str]:
 
 
 def packages(name: str) -> set[str]:
-    """Top-level packages that implementation `name` imports.
+    """Top-level packages that implementation `name`, or one that it builds on, imports.
 
-    Reads the file without running it, so that asking costs no import.
+    Reads the files without running them, so that asking costs no import.
     """
-    modules = []
+    modules: set[str] = set()
     for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            modules.append(node.module)
-    return {module.split(".")[0] for module in modules}
+            modules |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    siblings = {other for other in names() if f"{__name__}.{other}" in modules}
+    found = {module.split(".")[0] for module in modules}
+    return found.union(*map(packages, siblings))
 
 
 def missing(name: str) -> list[str]:
