@@ -18,6 +18,7 @@ from mnist_models.worker import available_cpus
 PRECISIONS = ("float32", "tf32")
 DEVICES = ("cpu", "gpu", "auto")
 LARGEST_BATCH = 10_000
+LARGEST_NUMBER = 1_000_000
 # Fewer than 6 blocks cannot give an exact 95 % interval: 2 · 2⁻⁵ is above 0.05, 2 · 2⁻⁶ is not.
 DEFAULTS = {"blocks": 6, "rounds": 10, "time_budget": 300.0, "call_limit": 180.0}
 QUICK = DEFAULTS | {"blocks": 1, "rounds": 3, "time_budget": 40.0}
@@ -39,7 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--dataset",
         help=f"{', '.join(DATASETS)}, or a folder of IDX files (default: mnist, or digits offline)",
     )
-    group.addoption("--threads", type=int, help="CPU threads of every framework (default: all)")
+    group.addoption(
+        "--threads", type=int, help="CPU threads of every framework (default: all but one CPU)"
+    )
     group.addoption("--precision", default="float32", help="float32 (strict) or tf32, for GPUs")
     group.addoption(
         "--blocks", type=int, help=f"blocks of fresh processes (default: {DEFAULTS['blocks']})"
@@ -122,8 +125,9 @@ def settings(config: pytest.Config) -> Settings:
     def number(name: str, kind: type) -> Any:
         value = option(name)
         value = defaults[name] if value is None else value
-        if value <= 0:
-            raise pytest.UsageError(f"--{name.replace('_', '-')} {value}: must be above 0")
+        if not 0 < value <= LARGEST_NUMBER:
+            limits = f"above 0 and at most {LARGEST_NUMBER}"
+            raise pytest.UsageError(f"--{name.replace('_', '-')} {value}: must be {limits}")
         return kind(value)
 
     for name in asked or []:
@@ -192,10 +196,14 @@ def has_gpu() -> bool:
 
 
 def threads(value: int | None) -> int:
-    """CPU threads per worker: all CPUs that this process may use, unless fewer were asked for."""
+    """CPU threads per worker: all CPUs that this process may use but one, unless told otherwise.
+
+    The one left over is for the controller and whatever else is going on. Threads that wait for
+    each other while one of them has lost its CPU make a framework look many times slower.
+    """
     available = available_cpus()
     if value is None:
-        return available
+        return max(1, available - 1)
     if not 1 <= value <= available:
         raise pytest.UsageError(f"--threads {value}: this process may use 1 to {available} CPUs")
     return value

@@ -1,6 +1,6 @@
 """The commands that people type, run as they type them in a fresh copy of this repository.
 
-In the copy, both of the pair are the NumPy referee under another name: nothing waits for a framework.
+In the copy, the pair are the NumPy referee under other names: nothing waits for a framework.
 """
 
 import json
@@ -22,7 +22,8 @@ PYTEST = Path(sysconfig.get_path("scripts"), "pytest")
 LIMIT = 120.0
 # One short block on a small data set, whatever the command line under test says besides.
 SMALL = "--dataset=small --architecture=mlp --threads=1 --blocks=1 --rounds=2 -rs"
-NAMES = ("imaginary", "keras_tensorflow", "numpy_reference", "pytorch_eager", "refusing")
+INSTALLED = ("keras_tensorflow", "numpy_reference", "pytorch_eager")
+NAMES = ("imaginary", *INSTALLED, "refusing")
 DROPPED_IN = {
     "imaginary": "import no_such_package\n",
     "refusing": "from mnist_models.implementations import Unavailable\n\n"
@@ -62,7 +63,7 @@ def copy_repository(folder, implementations=None):
 
 
 def write_data(folder, seed):
-    """A data set of 600 and 200 images, easy but for every tenth label to test on, which is wrong."""
+    """600 easy images and 200 to test on, where every tenth label is wrong: 0.9 can be reached."""
     random = np.random.default_rng(seed)
     patterns = random.integers(0, 200, (10, 28, 28))
     arrays = []
@@ -125,12 +126,17 @@ def ids(operation, *names, device="cpu"):
     return [f"test_{operation}[mlp-b128-{device}-{name}]" for name in names]
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    folder = copy_repository(tmp_path_factory.mktemp("copy"))
+def fresh_copy(tmp_path_factory, implementations=None):
+    folder = copy_repository(tmp_path_factory.mktemp("copy"), implementations)
     for name, source in DROPPED_IN.items():
         (folder / "mnist_models" / "implementations" / f"{name}.py").write_text(source)
     return folder
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy with what can run, what is not installed and what this machine cannot run."""
+    return fresh_copy(tmp_path_factory)
 
 
 # Saving and comparing
@@ -138,8 +144,8 @@ def copy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first_comparison(copy):
-    """`pytest benchmarks --benchmark-compare` where nothing was ever saved."""
-    return run(copy, "benchmarks", "--benchmark-compare")
+    """`pytest --benchmark-compare` where nothing was ever saved."""
+    return run(copy, "--benchmark-compare")
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +161,8 @@ def run_saved(copy, autosave):
 
 VALID = (
     *ids("epoch", *PAIR),
-    *ids("forward", "keras_tensorflow", "numpy_reference", "pytorch_eager"),
-    *ids("train_step", "keras_tensorflow", "numpy_reference", "pytorch_eager"),
+    *ids("forward", *INSTALLED),
+    *ids("train_step", *INSTALLED),
 )
 
 
@@ -244,15 +250,308 @@ def test_machine_info_has_no_live_readings(run_saved):
     assert run_saved["machine_info"]["cpu"]
 
 
-@pytest.mark.parametrize(
-    "command", ["pytest --benchmark-compare", "pytest benchmarks --benchmark-compare"]
-)
-def test_comparison_shows_both_runs(copy, autosave, command):
+def test_comparison_shows_both_runs(copy, autosave):
     """Once a run was saved, each row stands beside its former self."""
-    found = run(copy, *command.split()[1:])
+    found = run(copy, "benchmarks", "--benchmark-compare")
     assert found.returncode == 0, found.stdout
     assert "Comparing against benchmarks from" in found.stdout
     assert "Nothing to compare with" not in found.stdout
     for name in VALID:
         assert f"{name} (NOW)" in found.stdout
         assert f"{name} (0001_unversi)" in found.stdout
+
+
+def test_comparison_needs_no_folder(copy, autosave):
+    """`pytest --benchmark-compare`, which takes the next word as its value, works on its own."""
+    found = run(copy, "--benchmark-compare", "-k", "forward and numpy_reference and cpu")
+    assert found.returncode == 0, found.stdout
+    [name] = ids("forward", "numpy_reference")
+    assert f"{name} (NOW)" in found.stdout
+    assert f"{name} (0001_unversi)" in found.stdout
+
+
+# Selecting
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """A copy in which the first test that is judged fails: its epochs raise."""
+    return fresh_copy(tmp_path_factory, {"keras_tensorflow": FAULT})
+
+
+@pytest.fixture(scope="module")
+def stopped(faulty):
+    """`pytest benchmarks -x` where the first test fails."""
+    return run(faulty, "benchmarks", "-x"), journals(faulty)[-1]
+
+
+def test_x_stops_the_judging(stopped):
+    """With -x nothing is judged after the first failure, which shows its traceback."""
+    session, _ = stopped
+    assert session.returncode == 1, session.stdout
+    assert "ArithmeticError: planted fault" in session.stdout
+    assert "1 error" in session.stdout
+    assert "passed" not in session.stdout
+
+
+def test_x_does_not_stop_the_measuring(stopped):
+    """What was selected is measured nevertheless, interleaved, before anything is judged."""
+    _, records = stopped
+    trials = {f"{operation}[mlp-b128-cpu]" for operation in ("epoch", "forward", "train_step")}
+    assert {trial for _, trial, _ in measured(records)} == trials
+    assert "finished" not in records[-1]
+
+
+def test_last_failed_alone_are_measured(faulty, stopped):
+    """With --lf, the plan holds what failed the last time and nothing else."""
+    session = run(faulty, "benchmarks", "--lf")
+    assert session.returncode == 1, session.stdout
+    assert "1 error" in session.stdout
+    assert measured(journals(faulty)[-1]) == [(0, "epoch[mlp-b128-cpu]", "keras_tensorflow")]
+
+
+def test_selection_decides_what_is_measured(faulty):
+    """What -k and -m deselect is not measured."""
+    words = "(forward or epoch) and cpu and (numpy or imaginary)"
+    session = run(faulty, "benchmarks", "-k", words, "-m", "benchmark")
+    assert session.returncode == 0, session.stdout
+    assert "1 passed, 1 skipped" in session.stdout
+    assert measured(journals(faulty)[-1]) == [(0, "forward[mlp-b128-cpu]", "numpy_reference")]
+
+
+def test_asked_for_and_not_to_be_had_fails(faulty):
+    """Who cannot run and was asked for by name fails with the reason; the others count."""
+    chosen = ("--implementation=refusing", "--implementation", "numpy_reference")
+    session = run(faulty, "benchmarks", "--device=cpu", "-k", "forward", *chosen)
+    assert session.returncode == 1, session.stdout
+    assert "asked for, and not to be had" in session.stdout
+    assert "this machine has no abacus" in session.stdout
+    assert "1 passed" in session.stdout
+    assert "1 error" in session.stdout
+
+
+def test_gpu_that_no_framework_sees_fails(faulty):
+    """A GPU that was asked for and that the driver shows, but an implementation cannot use."""
+    (faulty / "gpu").mkdir()
+    tool = faulty / "gpu" / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: Pretended'\n")
+    tool.chmod(0o755)
+    path = f"{tool.parent}{os.pathsep}{os.environ['PATH']}"
+    chosen = ("--implementation", "numpy_reference", "--device", "gpu", "-k", "forward")
+    session = run(faulty, "benchmarks", *chosen, PATH=path)
+    assert session.returncode == 1, session.stdout
+    assert "asked for, and not to be had: numpy_reference sees no gpu here, only cpu" in (
+        " ".join(session.stdout.split())
+    )
+
+
+# pytest-benchmark's own switches
+
+
+@pytest.fixture(scope="module")
+def disabled(tmp_path_factory):
+    """`pytest benchmarks --benchmark-disable`, with the folder for temporary files."""
+    folder = fresh_copy(tmp_path_factory)
+    scratch = tmp_path_factory.mktemp("scratch")
+    chosen = ("--benchmark-disable", "--benchmark-autosave")
+    return run(folder, "benchmarks", *chosen, TMPDIR=str(scratch)), folder, scratch
+
+
+def test_disabled_runs_and_checks_everything(disabled):
+    """With --benchmark-disable every operation is run and judged, and no time is shown."""
+    session, _, _ = disabled
+    assert session.returncode == 0, session.stdout
+    assert f"{len(VALID)} passed" in session.stdout
+    assert "Name (time in" not in session.stdout
+
+
+def test_disabled_saves_nothing(disabled):
+    """No journal to resume, and no saved run."""
+    _, folder, _ = disabled
+    assert list(folder.glob(".benchmarks/**/*.json*")) == []
+
+
+def test_disabled_leaves_nothing_behind(disabled):
+    """What it needs for the time being is gone when it ends."""
+    _, _, scratch = disabled
+    assert list(scratch.iterdir()) == []
+
+
+def test_only_benchmarks(tmp_path_factory):
+    """With --benchmark-only other tests are skipped; --benchmark-json always has the raw data."""
+    folder = fresh_copy(tmp_path_factory)
+    (folder / "benchmarks" / "test_plain.py").write_text("def test_plain():\n    assert 0\n")
+    words = "plain or (forward and numpy_reference and cpu)"
+    chosen = ("--benchmark-only", "--benchmark-json", "out.json", "-k", words)
+    session = run(folder, "benchmarks", *chosen)
+    assert session.returncode == 0, session.stdout
+    assert "1 passed, 1 skipped" in session.stdout
+    [row] = json.loads((folder / "out.json").read_text())["benchmarks"]
+    assert len(row["stats"]["data"]) == row["stats"]["rounds"] == 2
+
+
+# Sessions that measure nothing: one process runs them all
+
+
+QUIET = """
+import contextlib, io, json, sys
+import pytest
+
+
+class Spy:
+    settings = ""
+
+    def pytest_collection_finish(self, session):
+        options = sys.modules["benchmarks.options"]
+        self.settings = repr(session.config.stash[options.SETTINGS])
+
+
+answers = {}
+for line in json.load(sys.stdin):
+    output, spy = io.StringIO(), Spy()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        status = pytest.main(line.split(), plugins=[spy])
+    answers[line] = (int(status), output.getvalue(), spy.settings)
+json.dump(answers, sys.stdout)
+"""
+FAKE_XDIST = """
+def pytest_addoption(parser):
+    parser.addoption("--dist", default="no")
+"""
+LISTED = "benchmarks --co -q --architecture=mlp"
+SKIPPED = "benchmarks --benchmark-skip --architecture=mlp --dataset=small"
+UNMARKED = "benchmarks -k nothing_of_the_kind"
+DISTRIBUTED = "benchmarks -p fake_xdist --dist=load -rs --architecture=mlp --dataset=small"
+VALUES = {
+    "--architecture": "lenet5",
+    "--batch-size": "64",
+    "--device": "cpu",
+    "--implementation": "numpy_reference",
+    "--dataset": "small",
+    "--threads": "1",
+    "--precision": "tf32",
+    "--blocks": "2",
+    "--rounds": "3",
+    "--time-budget": "44.5",
+    "--call-limit": "55.5",
+}
+SPACED = " ".join(f"{option} {value}" for option, value in VALUES.items())
+JOINED = " ".join(f"{option}={value}" for option, value in VALUES.items())
+WRONG = {
+    "--architecture resnet": ["--architecture resnet", "mlp, deep_mlp, lenet5"],
+    "--batch-size 0": ["--batch-size 0", "between 1 and 10000"],
+    "--batch-size 10001": ["--batch-size 10001", "between 1 and 10000"],
+    "--batch-size many": ["--batch-size", "'many'", "int"],
+    "--dataset=small --batch-size=201": ["--batch-size 201", "200 images of 'small'"],
+    "--device tpu": ["--device tpu", "cpu, gpu, auto"],
+    "--device gpu": ["--device gpu", "nvidia-smi finds no GPU", "--device cpu or auto"],
+    "--implementation theano": ["--implementation theano", ", ".join(NAMES)],
+    "--implementation imaginary": ["--implementation imaginary", "pip install no_such_package"],
+    "--dataset nowhere": ["'nowhere'", "mnist, fashion_mnist, kmnist, digits", "a folder with"],
+    "--threads 0": ["--threads 0", "1 to"],
+    "--threads 4096": ["--threads 4096", "1 to"],
+    "--precision float8": ["--precision float8", "float32, tf32"],
+    "--blocks 0": ["--blocks 0", "above 0"],
+    "--rounds -1": ["--rounds -1", "above 0"],
+    "--rounds 1.5": ["--rounds", "'1.5'", "int"],
+    "--time-budget 0": ["--time-budget 0", "above 0"],
+    "--time-budget soon": ["--time-budget", "'soon'", "float"],
+    "--call-limit -3": ["--call-limit -3", "above 0"],
+    "--resume --dataset=small": ["--resume", "nothing to resume"],
+}
+UNUSABLE = ["--time-budget nan --co", "--call-limit nan --co", "--call-limit inf --co"]
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory):
+    """The copy, and status, output and settings of each command line."""
+    folder = fresh_copy(tmp_path_factory)
+    (folder / "fake_xdist.py").write_text(FAKE_XDIST)
+    lines = [LISTED, SKIPPED, UNMARKED, DISTRIBUTED]
+    lines += [f"benchmarks {more}" for more in [*WRONG, *UNUSABLE]]
+    lines += [f"benchmarks --co {options}" for options in (SPACED, JOINED)]
+    session = subprocess.run(
+        [sys.executable, "-c", QUIET],
+        input=json.dumps(lines),
+        cwd=folder,
+        env=variables(folder, PYTEST_ADDOPTS=""),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    return folder, json.loads(session.stdout)
+
+
+def test_nothing_quiet_was_measured(quiet):
+    """Listing, skipping, deselecting and refusing leave neither a journal nor a saved run."""
+    folder, _ = quiet
+    assert list(folder.glob(".benchmarks/**/*.json*")) == []
+
+
+def test_collect_only_lists_the_ids(quiet):
+    """`--co` lists every id: operation, architecture, batch size, device, implementation."""
+    status, output, _ = quiet[1][LISTED]
+    expected = [
+        f"benchmarks/test_{operation}.py::{name}"
+        for operation, names in (("epoch", PAIR), ("forward", NAMES), ("train_step", NAMES))
+        for device in ("cpu", "gpu")
+        for name in ids(operation, *names, device=device)
+    ]
+    assert [line for line in output.splitlines() if "::" in line] == expected
+    assert status == 0
+
+
+def test_skipped_benchmarks(quiet):
+    """`--benchmark-skip` skips every timed test."""
+    status, output, _ = quiet[1][SKIPPED]
+    assert "24 skipped" in output
+    assert status == 0
+
+
+def test_deselected_benchmarks(quiet):
+    """Nothing selected is nothing measured, and pytest says so with its own status 5."""
+    status, output, _ = quiet[1][UNMARKED]
+    assert "deselected" in output
+    assert status == 5
+
+
+def test_timing_needs_the_machine_for_itself(quiet):
+    """Under xdist everything timed is skipped with the reason."""
+    status, output, _ = quiet[1][DISTRIBUTED]
+    assert "timing needs the machine for itself: run without xdist (-n0)" in output
+    assert "24 skipped" in output
+    assert status == 0
+
+
+def test_both_ways_to_give_a_value(quiet):
+    """`--option value` and `--option=value` mean the same, for every option."""
+    (status, _, spaced), (_, _, joined) = (
+        quiet[1][f"benchmarks --co {options}"] for options in (SPACED, JOINED)
+    )
+    assert status == 0
+    assert spaced == joined
+    assert [value for value in VALUES.values() if value not in spaced] == []
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_wrong_values_are_refused_in_words(quiet, options):
+    """Status 4, and a message that names the value and what is allowed, or what to do."""
+    status, output, _ = quiet[1][f"benchmarks {options}"]
+    message = " ".join(output.split())
+    assert [part for part in WRONG[options] if part not in message] == []
+    assert "Traceback" not in message
+    assert status == 4
+
+
+@pytest.mark.parametrize("options", UNUSABLE)
+def test_unusable_numbers_are_refused(quiet, options):
+    """What is no number is no limit, nor is what no clock can wait for."""
+    assert quiet[1][f"benchmarks {options}"][0] == 4
+
+
+def test_wrong_value_ends_the_process_with_status_4(copy):
+    """What the shell sees."""
+    session = run(copy, "benchmarks", "--device=gpu")
+    assert session.returncode == 4
+    assert "nvidia-smi finds no GPU" in session.stdout

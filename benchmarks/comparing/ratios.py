@@ -1,9 +1,9 @@
 """From samples to ratios with intervals. The unit of evidence is the block."""
 
 from dataclasses import dataclass
+from math import exp, isfinite, log, nan
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 MARGIN = 0.01
@@ -45,7 +45,7 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
     not independent (layout, allocation and caches are drawn once), so a block counts once.
     """
     return [
-        float(np.median(np.log(first[block]) - np.log(second[block])))
+        float(np.median([log(a / b) for a, b in zip(first[block], second[block], strict=True)]))
         for block in sorted(first.keys() & second.keys())
     ]
 
@@ -56,10 +56,13 @@ def ratio(first: Blocks, second: Blocks) -> Ratio:
     Source: Conover, "Practical Nonparametric Statistics" (1999), section 3.2, as in
     `scipy.stats.quantile_test`. Fewer than six blocks give no two-sided 95 % interval.
     """
+    from scipy import stats  # its import takes most of a second, even where nothing is measured
+
     logs = block_log_ratios(first, second)
+    if not logs or not all(map(isfinite, logs)):
+        return Ratio(nan, None, None, len(logs))
     interval = stats.quantile_test(logs, p=0.5).confidence_interval(CONFIDENCE)
-    known = np.isfinite(interval.low) and np.isfinite(interval.high)
-    low, high = (
-        (float(np.exp(interval.low)), float(np.exp(interval.high))) if known else (None, None)
-    )
-    return Ratio(float(np.exp(np.median(logs))), low, high, len(logs))
+    value, low, high = (exp(end) for end in (np.median(logs), *interval))
+    if not (isfinite(low) and isfinite(high)):
+        return Ratio(value, None, None, len(logs))
+    return Ratio(value, low, high, len(logs))

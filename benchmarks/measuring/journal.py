@@ -23,7 +23,6 @@ class Journal:
     def __init__(self, folder: Path, records: list[dict[str, Any]]) -> None:
         self.folder = folder
         self.records = records
-        self.file = (folder / "journal.jsonl").open("a", encoding="utf-8")
 
     @property
     def session(self) -> str:
@@ -33,14 +32,14 @@ class Journal:
     def append(self, record: dict[str, Any]) -> None:
         """Write one record through to the disk."""
         self.records.append(record)
-        self.file.write(json.dumps(record) + "\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with (self.folder / "journal.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def finish(self) -> None:
         """Note that everything was judged and saved: such a session is not taken up again."""
         self.append({"finished": True})
-        self.file.close()
 
 
 def create(root: Path, fingerprint: dict[str, Any]) -> Journal:

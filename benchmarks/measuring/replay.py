@@ -102,19 +102,20 @@ def measure_session(session: pytest.Session) -> Timed:
                 f"--batch-size {size}: more than the {smallest} images of '{dataset.name}'"
             )
     plan = make_plan(contests, settings, dataset, disabled)
-    root = Path(tempfile.mkdtemp()) if disabled else config.invocation_params.dir
     start = journals.resume if settings.resume else journals.create
-    try:
-        record = start(root, plan.fingerprint())
-    except journals.ResumeError as error:
-        raise pytest.UsageError(f"--resume: {error}") from error
-    with progress(config, plan, dataset, estimate(plan)) as follower:
-        complete = Session(plan, dataset, record, follower).run()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) if disabled else config.invocation_params.dir
+        try:
+            record = start(root, plan.fingerprint())
+        except journals.ResumeError as error:
+            raise pytest.UsageError(f"--resume: {error}") from error
+        with progress(config, plan, dataset, estimate(plan)) as follower:
+            complete = Session(plan, dataset, record, follower).run()
     results = Results(plan, record, Bounds())
     for item in items:
         if (row := results.rows.get(place(item))) and row.complete:
             item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))
-    return Timed("", results, record, interrupted=not complete)
+    return Timed("", results, None if disabled else record, interrupted=not complete)
 
 
 def make_plan(

@@ -118,22 +118,25 @@ class Session:
     def keep_budget(self, block: int, seconds: float) -> None:
         """Drop what would not fit if the blocks to come cost as much as this one.
 
-        The first block pays for cold compilers and tells nothing about the others.
+        The first block pays for cold compilers, so its first calls are not counted on.
         """
+        costs, first_calls = {}, 0.0
+        records = [record for record in self.journal.records if record.get("block") == block]
+        # A resumed block was partly measured by the session before.
+        seconds = max(seconds, sum(record.get("seconds", 0.0) for record in records))
+        for record in records:
+            trial = next(t for t in self.plan.contests if str(t) == record["trial"])
+            for name, entry in record["results"].items():
+                cold = entry.get("first_call_seconds", 0.0) if block == 0 else 0.0
+                first_calls += cold
+                if name in self.contestants(trial):
+                    costs[trial, name] = entry["cost"] - cold
         blocks = self.plan.blocks - block - 1
-        excess = self.spent() + blocks * seconds - self.plan.time_budget
-        self.progress.block(block, seconds * blocks)
-        if block == 0 or not blocks or excess <= 0:
-            return
-        costs = {
-            (trial, name): entry["cost"]
-            for trial in self.plan.contests
-            for record in self.journal.records
-            if record.get("block") == block and record["trial"] == str(trial)
-            for name, entry in record["results"].items()
-            if name in self.contestants(trial)
-        }
-        self.drop(to_drop(costs, excess / blocks))
+        rest = blocks * (seconds - first_calls)
+        self.progress.block(block, rest)
+        excess = self.spent() + rest - self.plan.time_budget
+        if blocks and excess > 0:
+            self.drop(to_drop(costs, excess / blocks))
 
     def hire(self, names: Iterable[str], device: str) -> None:
         """Start a worker for each name; they import their frameworks side by side."""

@@ -80,7 +80,7 @@ class WorkerProcess:
         text = f"{self.implementation}: its worker died (crashed, or killed for want of memory)"
         return WorkerError(text + words + self.last_output(), fatal=True)
 
-    def last_output(self, lines: int = 15) -> str:
+    def last_output(self, lines: int = 40) -> str:
         """The end of what the worker printed."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\nits last output:\n" + "\n".join(text.splitlines()[-lines:]) if text else ""
@@ -123,7 +123,10 @@ def environment(device: str, threads: int, folder: Path) -> dict[str, str]:
 
 
 def cpus(threads: int) -> list[int]:
-    """The CPUs that every worker is bound to: the first `threads` of those this process may use."""
+    """The CPUs that every worker is bound to: the last `threads` of those this process may use.
+
+    The first one is where interrupts and other people's pinned work usually are.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return []
-    return sorted(os.sched_getaffinity(0))[:threads]
+    return sorted(os.sched_getaffinity(0))[-threads:]

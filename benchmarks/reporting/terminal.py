@@ -20,9 +20,9 @@ LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
 
 
 def panel(results: Results) -> Panel | None:
-    """The panel of a session; None when no row is complete."""
+    """The panel of a session; None when no row is complete, or nothing was timed."""
     complete = [row for row in results.rows.values() if row.complete]
-    if not complete:
+    if not complete or not results.plan.rounds:
         return None
     parts: list[Text] = []
     for trial in results.plan.contests:
@@ -97,17 +97,21 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
     """What was in force, and how to read the verdicts."""
     plan = results.plan
     versions: dict[str, str] = {}
-    for other in complete:
-        versions |= next(iter(other.entries.values()))["facts"]["versions"]
+    for row in complete:
+        versions |= next(iter(row.entries.values()))["facts"]["versions"]
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     lines = [
         f"{listed}; {plan.threads} thread(s); {plan.precision}; data set '{plan.dataset}'",
         f"median over {plan.blocks} block(s) of fresh processes, each verdict with an exact "
         f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
     ]
-    dropped = sorted({str(r.trial) + " " + r.name for r in results.rows.values() if r.dropped})
+    dropped: dict[Trial, list[str]] = {}
+    for row in results.rows.values():
+        if row.dropped:
+            dropped.setdefault(row.trial, []).append(row.name)
     if dropped:
-        lines.append(f"dropped to keep the time budget: {', '.join(dropped)}")
+        rows = "; ".join(f"{trial} {', '.join(names)}" for trial, names in dropped.items())
+        lines.append(f"dropped to keep the time budget: {rows}")
     return lines
 
 
@@ -119,9 +123,10 @@ def label(row: Row) -> str:
 def time(seconds: float) -> str:
     """A duration in the unit that reads best, with three digits."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+        if seconds >= 0.9995 * scale:
+            break
+    scaled = seconds / scale
+    return f"{scaled:.0f} {unit}" if scaled >= 1000 else f"{scaled:.3g} {unit}"
 
 
 Groups = list[tuple[str, list[dict[str, Any]]]]
@@ -132,8 +137,12 @@ def strike_out(groups: Groups, results: Results | None) -> Groups:
     if results is None:
         return groups
     void = {results.test_id(row) for row in results.rows.values() if row.void}
-    kept = [(name, [b for b in group if b["name"] not in void]) for name, group in groups]
-    struck = [b for _, group in groups for b in group if b["name"] in void]
+
+    def is_void(benchmark: dict[str, Any]) -> bool:
+        return benchmark["name"] in void and benchmark["source"] in (None, False, "NOW")
+
+    kept = [(name, [b for b in group if not is_void(b)]) for name, group in groups]
+    struck = [b for _, group in groups for b in group if is_void(b)]
     title = "VOID, not to be compared: see the panel below"
     return [group for group in kept if group[1]] + ([(title, struck)] if struck else [])
 

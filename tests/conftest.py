@@ -1,0 +1,63 @@
+"""What several test files share: a small data set, and one worker process per implementation."""
+
+from itertools import cycle
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+from benchmarks.measuring import workers
+from benchmarks.measuring.session import UNAVAILABLE
+from benchmarks.measuring.workers import WorkerError
+from mnist_models import implementations
+from mnist_models.worker import available_cpus
+from tests.parity_table import Witness, few_digits
+
+
+def selected(request, *parameters):
+    """The values of `parameters` in each of the selected tests that has all of them."""
+    calls = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    return [[call[name] for name in parameters] for call in calls if {*parameters} <= {*call}]
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """A small data set in a folder of IDX files, with a partial last batch."""
+    return few_digits(tmp_path_factory.mktemp("data") / "few_digits")
+
+
+@pytest.fixture(scope="session")
+def side_by_side():
+    """A CPU for each worker, in turn, and for NumPy here: no test is timed."""
+    turns = cycle([cpu] for cpu in workers.cpus(available_cpus()) or [0])
+    with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "cpus", lambda threads: next(turns))
+        patch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
+        patch.setenv("TORCHINDUCTOR_VEC_ISA_OK", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def worker(request, side_by_side, dataset, tmp_path_factory):
+    """A function from an implementation's name to its `Witness`; skips where it cannot be had.
+
+    All whom the selected tests name are started at once, so that they import side by side.
+    """
+    folder = tmp_path_factory.mktemp("workers")
+    wanted = {name for (name,) in selected(request, "implementation")}
+    crew = {
+        name: Witness(name, dataset, folder)
+        for name in implementations.names()
+        if name in wanted and not implementations.missing(name)
+    }
+
+    def get(name):
+        if lacks := implementations.missing(name):
+            pytest.skip(f"not installed: pip install {' '.join(lacks)}")
+        failure = crew[name].started.exception()
+        if isinstance(failure, WorkerError) and failure.kind in UNAVAILABLE:
+            pytest.skip(str(failure))
+        return crew[name]
+
+    yield get
+    for witness in crew.values():
+        witness.dismiss()

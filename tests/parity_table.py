@@ -1,0 +1,151 @@
+"""How far every implementation is from the NumPy referee: `python -m tests.parity_table`."""
+
+import struct
+import sys
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
+from mnist_models import data, implementations, parity, weights
+from mnist_models.architectures import ARCHITECTURES
+from mnist_models.implementations import numpy_reference
+from mnist_models.recipe import DEFAULT, DYADIC_ADAM, DYADIC_MOMENTUM, DYADIC_SGD, SGD, Adam, Recipe
+
+BATCH_SIZE = 16
+STEPS = 100
+# 100 batches of 16 or 13 of 128, and a partial one. Which digits are made depends on their number:
+# these first 128 lie off the kinks of ReLU and max-pooling, where float32 may take the other side.
+TRAIN_IMAGES, TEST_IMAGES = 1672, 200
+FLOAT64_TOLERANCE = 1e-12
+LIMIT = 300.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """One of `parity.observe`'s questions, about how many batches, and how the trainer is made."""
+
+    asks: str
+    optimizer: Adam | SGD
+    dtype: str
+    batches: int = 3
+
+    @property
+    def recipe(self):
+        return Recipe(self.optimizer, BATCH_SIZE)
+
+
+QUESTIONS = {
+    "float64 momentum": Question("train_step", DYADIC_MOMENTUM, "float64", STEPS),
+    "float64 Adam": Question("train_step", DYADIC_ADAM, "float64", STEPS),
+    "float32 forward": Question("forward", DEFAULT.optimizer, "float32"),
+    "float32 gradients": Question("gradients", DYADIC_SGD, "float32"),
+    "float32 Adam": Question("train_step", DEFAULT.optimizer, "float32"),
+    "float32 epoch": Question("epoch", DEFAULT.optimizer, "float32"),
+}
+
+
+class Witness:
+    """An implementation in its process, asked in the background, one request after the other."""
+
+    check = staticmethod(check_handshake)
+
+    def __init__(self, name, dataset, folder):
+        self.process = WorkerProcess(name, "cpu", 1, folder)
+        self.queue = ThreadPoolExecutor(1)
+        self.started = self.queue.submit(self.start, name, dataset)
+
+    def start(self, name, dataset):
+        facts = self.process.ask("start", name, "cpu", 1, "float32", limit=START_LIMIT)
+        self.check(self.process, facts)
+        self.process.ask("read", str(dataset.folder), limit=LIMIT)
+        return facts
+
+    @property
+    def facts(self):
+        """What it told in the handshake; raises WorkerError when it could not start."""
+        return self.started.result()
+
+    def ask(self, architecture, question) -> Future:
+        return self.queue.submit(self.answer, architecture, QUESTIONS[question])
+
+    def answer(self, architecture, question):
+        start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], DEFAULT.seed))
+        recipe = question.recipe.record()
+        self.process.ask("take", architecture, recipe, question.dtype, start, limit=LIMIT)
+        answer = self.process.ask("observe", question.asks, question.batches, limit=LIMIT)
+        return weights.from_bytes(answer)
+
+    def dismiss(self):
+        self.queue.shutdown(wait=False, cancel_futures=True)
+        self.process.kill()
+
+
+@cache
+def expected(dataset, architecture, question, adam_epsilon):
+    """The referee's own answer, always in float64."""
+    asked, network = QUESTIONS[question], ARCHITECTURES[architecture]
+    trainer = numpy_reference.Trainer(network, asked.recipe, "cpu", "float64", adam_epsilon)
+    trainer.set_weights(weights.initial(network, DEFAULT.seed))
+    total = len(dataset.train_labels)
+    count = parity.images_for(asked.asks, asked.batches, BATCH_SIZE, total)
+    images, labels = data.preprocess(dataset.train_images[:count]), dataset.train_labels[:count]
+    return parity.observe(trainer, asked.asks, images, labels, BATCH_SIZE)
+
+
+def differences(answer, dataset, architecture, question, adam_epsilon):
+    """Relative differences; in float32 without the elements that `parity` leaves out."""
+    left_out = parity.LEFT_OUT if QUESTIONS[question].dtype == "float32" else 0.0
+    right = expected(dataset, architecture, question, adam_epsilon)
+    return parity.differences(answer, right, left_out)
+
+
+def few_digits(folder):
+    """A small data set of IDX files, made from scikit-learn's digits."""
+    folder.mkdir()
+    for file, array in zip(data.FILES, data.make_digits(TRAIN_IMAGES, TEST_IMAGES), strict=True):
+        header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
+        (folder / file).write_bytes(header + array.tobytes())
+    return data.read(folder)
+
+
+def row(witness, dataset, architecture):
+    """The worst difference of each kind that each question shows."""
+    found = {}
+    for question in QUESTIONS:
+        answer = witness.ask(architecture, question).result()
+        epsilon = witness.facts["adam_epsilon"]
+        worst = differences(answer, dataset, architecture, question, epsilon)
+        found |= {f"{question}: {kind}": difference for kind, difference in worst.items()}
+    return found
+
+
+def main():
+    """Print the table in Markdown, one implementation after the other."""
+    titles = ["implementation", "architecture"]
+    # NumPy's threads would fight with the workers for the CPUs.
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
+        dataset = few_digits(Path(scratch, "few_digits"))
+        for name in implementations.names():
+            if lacks := implementations.missing(name):
+                print(f"{name}: not installed: pip install {' '.join(lacks)}", file=sys.stderr)
+                continue
+            witness = Witness(name, dataset, Path(scratch))
+            try:
+                for architecture in ARCHITECTURES:
+                    found = row(witness, dataset, architecture)
+                    if len(titles) == 2:
+                        titles += found
+                        print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
+                    cells = (f"{difference:.1e}" for difference in found.values())
+                    print(f"| {name} | {architecture} | {' | '.join(cells)} |", flush=True)
+            finally:
+                witness.dismiss()
+
+
+if __name__ == "__main__":
+    main()

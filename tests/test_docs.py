@@ -1,0 +1,433 @@
+"""The documentation says what the code does: options, words, codes, keys, commands, links, tests."""
+
+import ast
+import re
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import options
+from benchmarks.comparing import ratios
+from benchmarks.measuring.plan import Plan, Trial
+from benchmarks.measuring.results import Results
+from benchmarks.reporting import terminal
+from mnist_models import implementations
+from mnist_models.accuracy import Bounds
+from mnist_models.implementations import PAIR
+
+ROOT = Path(__file__).parents[1]
+MEASURING = "docs/measuring.md"
+PAGES = sorted(
+    str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+)
+STEP = Trial("train_step", "mlp", 128, "cpu")
+JSON_TYPES = {
+    "array": (list, tuple),
+    "integer": int,
+    "null": type(None),
+    "number": float,
+    "object": dict,
+    "string": str,
+}
+
+
+def text(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def tables(page, section):
+    """The rows, as lists of cells without backticks, of the tables below a heading of a page."""
+    found, level = [], 0
+    for line in text(page).splitlines():
+        if title := re.fullmatch(r"(#+) (.+)", line):
+            inside, depth = title[2] == section, len(title[1])
+            level = depth if inside else level if depth > level else 0
+        elif level and line.startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line)[1:-1]
+            found.append([cell.strip().replace("`", "") for cell in cells])
+    return [row for row in found if not set(row[0]) <= {"-"}]
+
+
+def column(page, section, heading):
+    """The first cells of a table whose first heading is this one."""
+    rows, inside = [], False
+    for row in tables(page, section):
+        if inside and row[0] in HEADINGS:
+            break
+        if inside:
+            rows.append(row)
+        inside = inside or row[0] == heading
+    return rows
+
+
+HEADINGS = {"option", "word", "code", "key", "name", "line", "place", "unit"}
+
+
+def results(seconds=(1.0, 1.0), blocks=6, more=None):
+    """Results of a training-step trial that never was, of as many of the pair as have seconds."""
+    entry = {
+        "facts": {"versions": {"numpy": "2"}, "python": "3", "in_force": {}},
+        "compilation": "eager",
+        "recipe": {},
+        "iterations": 7,
+        "first_call_seconds": 0.5,
+        "peak_memory_bytes": 1,
+    } | (more or {})
+    names = PAIR[: len(seconds)]
+    records = [
+        {
+            "block": block,
+            "trial": str(STEP),
+            "results": {
+                name: entry | {"samples": [(one, one)]}
+                for name, one in zip(names, seconds, strict=True)
+            },
+        }
+        for block in range(blocks)
+    ]
+    journal = SimpleNamespace(session="never", records=records)
+    return Results(plan(names, blocks), journal, Bounds())
+
+
+def plan(names=PAIR, blocks=6):
+    return Plan(
+        contests={STEP: names},
+        dataset="mnist",
+        dataset_sha256="0" * 64,
+        dataset_folder="/nowhere",
+        images=60_000,
+        source="1" * 64,
+        blocks=blocks,
+        rounds=1,
+        threads=1,
+        precision="float32",
+        seed=0,
+        call_limit=1.0,
+        time_budget=1.0,
+    )
+
+
+# Options
+
+
+class Parser:
+    """Stands in for pytest's, and remembers what is added to it."""
+
+    def __init__(self):
+        self.added = {}
+
+    def getgroup(self, *_):
+        return self
+
+    def addoption(self, name, **_):
+        self.added[name] = True
+
+
+def test_every_option_is_documented():
+    """The table has each option of benchmarks/options.py once, and nothing else."""
+    parser = Parser()
+    options.pytest_addoption(parser)
+    assert sorted(row[0] for row in column(MEASURING, "Options", "option")) == sorted(parser.added)
+
+
+@pytest.mark.parametrize(("place", "values"), [(1, options.DEFAULTS), (2, options.QUICK)])
+def test_documented_defaults_are_in_force(place, values):
+    """The numbers beside the options are those of DEFAULTS and, with --quick, of QUICK."""
+    rows = {row[0]: row for row in column(MEASURING, "Options", "option")}
+    said = {name: float(rows["--" + name.replace("_", "-")][place]) for name in values}
+    assert said == values
+
+
+# The panel
+
+
+def verdicts():
+    """One panel of every kind, as plain text."""
+    wrong = {"parity": {"loss": 0.5}}
+    found = (
+        results((1.0, 2.0)),
+        results((2.0, 1.0)),
+        results(),
+        results(blocks=1),
+        results(more=wrong),
+        results((1.0,)),
+    )
+    for one in found:
+        rows = terminal.contest(one, STEP)
+        lines = [terminal.heading(STEP, rows, one.plan.blocks), *terminal.lines(STEP, rows, one)]
+        yield "\n".join(line.plain for line in lines)
+
+
+def test_the_panels_words_are_explained():
+    """Every verdict that the panel can give is in the table, word by word, and no other is."""
+    words = [row[0] for row in column(MEASURING, "The words of the panel", "word")]
+    shown = list(verdicts())
+    assert [word for word in words if not any(word in panel for panel in shown)] == []
+    told = [word for word in words if not word.startswith("accuracy")]
+    assert [sum(word in panel.splitlines()[0] for word in told) for panel in shown] == [1] * 6
+    assert len(words) == len(told) + 1
+
+
+def test_the_intervals_numbers_are_right():
+    """Six blocks, 95 %, 96.9 %, a margin of 1 %, one run in four: as in the code."""
+    page = text(MEASURING)
+    covered = 1 - 2 * 2**-6
+    assert f"{covered:.1%}".replace("%", " %") in page
+    assert 1 - 2 * 2**-5 < ratios.CONFIDENCE <= covered
+    assert f"a {ratios.CONFIDENCE:.0%} interval".replace("%", " %") in page
+    assert f"a margin of {ratios.MARGIN:.0%}".replace("%", " %") in page
+    assert f"{1 - covered**9:.2f}" == "0.25"
+    assert "one run in four" in page
+
+
+# What is saved
+
+
+def test_every_key_of_extra_info_is_documented():
+    """The table has each key that is saved, in the same order, with a type that it has."""
+    found = results()
+    trained = results(more={"accuracy": 0.9})
+    rows = column(MEASURING, "extra_info", "key")
+    saved = [one.extra_info(one.rows[STEP, PAIR[0]]) for one in (found, trained)]
+    assert [row[0] for row in rows] == list(saved[0])
+    types = {row[0]: tuple(JSON_TYPES[name] for name in row[1].split(" or ")) for row in rows}
+    assert [
+        (key, value)
+        for info in saved
+        for key, value in info.items()
+        if not isinstance(value, types[key])
+    ] == []
+
+
+def settings_in_force():
+    """Keys that some implementation's `configure` returns, and those that the suite adds."""
+    found = {"precision", "cpus", "compilation"}
+    for path in implementations.FOLDER.glob("[!_]*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "configure":
+                dictionaries = [part for part in ast.walk(node) if isinstance(part, ast.Dict)]
+                found |= {key.value for each in dictionaries for key in each.keys}
+    return found
+
+
+def test_every_setting_in_force_is_documented():
+    """The second table has each key that an implementation may report."""
+    keys = [row[0] for row in tables(MEASURING, "extra_info")]
+    assert set(keys[keys.index("key", keys.index("key") + 1) + 1 :]) == settings_in_force()
+
+
+def test_the_fingerprint_is_documented():
+    """The page names all that a resumed session must have in common with the first."""
+    sentence = re.search(r"The fingerprint has (.+)\.", text(MEASURING))[1]
+    assert re.findall(r"`([^`]+)`", sentence) == list(plan().fingerprint())
+
+
+# Codes
+
+
+def test_exit_codes_are_pytests():
+    """The table has every exit code under pytest's name for it; the last is new in pytest 9."""
+    rows = column(MEASURING, "Exit codes", "code")
+    names = {code.value: code.name for code in pytest.ExitCode} | {6: "MAX_WARNINGS_ERROR"}
+    assert {int(code): name for code, name, _ in rows} == names
+
+
+# The contract
+
+
+def members(protocol):
+    """Names in a protocol's body, in order, constructor aside."""
+    names = [
+        node.target.id if isinstance(node, ast.AnnAssign) else node.name
+        for node in protocol.body
+        if isinstance(node, ast.AnnAssign | ast.FunctionDef)
+    ]
+    return [name for name in names if name != "__init__"]
+
+
+@pytest.mark.parametrize("protocol", ["Implementation", "Trainer"])
+def test_the_contract_is_documented(protocol):
+    """Both tables have the protocols' names in the protocols' order."""
+    tree = ast.parse(Path(implementations.__file__).read_text(encoding="utf-8"))
+    (found,) = (node for node in tree.body if getattr(node, "name", "") == protocol)
+    names = [row[0] for row in tables("docs/adding_an_implementation.md", "The contract")]
+    second = names.index("name", 1)
+    names = names[1:second] if protocol == "Implementation" else names[second + 1 :]
+    assert [name.split("(")[0] for name in names] == members(found)
+
+
+# Tests and files that are named
+
+
+def functions():
+    """Names of all test functions of the project."""
+    files = (*ROOT.glob("tests/test_*.py"), *ROOT.glob("benchmarks/test_*.py"))
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+    return {
+        node.name
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+def test_claims_of_fairness_name_tests_that_exist():
+    """Every test that docs/fairness.md calls upon can be run, and it calls upon many."""
+    named = set(re.findall(r"\btest_\w+\b(?!\.py)", text("docs/fairness.md")))
+    assert named - functions() == set()
+    assert len(named) > 15
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_named_exist(page):
+    """A path in backticks that ends like a source file is one."""
+    paths = re.findall(r"`((?:\w+/)+\w+\.(?:py|json|md|toml|yml))`", text(page))
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert [path for path in missing if path != "mnist_models/accuracy_bounds.json"] == []
+
+
+# Links
+
+
+def anchors(page):
+    """What GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", text(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    """Every relative link is to a file of the project and, after a #, to one of its headings."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", text(page)):
+        if link.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.resolve().relative_to(ROOT)), link
+
+
+# Commands
+
+
+SET_UP = re.compile(r"^(python3 -m venv \S+ && \S+ install tox && \S+ run) -e (\S+)$", re.MULTILINE)
+TEST_RUNNERS = [".ci/run", ".github/workflows/ci.yml", "CONTRIBUTING.md"]
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="there is no README yet")
+class TestReadme:
+    """The first thing that a user reads."""
+
+    def test_two_commands(self):
+        """It has two commands that need nothing but Python, the main job and the tests."""
+        set_up = SET_UP.findall(text("README.md"))
+        assert [environment for _, environment in set_up] == ["bench", "tests"]
+        assert len({way for way, _ in set_up}) == 1
+
+    @pytest.mark.parametrize("runner", TEST_RUNNERS)
+    def test_they_are_what_runs_elsewhere(self, runner):
+        """CI and contributors run the same line for the tests, and the same tox for the job."""
+        commands = re.sub(r"^ +run: ", "", text(runner), flags=re.MULTILINE)
+        ways = SET_UP.findall(commands)
+        assert [way for way, _ in ways] == [SET_UP.search(text("README.md"))[1]]
+        assert "tests" in ways[0][1].split(",")
+        assert f"{ways[0][0].split(' && ')[-1]} -e bench -- --quick" in commands
+
+    def test_networks(self):
+        """The numbers of parameters are those of the architectures."""
+        rows = {row[0]: row[-1] for row in tables("README.md", "What is compared")}
+        for name, architecture in options.ARCHITECTURES.items():
+            assert rows[name] == f"{architecture.parameters:,}"
+
+    def test_implementations(self):
+        """It names every implementation."""
+        rows = "".join(row[0] for row in tables("README.md", "What is compared"))
+        assert [name for name in implementations.names() if f"[{name}]" not in rows] == []
+
+
+def test_environments_exist():
+    """Every tox environment that a page or a workflow runs is one of tox.ini's."""
+    tox = ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    known = {section.removeprefix("testenv:") for section in tox.sections()}
+    pages = [*PAGES, ".ci/run", ".github/workflows/ci.yml"]
+    used = {
+        environment
+        for page in pages
+        for names in re.findall(r"tox run -e ([\w,]+)", text(page))
+        for environment in names.split(",")
+    }
+    assert used
+    assert used <= known
+
+
+# Numbers that stand in two places
+
+
+def test_one_ruff():
+    """Hooks and tox use the same version, so that neither undoes what the other did."""
+    pattern = r"ruff==([\d.]+)"
+    assert set(re.findall(pattern, text(".pre-commit-config.yaml"))) == set(
+        re.findall(pattern, text("tox.ini"))
+    )
+
+
+def test_the_changelog_has_this_version():
+    """The newest released version of the changelog is the package's."""
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    newest = re.findall(r"^## \[(\d[^\]]*)\] - \d{4}-\d\d-\d\d$", text("CHANGELOG.md"), re.M)[0]
+    assert newest == project["version"]
+
+
+# The checks above can fail
+
+
+@pytest.mark.parametrize(
+    ("page", "fault", "check"),
+    [
+        (MEASURING, ("| `--rounds` |", "| `--round` |"), test_every_option_is_documented),
+        (MEASURING, ("| `cannot tell` |", "| `a tie` |"), test_the_panels_words_are_explained),
+        (MEASURING, ("| `session` |", "| `run` |"), test_every_key_of_extra_info_is_documented),
+        (MEASURING, ("| `onednn` |", "| `mkl` |"), test_every_setting_in_force_is_documented),
+        (MEASURING, ("`trials`, ", ""), test_the_fingerprint_is_documented),
+        (MEASURING, ("`USAGE_ERROR`", "`USAGE`"), test_exit_codes_are_pytests),
+        (MEASURING, ("96.9 %", "95.9 %"), test_the_intervals_numbers_are_right),
+        ("docs/fairness.md", ("test_", "test_no_"), test_claims_of_fairness_name_tests_that_exist),
+        ("CHANGELOG.md", ("[0.1.0] -", "[0.1.1] -"), test_the_changelog_has_this_version),
+        ("tox.ini", ("ruff==", "ruff==9."), test_one_ruff),
+        (".ci/run", ("-e lint", "-e lind"), test_environments_exist),
+    ],
+)
+def test_planted_faults_are_found(page, fault, check, monkeypatch):
+    """One wrong word on a page makes its check fail."""
+    original = text(page)
+    changed = original.replace(*fault)
+    assert changed != original
+    monkeypatch.setitem(globals(), "text", lambda p: changed if p == page else read(p))
+    with pytest.raises(AssertionError):
+        check()
+
+
+read = text
+
+
+@pytest.mark.parametrize(
+    ("page", "fault", "check"),
+    [
+        ("docs/measuring.md", ("(fairness.md", "(unfair.md"), test_links_lead_somewhere),
+        ("docs/measuring.md", ("#accuracy-bounds", "#bounds"), test_links_lead_somewhere),
+        ("docs/measuring.md", ("/parity.py`", "/equal.py`"), test_files_that_are_named_exist),
+    ],
+)
+def test_planted_faults_of_a_page_are_found(page, fault, check, monkeypatch):
+    """One wrong link or path on a page makes its check fail."""
+    original = text(page)
+    changed = original.replace(*fault)
+    assert changed != original
+    monkeypatch.setitem(globals(), "text", lambda p: changed if str(p) == page else read(p))
+    with pytest.raises(AssertionError):
+        check(page)

@@ -1,0 +1,277 @@
+"""Mutants: mistakes that people make, planted in the pair's own files, do not go unnoticed."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import mnist_models
+from benchmarks.measuring import workers
+from benchmarks.measuring.plan import OPERATIONS, Trial
+from benchmarks.measuring.session import Session
+from benchmarks.measuring.workers import WorkerError
+from mnist_models import implementations, parity
+from mnist_models.architectures import ARCHITECTURES
+from mnist_models.recipe import BATCH_SIZE, DEFAULT
+from tests.conftest import selected
+from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, Witness, differences
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One text replaced by another, and what gives it away.
+
+    `found_by` is one of `parity.TOLERANCES`, on which a session insists before it measures; or one
+    of the float64 `QUESTIONS`, for a mistake that the recipe hides from the session; or the name of
+    the exception that it ends in.
+    """
+
+    old: str
+    new: str
+    found_by: str
+    architecture: str = "mlp"
+
+
+ACTIVATION = 'activation="relu" if relu else None'
+KERAS_ADAM = "keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon)"
+TAKEN_IN = "[weights[name] for name in"
+GATHERED = "        images, labels = tf.gather(images, order)"
+KERAS = {
+    "softmax before the loss": Mutant("from_logits=True", "from_logits=False", "loss"),
+    "softmax among the layers": Mutant(
+        ACTIVATION, ACTIVATION.replace("None", '"softmax"'), "logits"
+    ),
+    "softmax twice": Mutant(
+        "softmax(self.forward(images))",
+        "softmax(keras.ops.softmax(self.forward(images)))",
+        "probabilities",
+    ),
+    "ReLU left out": Mutant(ACTIVATION, "activation=None", "logits"),
+    "mean pooling": Mutant("MaxPooling2D", "AveragePooling2D", "logits", "lenet5"),
+    "no padding": Mutant('"same" if padding else "valid"', '"valid"', "ValueError", "lenet5"),
+    "no biases": Mutant("layers.Dense(units,", "layers.Dense(units, use_bias=False,", "ValueError"),
+    "biases left at zero": Mutant(
+        TAKEN_IN, TAKEN_IN.replace("[name]", "[name] * name.endswith('kernel')"), "logits"
+    ),
+    "flatten order swapped": Mutant(
+        "keras.layers.Flatten()", 'keras.layers.Flatten("channels_first")', "logits", "lenet5"
+    ),
+    "kernel transposed": Mutant(
+        TAKEN_IN,
+        TAKEN_IN.replace("[name]", "[name].swapaxes(0, int(name == '0_convolution/kernel'))"),
+        "logits",
+        "lenet5",
+    ),
+    "PyTorch's epsilon": Mutant(KERAS_ADAM, KERAS_ADAM.replace("epsilon", "1e-8"), "weights"),
+    "epsilon elsewhere": Mutant('"hat"', '"plain"', "weights"),
+    "beta_1 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_1", "0.89"), "weights"),
+    "beta_2 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_2", "0.99"), "weights"),
+    # zero_grad cannot be forgotten in Keras; its option to add gradients up comes closest.
+    "gradients added up": Mutant(
+        KERAS_ADAM,
+        KERAS_ADAM.replace("epsilon", "epsilon, gradient_accumulation_steps=2"),
+        "weights",
+    ),
+    "optimiser not reset": Mutant("variable.assign(fresh)", "pass", "weights"),
+    "labels shifted": Mutant("tf.constant(labels,", "tf.constant((labels + 1) % 10,", "loss"),
+    "last layer not trained": Mutant(
+        "        self.model.compile(",
+        "        self.model.layers[-1].trainable = False\n        self.model.compile(",
+        "gradients",
+    ),
+    "a batch skipped": Mutant(
+        GATHERED, f"        order = order[self.batch_size :]\n{GATHERED}", "epoch"
+    ),
+    "last partial batch dropped": Mutant(
+        GATHERED, f"        order = order[: -(len(order) % self.batch_size)]\n{GATHERED}", "epoch"
+    ),
+    "order not applied": Mutant(GATHERED, f"        order = sorted(order)\n{GATHERED}", "epoch"),
+    "shuffled again": Mutant("shuffle=False", "shuffle=True", "epoch"),
+    "epsilon not passed on": Mutant(
+        KERAS_ADAM, KERAS_ADAM.replace(", epsilon", ""), "float64 Adam"
+    ),
+    "weights decay": Mutant(KERAS_ADAM, KERAS_ADAM.replace("Adam", "AdamW"), "float64 Adam"),
+    "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
+}
+LOGITS = "self.loss(self.model(images)"
+GRIDS = "        for name, grid in self.architecture.kernel_grids().items():\n"
+SPLIT = "order.split("
+TORCH_ADAM = "lr=learning_rate, betas=(beta_1, beta_2), eps=epsilon"
+TORCH = {
+    "softmax before the loss": Mutant(LOGITS, f"{LOGITS}.softmax(dim=1)", "loss"),
+    "softmax among the layers": Mutant(
+        "return nn.Sequential(*layers)", "return nn.Sequential(*layers, nn.Softmax(1))", "logits"
+    ),
+    "softmax twice": Mutant(
+        "self.forward(images).softmax(dim=1)",
+        "self.forward(images).softmax(dim=1).softmax(dim=1)",
+        "probabilities",
+    ),
+    "ReLU left out": Mutant("layers.append(nn.ReLU())", "pass", "logits"),
+    "mean pooling": Mutant("nn.MaxPool2d", "nn.AvgPool2d", "logits", "lenet5"),
+    "no padding": Mutant(", padding=padding", "", "RuntimeError", "lenet5"),
+    "no biases": Mutant("Linear(before[0], units", "Linear(before[0], units, False", "ValueError"),
+    "biases left at zero": Mutant(
+        "torch.tensor(array,", "torch.tensor(array * name.endswith('kernel'),", "logits"
+    ),
+    "flatten order swapped": Mutant(
+        GRIDS,
+        f"{GRIDS}            grid = (1, 1, len(weights[name])) if 'dense' in name else grid\n",
+        "logits",
+        "lenet5",
+    ),
+    "kernel transposed": Mutant(
+        ".transpose(3, 2, 0, 1)", ".transpose(3, 2, 1, 0)", "logits", "lenet5"
+    ),
+    "PyTorch's epsilon": Mutant(", eps=epsilon", "", "weights"),
+    "epsilon elsewhere": Mutant('"plain"', '"hat"', "weights"),
+    "beta_1 off": Mutant(TORCH_ADAM, TORCH_ADAM.replace("beta_1", "0.89"), "weights"),
+    "beta_2 off": Mutant(TORCH_ADAM, TORCH_ADAM.replace("beta_2", "0.99"), "weights"),
+    "zero_grad forgotten": Mutant("        self.optimizer.zero_grad()\n", "", "weights"),
+    "optimiser not reset": Mutant("tensor.zero_()", "pass", "weights"),
+    "labels shifted": Mutant("from_numpy(labels)", "from_numpy((labels + 1) % 10)", "loss"),
+    "last layer not trained": Mutant(
+        "        self.model = build_model(architecture).to(self.device, self.dtype)\n",
+        "        self.model = build_model(architecture).to(self.device, self.dtype)\n"
+        "        self.model[-1].requires_grad_(False)\n",
+        "gradients",
+    ),
+    "a batch skipped": Mutant(SPLIT, f"order[self.batch_size :].{SPLIT[6:]}", "epoch"),
+    "last partial batch dropped": Mutant(
+        SPLIT, f"order[: -(len(order) % self.batch_size)].{SPLIT[6:]}", "epoch"
+    ),
+    "order not applied": Mutant(SPLIT, f"order.sort().values.{SPLIT[6:]}", "epoch"),
+    "betas not passed on": Mutant(
+        TORCH_ADAM, TORCH_ADAM.replace(" betas=(beta_1, beta_2),", ""), "float64 Adam"
+    ),
+    "weights decay": Mutant("torch.optim.Adam(", "torch.optim.AdamW(", "float64 Adam"),
+    "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
+}
+CONTROLS = {
+    f"nothing changed, {name}": Mutant("def versions", "def versions", "", name)
+    for name in ARCHITECTURES
+}
+MUTANTS = dict(zip(implementations.PAIR, (KERAS | CONTROLS, TORCH | CONTROLS), strict=True))
+# PyTorch takes this setting once per process.
+ONCE = "    torch.set_num_interop_threads(threads)\n"
+SHOWN_IN = {
+    "logits": ["forward"],
+    "probabilities": ["forward"],
+    "loss": ["train_step"],
+    "gradients": ["train_step"],
+    "weights": ["train_step"],
+    "epoch": ["epoch"],
+}
+
+
+class Laboratory(Witness):
+    """A worker that runs a copy of the package, into which mutants are loaded one by one."""
+
+    check = staticmethod(lambda worker, facts: None)  # which would refuse it: see test_imports
+
+    def __init__(self, name, dataset, folder):
+        super().__init__(name, dataset, folder)
+        plan = SimpleNamespace(seed=DEFAULT.seed, call_limit=LIMIT)
+        self.session = Session(plan, dataset, SimpleNamespace(records=[]), None)
+        self.dataset, self.folder = dataset, folder
+
+    def examine(self, file, mutant):
+        """Ask what a session asks before it measures, and the float64 question, if that is it."""
+        name = self.process.implementation
+        plant(self.folder, name, mutant, file)
+        facts = self.process.ask("start", file, "cpu", 1, "float32", limit=LIMIT)
+        self.session.facts[name] = facts
+        in_session, in_float64 = {}, {}
+        for operation in SHOWN_IN.get(mutant.found_by, OPERATIONS):
+            entry, trial = {}, Trial(operation, mutant.architecture, BATCH_SIZE, "cpu")
+            self.session.prepare(entry, self.process, trial, 0)
+            in_session |= entry["parity"]
+        if mutant.found_by in QUESTIONS:
+            case = mutant.architecture, mutant.found_by
+            answer = self.answer(mutant.architecture, QUESTIONS[mutant.found_by])
+            in_float64 = differences(answer, self.dataset, *case, facts["adam_epsilon"])
+        return in_session, in_float64
+
+
+def plant(folder, implementation, mutant, file):
+    """Write an implementation of its own, which is another's text with the mutant in it."""
+    source = (folder / f"{implementation}.py").read_text(encoding="utf-8")
+    assert source.count(mutant.old) == 1, f"no longer what is written there: {mutant.old!r}"
+    changed = source.replace(mutant.old, mutant.new).replace(ONCE, "")
+    (folder / f"{file}.py").write_text(changed, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def findings(request, side_by_side, dataset, tmp_path_factory):
+    """A future of what is found in each selected mutant; the pair are examined side by side."""
+    root, home = tmp_path_factory.mktemp("copy"), Path(mnist_models.__file__).parent
+    shutil.copytree(home, root / home.name, ignore=shutil.ignore_patterns("__pycache__"))
+    chosen = selected(request, "implementation", "mutant")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "ROOT", root)
+        laboratories = {
+            name: Laboratory(name, dataset, root / home.name / "implementations")
+            for name in {name for name, _ in chosen if not implementations.missing(name)}
+        }
+    yield {
+        (name, title): laboratory.queue.submit(
+            laboratory.examine, f"{name}_{number}", MUTANTS[name][title]
+        )
+        for number, (name, title) in enumerate(chosen)
+        if (laboratory := laboratories.get(name))
+    }
+    for laboratory in laboratories.values():
+        laboratory.dismiss()
+
+
+def cases(*found_by):
+    """Parametrise a test over the mutants that are found in one of these ways."""
+    chosen = [
+        pytest.param(name, title, id=f"{name}-{title}")
+        for name, mutants in MUTANTS.items()
+        for title, mutant in mutants.items()
+        if mutant.found_by in found_by
+    ]
+    return pytest.mark.parametrize(("implementation", "mutant"), chosen)
+
+
+def finding(findings, implementation, mutant):
+    """What was found in a mutant; skips where its framework is not installed."""
+    if lacks := implementations.missing(implementation):
+        pytest.skip(f"not installed: pip install {' '.join(lacks)}")
+    return findings[implementation, mutant].result()
+
+
+@cases("")
+def test_the_unchanged_file_passes(findings, implementation, mutant):
+    """What finds the mutants finds nothing in the file that they are made of."""
+    in_session, _ = finding(findings, implementation, mutant)
+    assert in_session.keys() == parity.TOLERANCES.keys()
+    assert parity.violations(in_session) == []
+
+
+@cases(*parity.TOLERANCES)
+def test_a_session_refuses_the_mutant(findings, implementation, mutant):
+    """Before it measures, a session sees a difference of the kind that is named beside a mutant."""
+    in_session, _ = finding(findings, implementation, mutant)
+    found_by = MUTANTS[implementation][mutant].found_by
+    assert in_session[found_by] > parity.TOLERANCES[found_by]
+    assert any(fault.startswith(found_by) for fault in parity.violations(in_session))
+
+
+@cases(*QUESTIONS)
+def test_the_mutant_is_found_in_float64_alone(findings, implementation, mutant):
+    """What a session's recipe or its tolerance hides, 100 steps in float64 show."""
+    in_session, in_float64 = finding(findings, implementation, mutant)
+    assert parity.violations(in_session) == []
+    assert in_float64["weights"] > FLOAT64_TOLERANCE
+
+
+@cases("ValueError", "RuntimeError")
+def test_the_mutant_raises(findings, implementation, mutant):
+    """A network that the shared weights do not fit into is an error, not a difference."""
+    with pytest.raises(WorkerError) as caught:
+        finding(findings, implementation, mutant)
+    assert caught.value.kind == MUTANTS[implementation][mutant].found_by

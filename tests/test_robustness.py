@@ -1,0 +1,551 @@
+"""Faults planted in implementations, budgets and whole sessions: what they cost, and what not."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from contextlib import suppress
+from time import monotonic, sleep
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from benchmarks.measuring.plan import Plan, Trial, to_drop
+from benchmarks.measuring.session import Session
+from mnist_models.implementations import PAIR
+from mnist_models.worker import Worker
+from tests.test_command_lines import (
+    LIMIT,
+    PYTEST,
+    copy_repository,
+    ids,
+    journals,
+    measured,
+    run,
+    saved,
+    variables,
+    write_data,
+)
+
+KERAS, PYTORCH = PAIR
+OPERATIONS = ("forward", "train_step", "epoch")
+# A campaign of ten: KILLS=10 pytest tests/test_robustness.py -k kill
+KILLS = int(os.environ.get("KILLS", "3"))
+BLOCKS, ROUNDS = max(6, 2 * KILLS), 2
+SURVIVAL = 2.0  # seconds that a worker may outlive its session
+
+# Faults
+
+FAULTS = {
+    "raising": """
+
+def broken(*_):
+    raise ArithmeticError("planted fault")
+
+
+Trainer.train_step = broken
+""",
+    "exiting": """
+
+def broken(*_):
+    import os
+
+    os.write(1, b"famous last words\\n")
+    os._exit(1)
+
+
+Trainer.train_step = broken
+""",
+    "killed": """
+
+def broken(*_):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+Trainer.train_step = broken
+""",
+    "aborting": """
+
+def broken(*_):
+    import os
+
+    os.abort()
+
+
+Trainer.train_step = broken
+""",
+    "hanging": """
+
+def broken(*_):
+    import os
+    import time
+
+    os.write(1, b"asleep")
+    time.sleep(60)
+
+
+Trainer.train_epoch = broken
+""",
+    "noisy": """
+
+def noise():
+    import os
+    import sys
+
+    os.write(1, b"garbage \\xff\\x00 below Python\\n" * 1000)
+    os.write(2, b"garbage \\xff\\x00 below Python\\n" * 1000)
+    print("garbage", end="")
+    print("garbage", end="", file=sys.stderr)
+
+
+noise()
+silent = Trainer.train_step
+
+
+def broken(*arguments):
+    noise()
+    return silent(*arguments)
+
+
+Trainer.train_step = broken
+""",
+    "untrained": """
+
+def broken(*_):
+    pass
+
+
+Trainer.train_epoch = broken
+""",
+    "cheating": """
+
+honest = Trainer.train_epoch
+
+
+def broken(trainer, images, labels, order):
+    if len(order) < 600:  # as long as somebody compares the weights
+        honest(trainer, images, labels, order)
+
+
+Trainer.train_epoch = broken
+""",
+    # The second of the pair, so that the panel has to deal with it.
+    PYTORCH: """
+
+right = Trainer.forward
+
+
+def broken(trainer, images):
+    logits = right(trainer, images)
+    logits[:, 0] += 1e-3
+    return logits
+
+
+Trainer.forward = broken
+""",
+}
+SOUND = (KERAS, "numpy_reference", "noisy")
+TRAINS_NOT = ("raising", "exiting", "killed", "aborting")
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory):
+    """One session of all faults together with implementations that have none."""
+    folder = copy_repository(tmp_path_factory.mktemp("faults"), FAULTS)
+    chosen = [f"--implementation={name}" for name in (*SOUND, *FAULTS) if name]
+    options = ("--device=cpu", "--call-limit=3", "--benchmark-autosave", "--junitxml=out.xml")
+    session = run(folder, "benchmarks", *chosen, *options)
+    cases = ElementTree.parse(folder / "out.xml").iter("testcase")
+    outcomes = {
+        case.get("name"): next(((part.tag, part.text) for part in case), ("passed", ""))
+        for case in cases
+    }
+    return SimpleNamespace(folder=folder, session=session, outcomes=outcomes)
+
+
+PASSED = [
+    *(name for operation in OPERATIONS for name in ids(operation, *SOUND)),
+    *ids("forward", *TRAINS_NOT, "hanging", "cheating"),
+    *ids("train_step", "hanging"),
+]
+ERROR = [*ids("train_step", *TRAINS_NOT), *ids("epoch", *TRAINS_NOT, "hanging")]
+VOID = [
+    *ids("train_step", "cheating"),
+    *ids("epoch", "cheating"),
+    *(name for operation in OPERATIONS for name in ids(operation, "untrained", PYTORCH)),
+]
+
+
+def test_faults_cost_their_own_tests(faults):
+    """A fault fails what it affects and nothing else, whatever state its process was left in."""
+    assert {name: outcome for name, (outcome, _) in faults.outcomes.items()} == {
+        **dict.fromkeys(PASSED, "passed"),
+        **dict.fromkeys(ERROR, "error"),
+        **dict.fromkeys(VOID, "failure"),
+    }
+    assert faults.session.returncode == 1
+
+
+def test_faults_are_not_saved(faults):
+    """The saved run holds what passed, and only that."""
+    assert sorted(saved(faults.folder)["benchmarks"]) == sorted(PASSED)
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "words"),
+    [
+        ("raising", "train_step", ["raising raised", "ArithmeticError: planted fault"]),
+        ("raising", "epoch", ["in train_epoch", "ArithmeticError: planted fault"]),
+        ("exiting", "train_step", ["exiting: its worker died", "famous last words"]),
+        ("killed", "train_step", ["killed: its worker died"]),
+        ("aborting", "train_step", ["aborting: its worker died", "its last output:"]),
+        ("aborting", "train_step", ["Fatal Python error: Aborted", "in broken"]),
+        ("hanging", "epoch", ["hanging: no answer within 3 s, so its worker was ended"]),
+        (PYTORCH, "train_step", ["forward[mlp-b128-cpu]: logits differ from the NumPy referee"]),
+        ("untrained", "forward", ["epoch[mlp-b128-cpu]: epoch differ from the NumPy referee"]),
+        ("cheating", "epoch", ["test accuracy after one epoch is 0.", "not within [0.5000, 1.0"]),
+        ("cheating", "train_step", ["test accuracy after one epoch is 0."]),
+    ],
+)
+def test_faults_are_explained(faults, name, operation, words):
+    """The failure shows the traceback, the worker's last output, or the reason in words."""
+    [test] = ids(operation, name)
+    text = faults.outcomes[test][1]
+    assert [part for part in words if part not in text] == []
+
+
+def test_noise_stays_in_the_workers_log(faults):
+    """What a worker prints, at C level too, reaches neither the protocol nor the terminal."""
+    assert "garbage" not in faults.session.stdout
+    [log] = faults.folder.glob(".benchmarks/sessions/*/noisy-cpu-*.log")
+    assert b"garbage \xff\x00 below Python\n" in log.read_bytes()
+
+
+def test_void_rows_stand_apart_in_the_table(faults):
+    """Rows that were measured but do not count are listed under VOID, below all others."""
+    above, below = faults.session.stdout.split("VOID, not to be compared", 1)
+    table = above[above.index("Name (time in") :]
+    assert [name for name in PASSED if f"\n{name} " not in table] == []
+    assert [name for name in VOID if f"\n{name} " in table or f"\n{name} " not in below] == []
+
+
+def test_void_rows_decide_nothing_in_the_panel(faults):
+    """The panel gives no verdict about a void row, and says in words what is wrong with it."""
+    panel = faults.session.stdout.split("Keras or PyTorch?")[1]
+    assert "faster" not in panel
+    assert "ratio" not in panel
+    text = " ".join(panel.replace("│", " ").split())
+    assert f"void: train_step[mlp-b128-cpu] {PYTORCH}: forward[mlp-b128-cpu]: logits" in text
+    assert "void: epoch[mlp-b128-cpu] cheating: test accuracy" in text
+
+
+@pytest.mark.parametrize(
+    ("samples", "refused"),
+    [
+        ([(0.6, 0.6)], False),
+        ([(0.6, 0.65)], False),
+        ([(0.6, 1.2)], True),
+        ([(0.03, 0.06)] * 10, False),
+        ([(0.03, 0.06)] * 20, True),
+        ([(0.4, 0.8), (5.0, 5.0)], False),
+    ],
+)
+def test_more_threads_than_allowed_are_an_error(samples, refused):
+    """Once half a second was timed, more CPU time than the threads can account for is refused."""
+    worker = Worker()
+    worker.wall, worker.cpu, worker.threads = 0.0, 0.0, 1
+
+    def timed():
+        for sample in samples:
+            assert worker.limited(sample, 1) == sample
+
+    if refused:
+        with pytest.raises(RuntimeError, match=r"limit of 1 threads is not in force: 2\.00"):
+            timed()
+    else:
+        timed()
+
+
+# Budgets
+
+
+def costs(**seconds):
+    """{(trial, name): cost} from operation_architecture=(Keras, PyTorch, another)."""
+    names = (*PAIR, "another")
+    return {
+        (Trial(operation, architecture, 128, "cpu"), name): cost
+        for key, by_name in seconds.items()
+        for operation, architecture in [key.split("__")]
+        for name, cost in zip(names, by_name, strict=False)
+    }
+
+
+COSTS = costs(
+    train_step__mlp=(9.0, 9.0, 1.0),
+    train_step__lenet5=(9.0, 9.0, 4.0),
+    forward__mlp=(1.0, 1.0, 2.0),
+    forward__lenet5=(2.0, 2.0),
+    epoch__mlp=(3.0, 3.0),
+    epoch__lenet5=(5.0, 5.0),
+)
+DROPPED = [
+    ("train_step[lenet5-b128-cpu]", "another"),
+    ("forward[mlp-b128-cpu]", "another"),
+    ("train_step[mlp-b128-cpu]", "another"),
+    *(("epoch[lenet5-b128-cpu]", name) for name in PAIR),
+    *(("epoch[mlp-b128-cpu]", name) for name in PAIR),
+    *(("forward[lenet5-b128-cpu]", name) for name in PAIR),
+    *(("forward[mlp-b128-cpu]", name) for name in PAIR),
+]
+
+
+@pytest.mark.parametrize(
+    ("saving", "count"), [(0, 0), (3, 1), (4, 1), (4.1, 2), (7, 3), (8, 5), (24, 9), (1000, 11)]
+)
+def test_what_is_dropped_first(saving, count):
+    """Others before the pair, its epochs before its forward passes, its training steps never."""
+    dropped = [(str(trial), name) for trial, name in to_drop(COSTS, saving)]
+    assert dropped == DROPPED[:count]
+
+
+@pytest.mark.parametrize(
+    ("block", "budget", "cold", "drops"),
+    [(0, 1, 0, 11), (0, 500, 30, 0), (1, 500, 30, 11), (1, 500, 0, 0), (5, 1, 0, 0)],
+)
+def test_what_does_not_fit_is_dropped(block, budget, cold, drops):
+    """A block stands for those to come, the first without its cold compilers' first calls."""
+    contests: dict = {}
+    records: list = []
+    for (trial, name), cost in COSTS.items():
+        contests[trial] = (*contests.get(trial, ()), name)
+        entry = {"cost": cost + cold, "first_call_seconds": cold}
+        records.append({"block": block, "trial": str(trial), "results": {name: entry}})
+    settings = dict.fromkeys(Plan.__dataclass_fields__, 0)
+    settings |= {"contests": contests, "blocks": 6, "time_budget": budget}
+    said: list = []
+    session = Session.__new__(Session)
+    session.plan, session.earlier, session.began = Plan(**settings), 0.0, monotonic()
+    session.journal = SimpleNamespace(records=records, append=records.append)
+    session.progress = SimpleNamespace(block=lambda *_: None, say=said.append)
+    session.keep_budget(block, sum(COSTS.values()) + cold * len(COSTS))
+    assert len(session.dropped()) == drops
+    assert len(said) == bool(drops)
+
+
+def test_tiny_budget_keeps_the_training_steps(tmp_path):
+    """A session that has no time at all measures the pair's training steps, and names the rest."""
+    folder = copy_repository(tmp_path)
+    session = run(folder, "benchmarks", "--device=cpu", "--time-budget=0.1", "--blocks=2")
+    assert session.returncode == 0, session.stdout
+    found = measured(journals(folder)[-1])
+    assert {trial for _, trial, _ in found} == {"train_step[mlp-b128-cpu]"}
+    assert [name for block, _, name in found if block == 1] == [*PAIR]
+    text = " ".join(session.stdout.replace("│", " ").split())
+    assert f"forward[mlp-b128-cpu] {KERAS}, forward[mlp-b128-cpu] numpy_reference" in text
+    assert f"dropped to keep the time budget: epoch[mlp-b128-cpu] {KERAS}" in text
+    assert "2 passed, 6 skipped" in session.stdout
+
+
+# Killed sessions
+
+SHORT = (
+    "benchmarks",
+    "--device=cpu",
+    "--implementation=numpy_reference",
+    f"--implementation={KERAS}",
+)
+LONG = (*SHORT, f"--blocks={BLOCKS}", f"--rounds={ROUNDS}", "--benchmark-autosave")
+
+
+def wait_for(condition, limit=LIMIT):
+    """Whether the condition came true within `limit` seconds."""
+    deadline = monotonic() + limit
+    while not condition():
+        if monotonic() > deadline:
+            return False
+        sleep(0.02)
+    return True
+
+
+def start(folder, *arguments):
+    """Begin a session as the leader of a process group; returns once it measures."""
+    output = folder / "output.txt"
+    with output.open("w") as file:
+        session = psutil.Popen(
+            [PYTEST, *arguments],
+            cwd=folder,
+            env=variables(folder),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    assert wait_for(lambda: session.poll() is not None or "measuring" in output.read_text())
+    assert session.poll() is None, output.read_text()
+    return session
+
+
+def survivors(processes):
+    """Those of the processes that still run after SURVIVAL seconds."""
+
+    def running():
+        alive = []
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                alive += [process] if process.status() != psutil.STATUS_ZOMBIE else []
+        return alive
+
+    wait_for(lambda: not running(), SURVIVAL)
+    return running()
+
+
+@pytest.fixture(scope="module")
+def kills(tmp_path_factory):
+    """A session, killed and resumed KILLS times, and then resumed to its end."""
+    folder = copy_repository(tmp_path_factory.mktemp("kills"))
+    chance = random.Random(os.environ.get("SEED"))
+    found = []
+    for kill in range(KILLS):
+        session = start(folder, *LONG, *(["--resume"] if kill else []))
+        moment = chance.uniform(0, 1.5)
+        sleep(moment)
+        session.suspend()  # so that no worker is started between the look and the kill
+        workers = session.children(recursive=True)
+        session.kill()
+        session.wait()
+        alive = survivors(workers)
+        [file] = folder.glob(".benchmarks/sessions/*/journal.jsonl")
+        text = file.read_text()
+        whole = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        found.append(SimpleNamespace(moment=moment, workers=workers, alive=alive, records=whole))
+        file.write_text(text + '{"block": 0, "trial": "train_st')
+    end = run(folder, *LONG, "--resume")
+    return SimpleNamespace(folder=folder, kills=found, end=end, records=journals(folder)[-1])
+
+
+def test_kill_leaves_no_worker(kills):
+    """After kill -9 of the session no worker lives on for more than two seconds."""
+    assert [kill.moment for kill in kills.kills if kill.alive] == []
+    assert any(kill.workers for kill in kills.kills)
+
+
+def test_kill_ends_a_worker_that_is_busy(tmp_path):
+    """Nor does one that is deep in an operation and would not notice for a minute."""
+    folder = copy_repository(tmp_path, {KERAS: FAULTS["hanging"]})
+    session = start(
+        folder, "benchmarks", f"--implementation={KERAS}", "--device=cpu", "-k", "epoch"
+    )
+    assert wait_for(lambda: any("asleep" in log.read_text() for log in folder.rglob("*.log")))
+    workers = session.children(recursive=True)
+    session.kill()
+    session.wait()
+    assert workers
+    assert survivors(workers) == []
+
+
+def test_kill_loses_nothing_that_was_finished(kills):
+    """Whatever the journal held at a kill, it holds to its end; a torn last line harms nothing."""
+    lost = [k.moment for k in kills.kills if kills.records[: len(k.records)] != k.records]
+    assert lost == []
+
+
+def test_resumed_session_completes(kills):
+    """Resumed after each kill, the session ends as if nothing had happened."""
+    assert kills.end.returncode == 0, kills.end.stdout
+    rows = saved(kills.folder)["benchmarks"]
+    counts = {name: len(row["stats"]["data"]) for name, row in rows.items()}
+    names = (KERAS, "numpy_reference")
+    assert counts == {
+        **dict.fromkeys(ids("epoch", *names), BLOCKS),
+        **dict.fromkeys([*ids("forward", *names), *ids("train_step", *names)], BLOCKS * ROUNDS),
+    }
+
+
+def test_resumed_session_measures_nothing_twice(kills):
+    """Each block has each trial exactly once, in one journal."""
+    trials = [f"{operation}[mlp-b128-cpu]" for operation in OPERATIONS]
+    expected = [
+        (b, t, n) for b in range(BLOCKS) for t in trials for n in (KERAS, "numpy_reference")
+    ]
+    assert sorted(measured(kills.records)) == sorted(expected)
+    assert kills.records[-1] == {"finished": True}
+
+
+# Interrupted sessions
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """Ctrl-C in a session of one block, once its first trial is complete."""
+    folder = copy_repository(tmp_path_factory.mktemp("interrupted"))
+    session = start(folder, *SHORT, "--rounds=20", "--benchmark-autosave")
+    [journal] = folder.glob(".benchmarks/sessions/*/journal.jsonl")
+    assert wait_for(lambda: journal.read_bytes().count(b"\n") > 1)
+    workers = session.children(recursive=True)
+    os.killpg(session.pid, signal.SIGINT)
+    status = session.wait(LIMIT)
+    return SimpleNamespace(
+        folder=folder,
+        status=status,
+        alive=survivors(workers),
+        output=(folder / "output.txt").read_text(),
+        records=journals(folder)[-1],
+        rows=saved(folder)["benchmarks"],
+    )
+
+
+def test_interrupt_ends_the_workers(interrupted):
+    """Ctrl-C, which reaches the whole process group, ends the session with status 2."""
+    assert interrupted.status == 2, interrupted.output
+    assert interrupted.alive == []
+    assert "Traceback" not in interrupted.output
+
+
+def test_interrupt_keeps_what_is_complete(interrupted):
+    """Trials with all their blocks are judged and saved, the others skipped, naming --resume."""
+    done = {trial.split("[")[0] for _, trial, _ in measured(interrupted.records)}
+    assert "train_step" in done
+    assert len(done) < len(OPERATIONS)
+    complete = [name for operation in done for name in ids(operation, KERAS, "numpy_reference")]
+    assert sorted(interrupted.rows) == sorted(complete)
+    assert "not measured to its end: 0 of 1 blocks; --resume takes it up" in interrupted.output
+    assert "finished" not in interrupted.records[-1]
+
+
+def test_resume_needs_the_same_circumstances(interrupted, tmp_path):
+    """Another plan, source, data set or host is refused with status 4; each is named."""
+    folder = tmp_path / "changed"
+    shutil.copytree(interrupted.folder, folder)
+    write_data(folder / "other", seed=2)
+    with (folder / "mnist_models" / "recipe.py").open("a") as file:
+        file.write("# edited\n")
+    [journal] = folder.glob(".benchmarks/sessions/*/journal.jsonl")
+    first, rest = journal.read_text().split("\n", 1)
+    record = json.loads(first)
+    record["fingerprint"]["host"] = "another host, Python 3.11.0"
+    journal.write_text(json.dumps(record) + "\n" + rest)
+    before = journal.read_text()
+    changed = ("--resume", "--dataset=other", "-k", "forward or epoch")
+    session = run(folder, *SHORT, "--rounds=20", *changed)
+    assert session.returncode == 4
+    for key in ("trials", "data set", "source", "host"):
+        assert f"{key} was " in session.stdout
+    assert "blocks was" not in session.stdout
+    assert "Run the same command that began it" in session.stdout
+    assert journal.read_text() == before
+
+
+def test_interrupted_session_is_resumed(interrupted):
+    """The same command with --resume measures the rest and saves everything."""
+    session = run(interrupted.folder, *SHORT, "--rounds=20", "--benchmark-autosave", "--resume")
+    assert session.returncode == 0, session.stdout
+    records = journals(interrupted.folder)[-1]
+    assert records[: len(interrupted.records)] == interrupted.records
+    assert len(set(measured(records))) == len(measured(records)) == 6
+    assert len(saved(interrupted.folder)["benchmarks"]) == 6
