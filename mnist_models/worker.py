@@ -12,6 +12,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -19,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from mnist_models import data, implementations, parity, weights
-from mnist_models.architectures import ARCHITECTURES
-from mnist_models.recipe import Recipe
+from mnist_models.architectures import ARCHITECTURES, MLP
+from mnist_models.recipe import DEFAULT, Recipe
 
 PROTOCOL = 1
-BURST_SECONDS = 0.03
+BURST_SECONDS = 0.025
 WARM_UP_SECONDS = 0.01
 PREPARED_BATCHES = 64
 FRAMEWORKS = ("jax", "tensorflow", "torch")
@@ -68,9 +69,12 @@ class Worker:
         sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
         self.module = implementations.load(implementation)
         in_force = self.module.configure(threads, precision)
-        own, cpus = self.module.versions(), available_cpus()
-        if in_force["threads"] != threads or (hasattr(os, "sched_getaffinity") and cpus > threads):
-            found = f"{in_force['threads']} threads on {cpus} CPUs"
+        # A first trainer makes the framework import and initialise the rest of itself, while the
+        # workers still start side by side on all CPUs.
+        self.module.Trainer(MLP, DEFAULT, device, "float32")
+        own, cpus = self.module.versions(), bind(threads)
+        if in_force["threads"] != threads:
+            found = f"{in_force['threads']} threads"
             raise RuntimeError(f"--threads {threads} is not in force: {found}")
         self.device, self.threads = device, threads
         self.wall = self.cpu = 0.0
@@ -217,6 +221,21 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def bind(threads: int) -> int:
+    """Bind every thread of this process to the last `threads` CPUs that it may run on.
+
+    Returns how many CPUs that leaves. The first CPU is where interrupts and other people's bound
+    work usually are. Elsewhere than on Linux, the frameworks' own settings must do.
+    """
+    tasks = Path("/proc/self/task")
+    if tasks.exists():
+        cpus = sorted(os.sched_getaffinity(0))[-threads:]
+        for task in tasks.iterdir():
+            with suppress(ProcessLookupError):  # a thread that has just ended
+                os.sched_setaffinity(int(task.name), cpus)
+    return available_cpus()
 
 
 def serve(channel: Any) -> None:

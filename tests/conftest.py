@@ -1,15 +1,14 @@
 """What several test files share: a small data set, and one worker process per implementation."""
 
+import os
 from itertools import cycle
 
 import pytest
 from threadpoolctl import threadpool_limits
 
-from benchmarks.measuring import workers
 from benchmarks.measuring.session import UNAVAILABLE
 from benchmarks.measuring.workers import WorkerError
 from mnist_models import implementations
-from mnist_models.worker import available_cpus
 from tests.parity_table import Witness, few_digits
 
 
@@ -26,18 +25,28 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def side_by_side():
-    """A CPU for each worker, in turn, and for NumPy here: no test is timed."""
-    turns = cycle([cpu] for cpu in workers.cpus(available_cpus()) or [0])
+def hire(dataset):
+    """A function that starts a `Witness` on a CPU of its own, in turn: no test is timed."""
+    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    turns = cycle(cpus + cpus[::-1])
+
+    def start(name, folder, kind=Witness):
+        if cpus:
+            os.sched_setaffinity(0, {next(turns)})  # which the new process inherits
+        try:
+            return kind(name, dataset, folder)
+        finally:
+            if cpus:
+                os.sched_setaffinity(0, cpus)
+
     with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "cpus", lambda threads: next(turns))
         patch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
         patch.setenv("TORCHINDUCTOR_VEC_ISA_OK", "1")
-        yield
+        yield start
 
 
 @pytest.fixture(scope="session")
-def worker(request, side_by_side, dataset, tmp_path_factory):
+def worker(request, hire, tmp_path_factory):
     """A function from an implementation's name to its `Witness`; skips where it cannot be had.
 
     All whom the selected tests name are started at once, so that they import side by side.
@@ -45,7 +54,7 @@ def worker(request, side_by_side, dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
     wanted = {name for (name,) in selected(request, "implementation")}
     crew = {
-        name: Witness(name, dataset, folder)
+        name: hire(name, folder)
         for name in implementations.names()
         if name in wanted and not implementations.missing(name)
     }

@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.comparing.ratios import ratio
-from benchmarks.measuring.workers import ROOT, cpus, environment
+from benchmarks.measuring.workers import ROOT, environment
 from mnist_models import data, recipe, weights
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.implementations import PAIR
@@ -235,8 +235,6 @@ def main() -> None:
         return identical(*settings)
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= environment("cpu", options.threads, Path(folder))
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, cpus(options.threads))
         {"overhead": overhead, "idiom": idiom}[options.kind](*settings)
 
 

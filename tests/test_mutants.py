@@ -66,7 +66,7 @@ KERAS = {
     ),
     "PyTorch's epsilon": Mutant(KERAS_ADAM, KERAS_ADAM.replace("epsilon", "1e-8"), "weights"),
     "epsilon elsewhere": Mutant('"hat"', '"plain"', "weights"),
-    "beta_1 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_1", "0.89"), "weights"),
+    "beta_1 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_1", "0.8"), "weights"),
     "beta_2 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_2", "0.99"), "weights"),
     # zero_grad cannot be forgotten in Keras; its option to add gradients up comes closest.
     "gradients added up": Mutant(
@@ -92,7 +92,11 @@ KERAS = {
     "epsilon not passed on": Mutant(
         KERAS_ADAM, KERAS_ADAM.replace(", epsilon", ""), "float64 Adam"
     ),
-    "weights decay": Mutant(KERAS_ADAM, KERAS_ADAM.replace("Adam", "AdamW"), "float64 Adam"),
+    "weights decay": Mutant(
+        KERAS_ADAM,
+        KERAS_ADAM.replace("Adam(learning_rate", "AdamW(learning_rate, 0.004"),
+        "float64 Adam",
+    ),
     "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
 }
 LOGITS = "self.loss(self.model(images)"
@@ -127,8 +131,8 @@ TORCH = {
     ),
     "PyTorch's epsilon": Mutant(", eps=epsilon", "", "weights"),
     "epsilon elsewhere": Mutant('"plain"', '"hat"', "weights"),
-    "beta_1 off": Mutant(TORCH_ADAM, TORCH_ADAM.replace("beta_1", "0.89"), "weights"),
-    "beta_2 off": Mutant(TORCH_ADAM, TORCH_ADAM.replace("beta_2", "0.99"), "weights"),
+    "beta_1 off": Mutant(TORCH_ADAM, TORCH_ADAM.replace("beta_1", "0.8"), "weights"),
+    "beta_2 off": Mutant(TORCH_ADAM, TORCH_ADAM.replace("beta_2", "0.99"), "loss"),
     "zero_grad forgotten": Mutant("        self.optimizer.zero_grad()\n", "", "weights"),
     "optimiser not reset": Mutant("tensor.zero_()", "pass", "weights"),
     "labels shifted": Mutant("from_numpy(labels)", "from_numpy((labels + 1) % 10)", "loss"),
@@ -204,7 +208,7 @@ def plant(folder, implementation, mutant, file):
 
 
 @pytest.fixture(scope="module")
-def findings(request, side_by_side, dataset, tmp_path_factory):
+def findings(request, hire, tmp_path_factory):
     """A future of what is found in each selected mutant; the pair are examined side by side."""
     root, home = tmp_path_factory.mktemp("copy"), Path(mnist_models.__file__).parent
     shutil.copytree(home, root / home.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -212,7 +216,7 @@ def findings(request, side_by_side, dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "ROOT", root)
         laboratories = {
-            name: Laboratory(name, dataset, root / home.name / "implementations")
+            name: hire(name, root / home.name / "implementations", Laboratory)
             for name in {name for name, _ in chosen if not implementations.missing(name)}
         }
     yield {

@@ -1,39 +1,51 @@
-"""Parity: every implementation does the arithmetic of the NumPy referee, and the referee is right."""
+"""Parity: every implementation does the NumPy referee's arithmetic, and the referee is right."""
 
 from contextlib import suppress
-from dataclasses import replace
+from itertools import product
 from math import sqrt
 
 import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from mnist_models import numpy_layers, parity, weights
-from mnist_models.architectures import ARCHITECTURES
-from mnist_models.data import preprocess
+from mnist_models import numpy_layers, parity
+from mnist_models.architectures import ARCHITECTURES, Architecture, Dense, Flatten
 from mnist_models.implementations import PAIR, names, numpy_reference
 from mnist_models.recipe import DEFAULT, DYADIC_ADAM, DYADIC_SGD, Recipe
+from mnist_models.weights import initial
 from tests.conftest import selected
-from tests.parity_table import FLOAT64_TOLERANCE, QUESTIONS, differences
+from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, STEPS, differences
 
-BATCH = 4
 TENSORS = [(a.name, tensor) for a in ARCHITECTURES.values() for tensor in a.weight_shapes()]
-RNG_SEED = 7
+NUDGE = 1e-6
+# The others are variants of these, which compile every network anew for every type: they are asked
+# what they could have changed. `python -m tests.parity_table` asks them everything.
+COMPLETE = (*PAIR, "numpy_reference")
+ASKED_OF_VARIANTS = [("mlp", "float64 Adam")]
+ASKED_OF_VARIANTS += product(ARCHITECTURES, ["float32 forward", "float32 epoch"])
+
+
+# Every implementation against the referee
 
 
 @pytest.fixture(scope="module")
 def answers(request, worker):
     """All that the selected tests want to know, asked at once: the workers answer side by side."""
     asked = {}
-    for key in selected(request, "implementation", "architecture", "question"):
+    for implementation, *case in selected(request, "implementation", "architecture", "question"):
         with suppress(pytest.skip.Exception):
-            asked[*key] = worker(key[0]).ask(*key[1:])
+            asked[implementation, *case] = worker(implementation).ask(*case)
     return asked
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("implementation", names())
+@pytest.mark.parametrize(
+    ("implementation", "architecture", "question"),
+    [
+        (name, *case)
+        for name, *case in product(names(), ARCHITECTURES, QUESTIONS)
+        if name in COMPLETE or (*case,) in ASKED_OF_VARIANTS
+    ],
+)
 def test_implementation_agrees_with_the_referee(
     worker, answers, dataset, implementation, architecture, question
 ):
@@ -45,3 +57,225 @@ def test_implementation_agrees_with_the_referee(
         assert max(found.values()) <= FLOAT64_TOLERANCE, found
     else:
         assert parity.violations(found) == []
+
+
+@pytest.mark.parametrize("implementation", names())
+def test_nothing_gave_up_compiling(worker, answers, implementation):
+    """A compiler that falls back to eager execution when it has compiled too often says so."""
+    witness = worker(implementation)
+    for (name, *_), answer in answers.items():
+        if name == implementation:
+            answer.result()
+    assert "recompile_limit" not in witness.process.log.read_text()
+
+
+# The check itself
+
+
+@pytest.mark.parametrize(("architecture", "tensor"), TENSORS)
+def test_one_weight_that_is_off_by_a_percent_is_a_violation(architecture, tensor, batch):
+    """Whichever tensor it is in, provided that it has a say in the outcome."""
+    network = ARCHITECTURES[architecture]
+    start = initial(network, DEFAULT.seed)
+    right = parity.observe(referee(network, start), "forward", *batch, len(batch[1]))
+    gradient = slopes(network, start, batch)[tensor]
+    start[tensor][most_telling(gradient)] *= 1.01
+    wrong = parity.observe(referee(network, start), "forward", *batch, len(batch[1]))
+    assert parity.violations(parity.differences(right, right)) == []
+    assert parity.violations(parity.differences(wrong, right))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        np.array([[0.0, np.nan], [1.0, 1.0]]),
+        np.array([[0.0, np.inf], [1.0, 1.0]]),
+        np.zeros((2, 1)),
+        np.zeros(4),
+    ],
+    ids=["not a number", "infinite", "broadcast", "flat"],
+)
+@pytest.mark.parametrize("kind", parity.TOLERANCES)
+def test_what_cannot_be_compared_counts_as_infinitely_different(kind, answer):
+    """A NaN must not pass because no comparison with it is true, nor a shape that broadcasts."""
+    found = parity.differences({kind: answer}, {kind: np.eye(2)}, parity.LEFT_OUT)
+    assert found == {kind: float("inf")}
+    assert parity.violations(found)
+
+
+# The referee
+
+
+@pytest.fixture(scope="module")
+def batch(dataset):
+    """Images of noise, so that every weight has a slope, and labels."""
+    random = np.random.default_rng(1)
+    return random.random((4, 28, 28, 1)), dataset.train_labels[:4]
+
+
+def referee(network, start, optimizer=DYADIC_SGD, adam_epsilon="plain"):
+    trainer = numpy_reference.Trainer(network, Recipe(optimizer, 1), adam_epsilon=adam_epsilon)
+    trainer.set_weights(start)
+    return trainer
+
+
+def slopes(network, start, batch):
+    """The referee's gradient of the loss."""
+    steps = parity.observe(referee(network, start), "gradients", *batch, len(batch[1]))
+    return {name: -steps[f"gradients/{name}"] / DYADIC_SGD.learning_rate for name in start}
+
+
+def most_telling(gradient):
+    return np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+
+
+def loss(network, start, batch):
+    images, labels = batch
+    probabilities = referee(network, start).probabilities(images)
+    return -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+
+
+@pytest.mark.parametrize(("architecture", "tensor"), TENSORS)
+def test_the_referees_gradient_is_the_slope_of_its_loss(architecture, tensor, batch):
+    """Against central differences, at the steepest weight of a tensor and at four drawn ones."""
+    network = ARCHITECTURES[architecture]
+    start = {name: array.astype(float) for name, array in initial(network, DEFAULT.seed).items()}
+    gradient = slopes(network, start, batch)[tensor]
+    random = np.random.default_rng(2)
+    drawn = [tuple(random.integers(gradient.shape)) for _ in range(4)]
+    for place in [most_telling(gradient), *drawn]:
+        centre, around = start[tensor][place], []
+        for nudge in (NUDGE, -NUDGE):
+            start[tensor][place] = centre + nudge
+            around.append(loss(network, start, batch))
+        start[tensor][place] = centre
+        slope = (around[0] - around[1]) / (2 * NUDGE)
+        assert slope == pytest.approx(gradient[place], abs=1e-6 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+def test_the_referees_convolution_is_a_correlation(padding):
+    """Pixel by pixel in plain loops, and as SciPy's `correlate` has it."""
+    random = np.random.default_rng(3)
+    images, layer = random.standard_normal((2, 6, 7, 3)), numpy_layers.Convolution(padding)
+    layer.kernel, layer.bias = random.standard_normal((3, 3, 3, 4)), random.standard_normal(4)
+    found = layer.forward(images)
+    padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    by_loops, by_scipy = np.empty(found.shape), np.empty(found.shape)
+    for n, i, j, f in np.ndindex(found.shape):
+        window = padded[n, i : i + 3, j : j + 3]
+        by_loops[n, i, j, f] = (window * layer.kernel[..., f]).sum() + layer.bias[f]
+    for n, f in np.ndindex(2, 4):
+        valid = correlate(padded[n], layer.kernel[..., f], mode="valid")
+        by_scipy[n, ..., f] = valid[..., 0] + layer.bias[f]
+    np.testing.assert_allclose(found, by_loops, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found, by_scipy, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_referees_max_pooling_passes_on_the_largest(size):
+    """Forward its value; back its gradient, to where it stood and nowhere else."""
+    random = np.random.default_rng(4)
+    images, layer = random.standard_normal((2, 7, 8, 3)), numpy_layers.MaxPool(size)
+    found = layer.forward(images)
+    delta = random.standard_normal(found.shape)
+    largest, gradient = np.empty(found.shape), np.zeros(images.shape)
+    for n, i, j, c in np.ndindex(found.shape):
+        square = images[n, size * i : size * (i + 1), size * j : size * (j + 1), c]
+        largest[n, i, j, c] = square.max()
+        gradient[n, ..., c][images[n, ..., c] == square.max()] += delta[n, i, j, c]
+    assert found.shape == (2, 7 // size, 8 // size, 3)
+    np.testing.assert_array_equal(found, largest)
+    np.testing.assert_array_equal(layer.backward(delta), gradient)
+
+
+def textbook_adam(start, gradients, epsilons):
+    """Algorithm 1 of Kingma & Ba, line by line, with an epsilon for every step."""
+    weights, m, v = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    beta_1, beta_2 = DYADIC_ADAM.beta_1, DYADIC_ADAM.beta_2
+    for t, (gradient, epsilon) in enumerate(zip(gradients, epsilons, strict=True), start=1):
+        m = beta_1 * m + (1 - beta_1) * gradient
+        v = beta_2 * v + (1 - beta_2) * gradient**2
+        unbiased_m, unbiased_v = m / (1 - beta_1**t), v / (1 - beta_2**t)
+        weights -= DYADIC_ADAM.learning_rate * unbiased_m / (np.sqrt(unbiased_v) + epsilon)
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("form", "epsilon_at"),
+    [
+        ("plain", lambda t: DYADIC_ADAM.epsilon),
+        ("hat", lambda t: DYADIC_ADAM.epsilon / sqrt(1 - DYADIC_ADAM.beta_2**t)),
+    ],
+    ids=["plain", "hat"],
+)
+def test_the_two_forms_of_adam_are_one(form, epsilon_at):
+    """Keras's form is PyTorch's with another epsilon at each step, so parity joins the two."""
+    network = Architecture("linear", (Flatten(), Dense(2, relu=False)))
+    start = {name: array.astype(float) for name, array in initial(network, 0).items()}
+    random = np.random.default_rng(5)
+    sizes = 10.0 ** random.uniform(-9, 0, (STEPS, 784, 2))  # epsilon rules some, and not others
+    gradients = sizes * random.standard_normal(sizes.shape)
+    trainer = referee(network, start, DYADIC_ADAM, form)
+    for gradient in gradients:
+        trainer.update([gradient, gradient[0]])
+    epsilons = [epsilon_at(t) for t in range(1, STEPS + 1)]
+    for index, (name, share) in enumerate(zip(start, (gradients, gradients[:, 0]), strict=True)):
+        expected = textbook_adam(start[name], share, epsilons)
+        np.testing.assert_allclose(trainer.weights[index], expected, rtol=0, atol=1e-14)
+
+
+# Sizes
+
+
+SIZES = {
+    "mlp": (407_050, 2 * (784 * 512 + 512 * 10)),
+    "deep_mlp": (567_434, 2 * (784 * 512 + 512 * 256 + 256 * 128 + 128 * 10)),
+    "lenet5": (
+        61_706,
+        2 * (28 * 28 * 6 * 25 + 10 * 10 * 16 * 25 * 6 + 400 * 120 + 120 * 84 + 84 * 10),
+    ),
+}
+
+
+def count_in_keras(channel, architecture):
+    from mnist_models import architectures
+    from mnist_models.implementations import keras_tensorflow
+
+    model = keras_tensorflow.build_model(architectures.ARCHITECTURES[architecture])
+    channel.send([model.count_params()])
+
+
+def count_in_pytorch(channel, architecture):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mnist_models import architectures
+    from mnist_models.implementations import pytorch_eager
+
+    model = pytorch_eager.build_model(architectures.ARCHITECTURES[architecture])
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 1, 28, 28))
+    channel.send([sum(map(torch.numel, model.parameters())), counter.get_total_flops()])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_sizes_are_what_one_computes_by_hand(architecture):
+    """Parameters, and multiplications and additions of one image's forward pass."""
+    network = ARCHITECTURES[architecture]
+    assert (network.parameters, network.flops) == SIZES[architecture]
+
+
+@pytest.mark.parametrize(
+    ("implementation", "count"),
+    [("keras_tensorflow", count_in_keras), ("pytorch_eager", count_in_pytorch)],
+)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_sizes_are_what_the_frameworks_count(worker, implementation, count, architecture):
+    """Keras counts parameters; PyTorch's flop counter counts operations, too."""
+    witness = worker(implementation)
+    (gateway,) = witness.process.group
+    counted = witness.queue.submit(
+        lambda: gateway.remote_exec(count, architecture=architecture).receive(LIMIT)
+    )
+    assert counted.result() == [*SIZES[architecture]][: len(counted.result())]

@@ -7,7 +7,7 @@ import signal
 import sys
 
 
-def prepare(log: str, environment: dict[str, str], cpus: list[int]) -> None:
+def prepare(log: str, environment: dict[str, str]) -> None:
     """Settle all that must be settled before NumPy or a framework is imported."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -18,8 +18,6 @@ def prepare(log: str, environment: dict[str, str], cpus: list[int]) -> None:
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
     os.environ.update(environment)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cpus)
 
 
 if __name__ == "__channelexec__":

@@ -118,21 +118,21 @@ class Session:
     def keep_budget(self, block: int, seconds: float) -> None:
         """Drop what would not fit if the blocks to come cost as much as this one.
 
-        The first block pays for cold compilers, so its first calls are not counted on.
+        What the first block alone pays for, cold compilers above all, is not counted on.
         """
-        costs, first_calls = {}, 0.0
+        costs, once = {}, 0.0
         records = [record for record in self.journal.records if record.get("block") == block]
         # A resumed block was partly measured by the session before.
         seconds = max(seconds, sum(record.get("seconds", 0.0) for record in records))
         for record in records:
             trial = next(t for t in self.plan.contests if str(t) == record["trial"])
             for name, entry in record["results"].items():
-                cold = entry.get("first_call_seconds", 0.0) if block == 0 else 0.0
-                first_calls += cold
+                cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
+                once += cold
                 if name in self.contestants(trial):
                     costs[trial, name] = entry["cost"] - cold
         blocks = self.plan.blocks - block - 1
-        rest = blocks * (seconds - first_calls)
+        rest = blocks * (seconds - once)
         self.progress.block(block, rest)
         excess = self.spent() + rest - self.plan.time_budget
         if blocks and excess > 0:
@@ -226,11 +226,13 @@ class Session:
         entry["compilation"] = ask(*take)
         entry["first_call_seconds"] = ask("first_call", trial.operation)
         compare(trial.operation, used)
+        began = monotonic()
         if trial.operation == "train_step" and block == 0:
             plain = replace(used, optimizer=recipe.DYADIC_SGD)
             ask("take", trial.architecture, plain.record(), "float32", start)
             compare("gradients", plain)
             ask(*take)
+        entry["once_seconds"] = entry["first_call_seconds"] + monotonic() - began
         if trial.operation != "epoch":
             entry["iterations"] = ask("calibrate", trial.operation)
 

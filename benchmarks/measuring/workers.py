@@ -42,7 +42,7 @@ class WorkerProcess:
         gateway = self.group.makegateway(f"popen//python={python}")
         self.channel = gateway.remote_exec(launch)
         variables = environment(device, threads, folder)
-        self.channel.send((str(ROOT), str(self.log), variables, cpus(threads)))
+        self.channel.send((str(ROOT), str(self.log), variables))
         self.pid: int | None = None
         self.pid = self.receive(START_LIMIT)
 
@@ -120,13 +120,3 @@ def environment(device: str, threads: int, folder: Path) -> dict[str, str]:
         "TRITON_CACHE_DIR": str(folder / "triton"),
     }
     return variables | ({"CUDA_VISIBLE_DEVICES": "-1"} if device == "cpu" else {})
-
-
-def cpus(threads: int) -> list[int]:
-    """The CPUs that every worker is bound to: the last `threads` of those this process may use.
-
-    The first one is where interrupts and other people's pinned work usually are.
-    """
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    return sorted(os.sched_getaffinity(0))[-threads:]

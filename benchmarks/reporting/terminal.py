@@ -122,9 +122,8 @@ def label(row: Row) -> str:
 
 def time(seconds: float) -> str:
     """A duration in the unit that reads best, with three digits."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= 0.9995 * scale:
-            break
+    units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+    unit, scale = next((u for u in units if seconds >= 0.9995 * u[1]), units[-1])
     scaled = seconds / scale
     return f"{scaled:.0f} {unit}" if scaled >= 1000 else f"{scaled:.3g} {unit}"
 
