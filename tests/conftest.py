@@ -49,7 +49,8 @@ def hire(dataset):
 def worker(request, hire, tmp_path_factory):
     """A function from an implementation's name to its `Witness`; skips where it cannot be had.
 
-    All whom the selected tests name are started at once, so that they import side by side.
+    All whom the selected tests name are started at once, and asked all that these will ask, so that
+    they import their frameworks and compute side by side.
     """
     folder = tmp_path_factory.mktemp("workers")
     wanted = {name for (name,) in selected(request, "implementation")}
@@ -58,6 +59,9 @@ def worker(request, hire, tmp_path_factory):
         for name in implementations.names()
         if name in wanted and not implementations.missing(name)
     }
+    for name, *case in selected(request, "implementation", "architecture", "question"):
+        if name in crew:
+            crew[name].ask(*case)
 
     def get(name):
         if lacks := implementations.missing(name):

@@ -56,7 +56,7 @@ class Witness:
 
     def __init__(self, name, dataset, folder):
         self.process = WorkerProcess(name, "cpu", 1, folder)
-        self.queue = ThreadPoolExecutor(1)
+        self.queue, self.asked = ThreadPoolExecutor(1), {}
         self.started = self.queue.submit(self.start, name, dataset)
 
     def start(self, name, dataset):
@@ -70,10 +70,14 @@ class Witness:
         """What it told in the handshake; raises WorkerError when it could not start."""
         return self.started.result()
 
-    def ask(self, architecture, question) -> Future:
-        return self.queue.submit(self.answer, architecture, QUESTIONS[question])
+    def ask(self, *case) -> Future:
+        """The answer to come to a case: an architecture and one of QUESTIONS, asked once."""
+        if case not in self.asked:
+            self.asked[case] = self.queue.submit(self.answer, *case)
+        return self.asked[case]
 
-    def answer(self, architecture, question):
+    def answer(self, architecture, title):
+        question = QUESTIONS[title]
         start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], DEFAULT.seed))
         recipe = question.recipe.record()
         self.process.ask("take", architecture, recipe, question.dtype, start, limit=LIMIT)

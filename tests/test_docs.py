@@ -14,7 +14,7 @@ from benchmarks.comparing import ratios
 from benchmarks.measuring.plan import Plan, Trial
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
-from mnist_models import implementations
+from mnist_models import implementations, worker
 from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
 
@@ -181,6 +181,14 @@ def test_the_intervals_numbers_are_right():
     assert f"a margin of {ratios.MARGIN:.0%}".replace("%", " %") in page
     assert f"{1 - covered**9:.2f}" == "0.25"
     assert "one run in four" in page
+
+
+def test_the_bursts_numbers_are_right():
+    """A burst's length, what goes before it, and the batches it walks over: as in the worker."""
+    page = text(MEASURING)
+    assert f"last about {worker.BURST_SECONDS * 1000:.0f} ms" in page
+    assert f"untimed operations of about {worker.WARM_UP_SECONDS * 1000:.0f} ms" in page
+    assert f"up to {worker.PREPARED_BATCHES} prepared batches" in page
 
 
 # What is saved
@@ -396,6 +404,7 @@ def test_the_changelog_has_this_version():
         (MEASURING, ("`trials`, ", ""), test_the_fingerprint_is_documented),
         (MEASURING, ("`USAGE_ERROR`", "`USAGE`"), test_exit_codes_are_pytests),
         (MEASURING, ("96.9 %", "95.9 %"), test_the_intervals_numbers_are_right),
+        (MEASURING, ("64 prepared", "32 prepared"), test_the_bursts_numbers_are_right),
         ("docs/fairness.md", ("test_", "test_no_"), test_claims_of_fairness_name_tests_that_exist),
         ("CHANGELOG.md", ("[0.1.0] -", "[0.1.1] -"), test_the_changelog_has_this_version),
         ("tox.ini", ("ruff==", "ruff==9."), test_one_ruff),

@@ -194,7 +194,7 @@ class Laboratory(Witness):
             in_session |= entry["parity"]
         if mutant.found_by in QUESTIONS:
             case = mutant.architecture, mutant.found_by
-            answer = self.answer(mutant.architecture, QUESTIONS[mutant.found_by])
+            answer = self.answer(*case)
             in_float64 = differences(answer, self.dataset, *case, facts["adam_epsilon"])
         return in_session, in_float64
 

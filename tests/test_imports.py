@@ -1,0 +1,171 @@
+"""Imports: who imports a framework, who must not, and that a new implementation is one new file."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.measuring import workers
+from benchmarks.measuring.workers import ROOT, WorkerError, WorkerProcess, check_handshake
+from mnist_models.implementations import names
+from mnist_models.worker import FRAMEWORKS, source_hash
+
+LIMIT = 120.0
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for package in ("mnist_models", "benchmarks")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if path.parent.name != "implementations" or path.stem == "__init__"
+]
+# Prints which frameworks are there for the first time after each of the modules.
+IMPORT = """
+import importlib, json, sys
+frameworks, found = json.loads(sys.argv[1]), {}
+for module in sys.argv[2:]:
+    before = set(sys.modules)
+    importlib.import_module(module)
+    found[module] = [name for name in frameworks if name in sys.modules and name not in before]
+print(json.dumps(found))
+"""
+
+
+def run(folder, *arguments):
+    command = [sys.executable, *arguments]
+    ended = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def copy(folder, *packages):
+    for package in packages:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+    return folder / "mnist_models" / "implementations"
+
+
+# Without a framework
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """Which framework each module imports, found out in one fresh process; one is an offender."""
+    folder = tmp_path_factory.mktemp("importing")
+    (folder / "offender.py").write_text("import jax\n")
+    (folder / "jax.py").touch()
+    frameworks = json.dumps([*FRAMEWORKS, "keras"])
+    paths = f"import sys; sys.path[:0] = [{str(folder)!r}, {str(ROOT)!r}]"
+    return json.loads(run(folder, "-c", paths + IMPORT, frameworks, *MODULES, "offender"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_no_framework(imported, module):
+    """Whoever looks at architectures, data or results needs no framework, nor waits for one."""
+    assert imported[module] == []
+
+
+def test_module_that_imports_a_framework_is_noticed(imported):
+    """The check above can fail."""
+    assert imported["offender"] == ["jax"]
+
+
+# One framework in each worker
+
+
+@pytest.mark.parametrize("implementation", names())
+def test_worker_holds_its_own_framework_alone(worker, implementation):
+    """Another one, though it is installed, would take part in threads, memory and start-up."""
+    assert worker(implementation).facts["strangers"] == []
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """A function that starts a worker on the referee with something more in its `configure`.
+
+    It runs a copy of the package, beside which lies an empty framework called jax.
+    """
+    root = tmp_path_factory.mktemp("planted")
+    folder = copy(root, "mnist_models")
+    (root / "jax.py").touch()
+    referee = (folder / "numpy_reference.py").read_text(encoding="utf-8")
+    started = []
+
+    def start(name, line):
+        head, configure, rest = referee.partition("precision: str) -> dict[str, object]:\n")
+        (folder / f"{name}.py").write_text(f"{head}{configure}    {line}\n{rest}", encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(workers, "ROOT", root)
+            started.append(WorkerProcess(name, "cpu", 1, root))
+        return started[-1], started[-1].ask("start", name, "cpu", 1, "float32", limit=LIMIT)
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def test_worker_with_a_second_framework_is_refused(planted):
+    """An implementation that imports one of its own accord, if only inside a function."""
+    process, facts = planted("smuggling", "import jax")
+    with pytest.raises(WorkerError, match="smuggling: its worker also imported jax"):
+        check_handshake(process, facts | {"source": source_hash()})
+
+
+def test_worker_cannot_find_a_second_framework(planted):
+    """What an implementation does not name in an import statement is not there for its worker."""
+    with pytest.raises(WorkerError, match="No module named 'jax'") as caught:
+        planted("hiding", "__import__('j' + 'ax')")
+    assert caught.value.kind == "ModuleNotFoundError"
+
+
+def test_worker_with_other_source_is_refused(planted):
+    """Such as a stale copy of this package in its environment, or one with a file more."""
+    process, facts = planted("harmless", "pass")
+    with pytest.raises(WorkerError, match="harmless: its worker runs other source code"):
+        check_handshake(process, facts)
+
+
+def test_worker_with_another_protocol_is_refused(worker):
+    """It would take a request for something else."""
+    witness = worker("numpy_reference")
+    with pytest.raises(WorkerError, match="numpy_reference: its worker speaks protocol 0"):
+        check_handshake(witness.process, witness.facts | {"protocol": 0})
+
+
+# One new file
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """A copy of the repository with one file more."""
+    root = tmp_path_factory.mktemp("newcomer")
+    folder = copy(root, "mnist_models", "benchmarks")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copy(folder / "numpy_reference.py", folder / "newcomer.py")
+    return root
+
+
+def test_new_implementation_is_listed(newcomer):
+    """In `names()`, for which nothing is registered."""
+    code = "from mnist_models import implementations; print(*implementations.names())"
+    assert run(newcomer, "-c", code).split() == sorted([*names(), "newcomer"])
+
+
+def test_new_implementation_is_collected(newcomer):
+    """In the ids of every timed test but the epoch's, which is the pair's unless asked for."""
+    ids = run(newcomer, "-m", "pytest", "benchmarks", "--co", "-q", "-p", "no:cacheprovider")
+    assert "::test_train_step[mlp-b128-cpu-newcomer]\n" in ids
+    assert "::test_forward[lenet5-b128-cpu-newcomer]\n" in ids
+
+
+def test_new_implementation_is_measured_and_saved(newcomer, dataset):
+    """Without a word about it anywhere else."""
+    options = "--implementation=newcomer --architecture=mlp --device=cpu --threads=1 --quick"
+    options += f" -k train_step --benchmark-json=saved.json --dataset={dataset.folder}"
+    run(newcomer, "-m", "pytest", "benchmarks", *options.split())
+    (saved,) = json.loads((newcomer / "saved.json").read_text())["benchmarks"]
+    assert saved["name"] == "test_train_step[mlp-b128-cpu-newcomer]"
+    assert saved["extra_info"]["implementation"] == "newcomer"
+    assert min(saved["stats"]["data"]) > 0
