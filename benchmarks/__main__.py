@@ -17,6 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     calibrate.add_argument("--seeds", type=int, default=20, help="at least 2 (default: 20)")
     calibrate.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
+    if options.command == "calibrate" and options.seeds < 2:
+        parser.error(f"--seeds {options.seeds}: at least 2, for a standard deviation")
     try:
         if options.command == "doctor":
             from benchmarks.doctor import examine

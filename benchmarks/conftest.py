@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.measuring.replay import Timed, judge, measure_session
+from benchmarks.measuring.replay import Timed, judge, leave_other_data, measure_session
 from benchmarks.measuring.results import Row
 from benchmarks.options import SETTINGS
 from benchmarks.reporting.terminal import conclude, strike_out
@@ -57,6 +57,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_benchmark_group_stats(config: pytest.Config) -> Generator[None, Any, Any]:
     """Rows that do not count stand apart, struck out, so that they win nothing."""
     return strike_out((yield), config.stash.get(TIMED, Timed()).results)
+
+
+def pytest_benchmark_compare_machine_info(
+    config: pytest.Config, compared_benchmark: dict[str, Any]
+) -> None:
+    """Rows that were measured on other data are no baseline."""
+    leave_other_data(config, compared_benchmark)
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:

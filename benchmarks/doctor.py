@@ -1,11 +1,9 @@
 """What this machine has, and what to fix before measuring: `python -m benchmarks doctor`."""
 
-import os
 import platform
 import shutil
 import time
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -14,15 +12,10 @@ from rich.table import Table
 
 from benchmarks.options import has_gpu
 from mnist_models import data, implementations
-from mnist_models.worker import available_cpus
+from mnist_models.worker import available_cpus, knobs
 
 PACKAGES = (
     "tensorflow", "keras", "torch", "torchvision", "jax", "numpy", "pytest", "pytest_benchmark",
-)  # fmt: skip
-KNOBS = (
-    "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS",
-    "TORCH_COMPILE_DISABLE", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE",
-    "KERAS_BACKEND", "MNIST_DIR", "MNIST_CACHE",
 )  # fmt: skip
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
@@ -33,7 +26,12 @@ Finding = tuple[str, str, str]
 def examine(dataset: str | None) -> int:
     """Print all findings; 1 when the pair cannot be measured here, else 0."""
     table = Table("what", "found", "what to do", title="python -m benchmarks doctor")
-    for finding in (*frameworks(), *machine(), *knobs(), data_found(dataset)):
+    for finding in (
+        *frameworks(),
+        *machine(),
+        *((*knob, "") for knob in knobs().items()),
+        data_found(dataset),
+    ):
         table.add_row(*finding)
     Console().print(table)
     return int(any(implementations.missing(name) for name in implementations.PAIR))
@@ -41,10 +39,8 @@ def examine(dataset: str | None) -> int:
 
 def frameworks() -> Iterator[Finding]:
     """Versions without importing anything, and who can be measured."""
-    distributions = metadata.packages_distributions()
-    for package in PACKAGES:
-        found = [f"{d} {metadata.version(d)}" for d in sorted(set(distributions.get(package, ())))]
-        yield package, ", ".join(found) or "not installed", ""
+    for package, version in implementations.installed(PACKAGES).items():
+        yield package, version or "not installed", ""
     for name in implementations.names():
         lacks = implementations.missing(name)
         yield name, "lacks " + ", ".join(lacks) if lacks else "ready", advice_to_install(lacks)
@@ -87,13 +83,6 @@ def stolen_share(seconds: float = 0.5) -> float:
     after = psutil.cpu_times()
     total = sum(after) - sum(before)
     return (getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / total if total else 0.0
-
-
-def knobs() -> Iterator[Finding]:
-    """Environment variables that change what is measured."""
-    for name in KNOBS:
-        if name in os.environ:
-            yield name, os.environ[name], ""
 
 
 def data_found(dataset: str | None) -> Finding:

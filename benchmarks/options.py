@@ -90,6 +90,11 @@ class Settings:
     quick: bool
     resume: bool
 
+    def asked_for(self, device: str, name: str) -> bool:
+        """Whether it is an error, and no mere skip, when `name` cannot be had on `device`."""
+        asked = self.implementations_asked or name in implementations.PAIR
+        return asked and self.device_asked if device == "gpu" else self.implementations_asked
+
     def rows(self, operation: str) -> list[tuple[str, str, str, str]]:
         """(architecture, batch size, device, implementation) of every test of an operation.
 

@@ -28,12 +28,22 @@ BURST_SECONDS = 0.025
 WARM_UP_SECONDS = 0.01
 PREPARED_BATCHES = 64
 FRAMEWORKS = ("jax", "tensorflow", "torch")
+KNOBS = (
+    "CUDA_VISIBLE_DEVICES",
+    "KERAS_BACKEND",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "TORCH_COMPILE_DISABLE",
+    "XLA_FLAGS",
+)
 
 
-def source_hash() -> str:
-    """SHA-256 over this package's source: controller and workers must run the same."""
+def source_hash(folder: Path = Path(__file__).parent) -> str:
+    """SHA-256 over a package's source, by default this one's: all workers must run the same."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -87,7 +97,7 @@ class Worker:
             "devices": self.module.devices(),
             "versions": own | {"numpy": np.__version__},
             "python": platform.python_version(),
-            "in_force": in_force | {"precision": precision, "cpus": cpus},
+            "in_force": in_force | {"precision": precision, "cpus": cpus, "environment": knobs()},
             "adam_epsilon": self.module.ADAM_EPSILON,
             "strangers": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
@@ -214,6 +224,11 @@ class Worker:
             guess = self.trainer.fetch(self.trainer.forward(images)).argmax(axis=1)
             right += int((guess == self.test_labels[batch])[: total - i].sum())
         return right / total
+
+
+def knobs() -> dict[str, str]:
+    """Environment variables that are set and change what is measured."""
+    return {name: os.environ[name] for name in KNOBS if name in os.environ}
 
 
 def available_cpus() -> int:

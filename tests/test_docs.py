@@ -1,4 +1,4 @@
-"""The documentation says what the code does: options, words, codes, keys, commands, links, tests."""
+"""The documentation says what the code does: options, words, codes, keys, links, commands."""
 
 import ast
 import re
@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import options
 from benchmarks.comparing import ratios
+from benchmarks.measuring import workers
 from benchmarks.measuring.plan import Plan, Trial
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
@@ -295,6 +296,17 @@ def test_files_that_are_named_exist(page):
     paths = re.findall(r"`((?:\w+/)+\w+\.(?:py|json|md|toml|yml))`", text(page))
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert [path for path in missing if path != "mnist_models/accuracy_bounds.json"] == []
+
+
+def test_workers_have_an_environment_of_their_own(tmp_path):
+    """Docs/fairness.md: threads, caches, Keras's settings; for the CPU, a GPU out of sight."""
+    found = workers.environment("cpu", 3, tmp_path)
+    assert {found[f"{name}_NUM_THREADS"] for name in ("OMP", "OPENBLAS", "MKL")} == {"3"}
+    for name in ("KERAS_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        assert Path(found[name]).parent == tmp_path
+    assert found["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert found | workers.environment("gpu", 3, tmp_path) == found
+    assert "CUDA_VISIBLE_DEVICES" not in workers.environment("gpu", 3, tmp_path)
 
 
 # Links

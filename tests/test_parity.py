@@ -109,8 +109,10 @@ def referee(network, start, optimizer=DYADIC_SGD, adam_epsilon="plain"):
 
 def slopes(network, start, batch):
     """The referee's gradient of the loss."""
-    steps = parity.observe(referee(network, start), "gradients", *batch, len(batch[1]))
-    return {name: -steps[f"gradients/{name}"] / DYADIC_SGD.learning_rate for name in start}
+    trainer = referee(network, start)
+    trainer.train_step(*batch)
+    moved = trainer.get_weights()
+    return {name: (start[name] - moved[name]) / DYADIC_SGD.learning_rate for name in start}
 
 
 def most_telling(gradient):

@@ -320,12 +320,12 @@ def test_what_is_dropped_first(saving, count):
     [(0, 1, 0, 11), (0, 500, 30, 0), (1, 500, 30, 11), (1, 500, 0, 0), (5, 1, 0, 0)],
 )
 def test_what_does_not_fit_is_dropped(block, budget, cold, drops):
-    """A block stands for those to come, the first without its cold compilers' first calls."""
+    """A block stands for those to come, the first without what it alone pays for."""
     contests: dict = {}
     records: list = []
     for (trial, name), cost in COSTS.items():
         contests[trial] = (*contests.get(trial, ()), name)
-        entry = {"cost": cost + cold, "first_call_seconds": cold}
+        entry = {"cost": cost + cold, "once_seconds": cold}
         records.append({"block": block, "trial": str(trial), "results": {name: entry}})
     settings = dict.fromkeys(Plan.__dataclass_fields__, 0)
     settings |= {"contests": contests, "blocks": 6, "time_budget": budget}

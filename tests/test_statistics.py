@@ -13,7 +13,7 @@ from benchmarks.comparing import ratios
 from benchmarks.comparing.ratios import MARGIN, Ratio, ratio
 from benchmarks.measuring import journal as journals
 from benchmarks.measuring.plan import OPERATIONS, Plan, Trial
-from benchmarks.measuring.replay import Clock
+from benchmarks.measuring.replay import DATASET, Clock, leave_other_data
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
 from mnist_models.accuracy import Bounds
@@ -370,7 +370,7 @@ def shown(results, width=140, colour=False):
     [
         (1e-3, 2e-3, "Keras is 2.00× faster", "[2.00, 2.00]"),
         (3e-3, 2e-3, "PyTorch is 1.50× faster", "[1.50, 1.50]"),
-        (1e-3, 1.005e-3, "cannot tell", "ratio 0.995 [0.995, 0.995]"),
+        (1e-3, 1.005e-3, "cannot tell", "Keras / PyTorch = 0.995 [0.995, 0.995]"),
     ],
 )
 def test_panel_says_who_is_faster(keras, pytorch, verdict, interval):
@@ -384,7 +384,7 @@ def test_panel_cannot_tell_across_equality():
     """An interval with equality inside names no winner, whatever the median says."""
     text = shown(duel([1.2, 1.2, 1.2, 1.2, 1.2, 0.9], [1.0] * 6))
     assert "cannot tell" in text
-    assert "ratio 1.200 [0.900, 1.200]" in text
+    assert "Keras / PyTorch = 1.200 [0.900, 1.200]" in text
     assert "faster" not in text
 
 
@@ -393,7 +393,7 @@ def test_panel_gives_no_verdict_on_few_blocks(blocks):
     """With fewer than six blocks it shows the ratio and says why that is no verdict."""
     text = shown(duel([5.0] * blocks, [1.0] * blocks, blocks))
     assert f"no verdict: {blocks} of 6 blocks" in text
-    assert "ratio 5.00" in text
+    assert "Keras / PyTorch = 5.00" in text
     assert "faster" not in text
 
 
@@ -617,3 +617,22 @@ def test_session_of_another_kind_is_not_resumed(begin, changed):
     begin(journals.create)
     with pytest.raises(journals.ResumeError, match=f'{changed} was .*, is now "changed"'):
         begin(journals.resume, FINGERPRINT | {changed: "changed"})
+
+
+def test_other_data_is_no_baseline():
+    """Saved rows that were measured on another data set are left out of a comparison, in words."""
+    said: list = []
+    config = SimpleNamespace(
+        stash={DATASET: SimpleNamespace(sha256="own")},
+        get_terminal_writer=lambda: SimpleNamespace(line=said.append),
+    )
+    own, other, bare = (
+        {"extra_info": {"dataset": d}} for d in ({"sha256": "own"}, {"name": "digits"}, {})
+    )
+    saved = {"benchmarks": [own, other, bare]}
+    leave_other_data(config, saved)
+    assert saved["benchmarks"] == [own]
+    assert "digits" in said[0]
+    said.clear()
+    leave_other_data(config, saved)
+    assert said == []

@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from mnist_models import implementations
 from mnist_models.implementations import PAIR
 
 OPERATIONS = ("forward", "train_step", "epoch")
@@ -56,9 +57,14 @@ class Plan:
             "precision": self.precision,
             "seed": self.seed,
             "data set": f"{self.dataset} {self.dataset_sha256[:12]}",
-            "source": self.source[:12],
+            "source": self.source,
+            "versions": implementations.installed(sorted(self.packages())),
             "host": f"{platform.node()}, Python {platform.python_version()}",
         }
+
+    def packages(self) -> set[str]:
+        """Top-level packages that the contestants import."""
+        return set().union(*(implementations.packages(name) for _, name in self.rows()))
 
     def order(self, block: int, session: str) -> list[Trial]:
         """The trials of a block: the first by priority, the others in random order.

@@ -17,6 +17,8 @@ from mnist_models import data, implementations, recipe
 from mnist_models.accuracy import Bounds
 from mnist_models.worker import source_hash
 
+DATASET = pytest.StashKey[data.Dataset]()
+
 
 class Clock:
     """A timer that shows recorded samples: 0 when a round begins, the sample when it ends."""
@@ -91,10 +93,7 @@ def measure_session(session: pytest.Session) -> Timed:
         return Timed("nothing that was selected can be measured on this machine")
     settings = config.stash[SETTINGS]
     disabled = config.getoption("benchmark_disable") and not config.getoption("benchmark_enable")
-    try:
-        dataset = data.load(settings.dataset)
-    except data.DataError as error:
-        raise pytest.UsageError(str(error)) from error
+    dataset = load_dataset(config)
     smallest = min(len(dataset.train_labels), len(dataset.test_labels))
     for size in {trial.batch_size for trial in contests}:
         if size > smallest:
@@ -118,6 +117,27 @@ def measure_session(session: pytest.Session) -> Timed:
     return Timed("", results, None if disabled else record, interrupted=not complete)
 
 
+def load_dataset(config: pytest.Config) -> data.Dataset:
+    """The data set of this pytest run, read once; raises pytest.UsageError if it cannot be had."""
+    if DATASET not in config.stash:
+        try:
+            config.stash[DATASET] = data.load(config.stash[SETTINGS].dataset)
+        except data.DataError as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[DATASET]
+
+
+def leave_other_data(config: pytest.Config, saved: dict[str, Any]) -> None:
+    """Take out of a saved run what was measured on other data than this run measures."""
+    own = load_dataset(config).sha256
+    rows = [(row, row["extra_info"].get("dataset", {})) for row in saved["benchmarks"]]
+    others = sorted({str(used.get("name")) for _, used in rows if used.get("sha256") != own})
+    if others:
+        words = f"not compared: saved rows that were measured on other data ({', '.join(others)})"
+        config.get_terminal_writer().line(words)
+    saved["benchmarks"][:] = [row for row, used in rows if used.get("sha256") == own]
+
+
 def make_plan(
     contests: dict[Trial, tuple[str, ...]],
     settings: Settings,
@@ -131,7 +151,7 @@ def make_plan(
         dataset_sha256=dataset.sha256,
         dataset_folder=str(dataset.folder),
         images=len(dataset.train_labels),
-        source=source_hash(),
+        source=source_hash() + source_hash(Path(__file__).parents[1]),
         blocks=1 if disabled else settings.blocks,
         rounds=0 if disabled else settings.rounds,
         threads=settings.threads,
@@ -154,9 +174,7 @@ def judge(item: Any, timed: Timed, benchmark: Any) -> Row:
     if row.error:
         pytest.fail(row.error, pytrace=False)
     if row.skip:
-        settings = item.config.stash[SETTINGS]
-        asked = settings.implementations_asked or (settings.device_asked and trial.device == "gpu")
-        if asked and row.unavailable:
+        if row.unavailable and item.config.stash[SETTINGS].asked_for(trial.device, name):
             pytest.fail(f"asked for, and not to be had: {row.skip}", pytrace=False)
         pytest.skip(row.skip)
     clock = item.get_closest_marker("benchmark").kwargs["timer"]

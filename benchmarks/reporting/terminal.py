@@ -38,8 +38,9 @@ def contest(results: Results, trial: Trial) -> list[Row]:
     """The complete rows that a trial is about: the pair's, or the first two where others ran."""
     rows = {name: results.rows[trial, name] for name in results.plan.contests[trial]}
     complete = {name: row for name, row in rows.items() if row.complete}
-    pair = [complete[name] for name in PAIR if name in complete]
-    return pair or list(complete.values())[:2]
+    if all(name in complete for name in PAIR):
+        return [complete[name] for name in PAIR]
+    return list(complete.values())[:2]
 
 
 def heading(trial: Trial, rows: list[Row], blocks: int) -> Text:
@@ -70,10 +71,12 @@ def verdict(rows: list[Row], blocks: int) -> Text:
     if any(row.void for row in rows):
         return Text("void", style="red")
     found = ratio(rows[0].by_block(), rows[1].by_block())
+    quotient = " / ".join(map(label, rows))
     if found.low is None or found.high is None:
-        return Text(f"no verdict: {blocks} of 6 blocks, ratio {found.value:.2f}")
+        return Text(f"no verdict: {blocks} of 6 blocks, {quotient} = {found.value:.2f}")
     if found.winner is None:
-        return Text(f"cannot tell: ratio {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+        interval = f"[{found.low:.3f}, {found.high:.3f}]"
+        return Text(f"cannot tell: {quotient} = {found.value:.3f} {interval}")
     times = factors(found)
     faster = f"{label(rows[found.winner])} is {times[0]:.2f}× faster"
     return Text(f"{faster} [{times[1]:.2f}, {times[2]:.2f}]", style="green")

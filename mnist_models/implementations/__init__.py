@@ -5,8 +5,9 @@ inherits from the protocols: they are the documentation of the contract, checked
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,6 +115,17 @@ def packages(name: str) -> set[str]:
 def missing(name: str) -> list[str]:
     """Packages that implementation `name` imports and that are not installed here."""
     return sorted(package for package in packages(name) if find_spec(package) is None)
+
+
+def installed(wanted: Iterable[str]) -> dict[str, str]:
+    """Distributions and versions that packages come from, asked of no package; empty if none."""
+    known = packages_distributions()
+    return {
+        package: ", ".join(
+            f"{found} {version(found)}" for found in sorted(set(known.get(package, ())))
+        )
+        for package in wanted
+    }
 
 
 def load(name: str) -> Any:

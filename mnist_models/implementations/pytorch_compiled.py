@@ -7,6 +7,8 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+import torch
+
 from mnist_models.architectures import Architecture
 from mnist_models.implementations import Unavailable, pytorch_eager
 from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the contract)
@@ -22,6 +24,10 @@ if not any(map(shutil.which, ("c++", "g++", "clang++"))):
     raise Unavailable("torch.compile needs a C++ compiler, such as g++")
 if not Path(sysconfig.get_path("include"), "Python.h").exists():
     raise Unavailable("torch.compile needs Python's headers, such as the package python3-dev")
+
+
+# All networks share one code object, for which PyTorch gives up compiling after 8 graphs.
+torch._dynamo.config.cache_size_limit = 256
 
 
 class Trainer(pytorch_eager.Trainer):
