@@ -14,14 +14,18 @@ from mnist_models.weights import Weights
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+# How many disjoint sets of images are tried. A unit whose input is zero but for rounding may fall
+# on the other side of ReLU or of max-pooling than the referee's, and a whole image's share of the
+# gradient with it. That is rare and spares the next images; no fault of meaning spares any.
+ATTEMPTS = 3
 # Largest relative difference in float32.
 TOLERANCES = {
-    "logits": 3e-6,
-    "probabilities": 3e-6,
+    "logits": 5e-6,
+    "probabilities": 5e-6,
     "loss": 5e-6,
     "gradients": 2e-5,
-    "weights": 2e-3,
-    "epoch": 2e-3,
+    "weights": 2e-4,
+    "epoch": 2e-4,
 }
 LEFT_OUT = 0.01
 # TF32 keeps 10 bits of each factor's mantissa: 2**-11 is 5e-4.
@@ -59,25 +63,25 @@ def observe(
             losses = [float(trainer.train_step(*trainer.put(*batch))) for batch in batches]
             return {"loss": np.array(losses)} | moved(trainer, start, "weights")
         case "gradients":
-            answers: Arrays = {}
-            for index, batch in enumerate(batches):
-                trainer.reset()
-                trainer.train_step(*trainer.put(*batch))
-                answers |= moved(trainer, start, f"gradients@{index}")
-            return answers
+            trainer.train_step(*trainer.put(*batches[0]))
+            return moved(trainer, start, "gradients")
         case "epoch":
             trainer.train_epoch(*trainer.put(images, labels), np.arange(len(images))[::-1].copy())
             return moved(trainer, start, "epoch")
     raise ValueError(f"no such question: {question!r}")
 
 
-def images_for(question: str, batches: int, batch_size: int, total: int) -> int:
-    """How many of `total` images a question is asked on.
+def part(question: str, batches: int, batch_size: int, total: int, attempt: int = 0) -> slice:
+    """Which of `total` images a question is asked on, at the first attempt or a later one.
 
-    Whole batches, and for "epoch" also what an epoch over all images has left at its end.
+    Whole batches, and for "epoch" also what an epoch over all images has left at its end. Where
+    there are too few images for another attempt, its part is empty.
     """
     count = min(batches * batch_size, total)
-    return count + total % batch_size if question == "epoch" else count
+    count += total % batch_size if question == "epoch" else 0
+    count = min(count, total)
+    stop = (attempt + 1) * count
+    return slice(stop - count, stop) if stop <= total else slice(0, 0)
 
 
 def moved(trainer: Any, start: Weights, name: str) -> Arrays:
@@ -89,25 +93,17 @@ def moved(trainer: Any, start: Weights, name: str) -> Arrays:
 def differences(observed: Arrays, expected: Arrays, left_out: float = 0.0) -> dict[str, float]:
     """Worst relative difference of each kind of answer, such as {"logits": 3e-7}.
 
-    Anything that is not finite, and a shape that is not the expected one, counts as infinity. Two
-    accidents of float32 are not held against anybody, because they spare most weights or batches,
-    and no fault of meaning does:
-
-    - a unit whose input is zero but for rounding falls on the other side of ReLU or max-pooling,
-      and a whole image's share of a gradient with it: of the batches' gradients, the best counts;
-    - the rounding of a gradient that vanishes decides the sign of a whole step of Adam: of each
-      weight tensor the share `left_out` of elements that differ most, at least one, is ignored.
+    Anything that is not finite, and a shape that is not the expected one, counts as infinity. Of
+    each weight tensor the share `left_out` of elements that differ most, at least one, is ignored:
+    in float32 the rounding of a gradient that happens to vanish decides the sign of a whole step
+    of Adam, and one such element of a bias would outweigh all others.
     """
     worst: dict[str, float] = {}
     for name, want in expected.items():
         kind = name.split("/")[0]
         ignored = ceil(left_out * want.size) if kind in ("weights", "epoch") else 0
         worst[kind] = max(worst.get(kind, 0.0), relative(observed[name], want, ignored))
-    best: dict[str, float] = {}
-    for kind, difference in worst.items():
-        answer = kind.split("@")[0]
-        best[answer] = min(best.get(answer, np.inf), difference)
-    return best
+    return worst
 
 
 def relative(have: npt.NDArray[Any], want: npt.NDArray[Any], ignored: int) -> float:

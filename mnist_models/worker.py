@@ -123,10 +123,10 @@ class Worker:
         self.trainer.set_weights(weights.from_bytes(start))
         return self.trainer.compilation
 
-    def observe(self, question: str, batches: int) -> bytes:
-        """Answer one of the referee's questions (`parity.observe`) on the first `batches`."""
-        count = parity.images_for(question, batches, self.form[0], len(self.images))
-        sample = self.images[:count], self.labels[:count]
+    def observe(self, question: str, batches: int, attempt: int = 0) -> bytes:
+        """Answer one of the referee's questions (`parity.observe`) on the `attempt`-th images."""
+        part = parity.part(question, batches, self.form[0], len(self.images), attempt)
+        sample = self.images[part], self.labels[part]
         return weights.to_bytes(parity.observe(self.trainer, question, *sample, self.form[0]))
 
     def first_call(self, operation: str) -> float:
@@ -136,7 +136,8 @@ class Worker:
         """
         if operation == "epoch":
             images, labels = self.training_set()
-            short = np.arange(parity.images_for("epoch", 2, self.form[0], len(self.images)))
+            part = parity.part("epoch", 2, self.form[0], len(self.images))
+            short = np.arange(part.stop)
             return self.clock(lambda i: self.trainer.train_epoch(images, labels, short), 1)[0]
         return self.clock(self.operation(operation), 1)[0]
 

@@ -96,7 +96,7 @@ def expected(dataset, architecture, question, adam_epsilon):
     trainer = numpy_reference.Trainer(network, asked.recipe, "cpu", "float64", adam_epsilon)
     trainer.set_weights(weights.initial(network, DEFAULT.seed))
     total = len(dataset.train_labels)
-    count = parity.images_for(asked.asks, asked.batches, BATCH_SIZE, total)
+    count = parity.part(asked.asks, asked.batches, BATCH_SIZE, total).stop
     images, labels = data.preprocess(dataset.train_images[:count]), dataset.train_labels[:count]
     return parity.observe(trainer, asked.asks, images, labels, BATCH_SIZE)
 

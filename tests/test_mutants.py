@@ -95,7 +95,7 @@ KERAS = {
     "weights decay": Mutant(
         KERAS_ADAM,
         KERAS_ADAM.replace("Adam(learning_rate", "AdamW(learning_rate, 0.004"),
-        "float64 Adam",
+        "weights",
     ),
     "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
 }
@@ -150,7 +150,7 @@ TORCH = {
     "betas not passed on": Mutant(
         TORCH_ADAM, TORCH_ADAM.replace(" betas=(beta_1, beta_2),", ""), "float64 Adam"
     ),
-    "weights decay": Mutant("torch.optim.Adam(", "torch.optim.AdamW(", "float64 Adam"),
+    "weights decay": Mutant("torch.optim.Adam(", "torch.optim.AdamW(", "weights"),
     "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
 }
 CONTROLS = {
@@ -177,7 +177,9 @@ class Laboratory(Witness):
 
     def __init__(self, name, dataset, folder):
         super().__init__(name, dataset, folder)
-        plan = SimpleNamespace(seed=DEFAULT.seed, call_limit=LIMIT)
+        plan = SimpleNamespace(
+            seed=DEFAULT.seed, call_limit=LIMIT, precision_on=lambda device: "float32"
+        )
         self.session = Session(plan, dataset, SimpleNamespace(records=[]), None)
         self.dataset, self.folder = dataset, folder
 

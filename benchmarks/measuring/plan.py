@@ -62,6 +62,10 @@ class Plan:
             "host": f"{platform.node()}, Python {platform.python_version()}",
         }
 
+    def precision_on(self, device: str) -> str:
+        """The precision in force on a device: TF32 is nothing that a CPU has."""
+        return self.precision if device == "gpu" else "float32"
+
     def packages(self) -> set[str]:
         """Top-level packages that the contestants import."""
         return set().union(*(implementations.packages(name) for _, name in self.rows()))

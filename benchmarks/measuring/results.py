@@ -110,7 +110,7 @@ class Results:
         for other in self.rows.values():
             same = (other.name, other.trial.architecture, other.trial.device)
             if same == (row.name, row.trial.architecture, row.trial.device):
-                precision = self.plan.precision if row.trial.device == "gpu" else "float32"
+                precision = self.plan.precision_on(row.trial.device)
                 for reason in parity.violations(other.parity(), precision):
                     row.parity_faults.append(f"{other.trial}: {reason}")
         epoch = self.row("epoch", row.trial, row.name)
