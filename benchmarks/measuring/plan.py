@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnist_models import implementations
-from mnist_models.implementations import PAIR
 
 OPERATIONS = ("forward", "train_step", "epoch")
 
@@ -97,36 +96,28 @@ def estimate(plan: Plan) -> float:
     epochs = sum(trial.operation == "epoch" for trial, _ in rows)
     bursts = (len(rows) - epochs) * (0.5 + 0.05 * plan.rounds)
     start = 10 * len({trial.device for trial, _ in rows})
-    compilers = 40 * bool({name for _, name in rows} - set(PAIR))
+    compilers = 40 * bool({name for _, name in rows} - set(implementations.PAIR))
     return min(plan.blocks * (start + bursts + 4 * epochs) + compilers, plan.time_budget)
 
 
 def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[Trial, str]]:
     """Rows to leave out so that at least `saving` seconds a block are saved.
 
-    In this order:
-
-    1. other implementations than the pair, the costliest row first;
-    2. the pair's epochs, the costliest architecture first;
-    3. the pair's forward passes, likewise.
-
-    The pair's training steps are always kept.
+    Of another implementation each row goes by itself, of the pair both rows of a trial go together;
+    the pair's training steps are always kept. What is dropped is the cheapest that suffices by
+    itself; where nothing does, the costliest goes, and the question is asked again.
     """
+    units: dict[tuple[str, ...], list[tuple[Trial, str]]] = {}
+    for trial, name in costs:
+        if name not in implementations.PAIR:
+            units[str(trial), name] = [(trial, name)]
+        elif trial.operation != "train_step":
+            units.setdefault((str(trial),), []).append((trial, name))
+    remaining = sorted(units.values(), key=lambda rows: sum(costs[row] for row in rows))
     dropped: list[tuple[Trial, str]] = []
-    others = {row: cost for row, cost in costs.items() if row[1] not in PAIR}
-    for row in sorted(others, key=others.__getitem__, reverse=True):
-        if saving <= 0:
-            return dropped
-        dropped.append(row)
-        saving -= others[row]
-    for operation in ("epoch", "forward"):
-        trials: dict[Trial, float] = {}
-        for (trial, name), cost in costs.items():
-            if trial.operation == operation and name in PAIR:
-                trials[trial] = trials.get(trial, 0.0) + cost
-        for trial in sorted(trials, key=trials.__getitem__, reverse=True):
-            if saving <= 0:
-                return dropped
-            dropped += [(trial, name) for name in PAIR if (trial, name) in costs]
-            saving -= trials[trial]
+    while saving > 0 and remaining:
+        prices = [sum(costs[row] for row in rows) for rows in remaining]
+        enough = next((i for i, price in enumerate(prices) if price >= saving), len(prices) - 1)
+        saving -= prices[enough]
+        dropped += remaining.pop(enough)
     return dropped
