@@ -20,7 +20,7 @@ DEVICES = ("cpu", "gpu", "auto")
 LARGEST_BATCH = 10_000
 LARGEST_NUMBER = 1_000_000
 # Fewer than 6 blocks cannot give an exact 95 % interval: 2 · 2⁻⁵ is above 0.05, 2 · 2⁻⁶ is not.
-DEFAULTS = {"blocks": 6, "rounds": 8, "time_budget": 300.0, "call_limit": 180.0}
+DEFAULTS = {"blocks": 6, "rounds": 20, "time_budget": 300.0, "call_limit": 180.0}
 QUICK = DEFAULTS | {"blocks": 1, "rounds": 3, "time_budget": 40.0}
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.comparing.ratios import ratio
 from benchmarks.measuring.workers import ROOT, environment
-from mnist_models import data, recipe, weights
+from mnist_models import data, implementations, recipe, weights
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.implementations import PAIR
 from mnist_models.worker import Worker
@@ -219,7 +219,7 @@ def main() -> None:
     """Run one kind of evidence; each implementation in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__)
     parser.add_argument("kind", choices=("overhead", "idiom", "identical"))
-    parser.add_argument("--implementation", choices=PAIR)
+    parser.add_argument("--implementation", choices=implementations.names())
     parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), default="mlp")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=20, help="alternations, or sessions")

@@ -6,11 +6,14 @@ what was dropped, then, when all was judged and saved, the word that it is finis
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(".benchmarks", "sessions")
+# What the workers' compilers leave in a session's folder, of no use to another session.
+CACHES = ("inductor", "triton")
 
 
 class ResumeError(Exception):
@@ -40,6 +43,8 @@ class Journal:
     def finish(self) -> None:
         """Note that everything was judged and saved: such a session is not taken up again."""
         self.append({"finished": True})
+        for cache in CACHES:
+            shutil.rmtree(self.folder / cache, ignore_errors=True)
 
 
 def create(root: Path, fingerprint: dict[str, Any]) -> Journal:

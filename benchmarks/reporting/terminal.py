@@ -46,7 +46,7 @@ def contest(results: Results, trial: Trial) -> list[Row]:
 def heading(trial: Trial, rows: list[Row], blocks: int) -> Text:
     """What was measured, and the verdict."""
     place = f"{trial.operation} {trial.architecture} b{trial.batch_size} {trial.device}"
-    return Text(f"{place:<30}", style="bold").append(verdict(rows, blocks))
+    return Text(f"{place:<29}", style="bold").append(verdict(rows, blocks))
 
 
 def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
@@ -71,12 +71,12 @@ def verdict(rows: list[Row], blocks: int) -> Text:
     if any(row.void for row in rows):
         return Text("void", style="red")
     found = ratio(rows[0].by_block(), rows[1].by_block())
-    quotient = " / ".join(map(label, rows))
+    quotient = "/".join(map(label, rows))
     if found.low is None or found.high is None:
-        return Text(f"no verdict: {blocks} of 6 blocks, {quotient} = {found.value:.2f}")
+        return Text(f"no verdict: {blocks} of 6 blocks, {quotient} {found.value:.2f}")
     if found.winner is None:
         interval = f"[{found.low:.3f}, {found.high:.3f}]"
-        return Text(f"cannot tell: {quotient} = {found.value:.3f} {interval}")
+        return Text(f"cannot tell: {quotient} {found.value:.3f} {interval}")
     times = factors(found)
     faster = f"{label(rows[found.winner])} is {times[0]:.2f}× faster"
     return Text(f"{faster} [{times[1]:.2f}, {times[2]:.2f}]", style="green")
