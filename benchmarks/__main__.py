@@ -1,36 +1,106 @@
-"""`python -m benchmarks doctor`: is this machine ready? `calibrate`: redo the accuracy bounds."""
+"""Around the measuring: what this machine can tell, and verdicts on saved runs."""
 
 import argparse
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
+from benchmarks.comparing.saved import RunError
 from mnist_models import data
+
+DATASET_HELP = "as for pytest benchmarks"
+# What pytest calls a usage error.
+USAGE_ERROR = 4
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """What was found on this machine, and what to fix."""
+    from benchmarks.doctor import examine
+
+    return examine(options.dataset)
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Redo the accuracy bounds of a data set."""
+    from benchmarks.calibrate import calibrate as run
+
+    if options.seeds < 2:
+        raise ValueError(f"--seeds {options.seeds}: at least 2, for a standard deviation")
+    run(data.load(options.dataset), options.seeds, options.threads)
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Verdicts on the saved run NEW against OLD."""
+    from benchmarks.compare import compare as run
+    from benchmarks.comparing.verdicts import parse_margin
+
+    margin = parse_margin(options.margin)
+    arguments = (margin, options.fail_on, options.strict_verdicts, options.markdown)
+    return run(options.old, options.new, *arguments)
+
+
+def baseline(options: argparse.Namespace) -> int:
+    """Pin the saved run that a bare --benchmark-compare means."""
+    from benchmarks.comparing.baseline import pin
+
+    path, reasons = pin(options.run)
+    print(f"baseline from now on: {path}")
+    for reason in reasons:
+        print(f"mind that it is no good one: {reason}")
+    return 0
+
+
+def selfcheck(options: argparse.Namespace) -> int:
+    """How small a regression this machine can show, and at which cost."""
+    from benchmarks.selfcheck import check
+
+    return check(options.architecture, options.blocks, options.rounds)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+
+    def command(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        text = (run.__doc__ or "").rstrip(".")
+        added = commands.add_parser(run.__name__, help=text[0].lower() + text[1:], description=text)
+        added.set_defaults(run=run)
+        return added
+
+    command(doctor).add_argument("--dataset", help=DATASET_HELP)
+    sub = command(calibrate)
+    sub.add_argument("--dataset", required=True, help=DATASET_HELP)
+    sub.add_argument("--seeds", type=int, default=20, help="at least 2 (default: 20)")
+    sub.add_argument("--threads", type=int, default=2)
+    sub = command(compare)
+    sub.add_argument("old", type=Path, metavar="OLD", help="a saved run")
+    sub.add_argument("new", type=Path, metavar="NEW", help="a saved run")
+    sub.add_argument("--margin", default="2%", help="as for pytest benchmarks (default: 2%%)")
+    sub.add_argument("--fail-on", choices=["regression"], help="exit status 1 when confirmed")
+    sub.add_argument("--strict-verdicts", action="store_true", help="exit status 10 if undecided")
+    sub.add_argument("--markdown", action="store_true", help="for pull requests")
+    sub = command(baseline)
+    sub.add_argument("action", choices=["set"])
+    sub.add_argument("run", metavar="RUN", help="a file, or the number of a saved run")
+    sub = command(selfcheck)
+    sub.add_argument("--architecture", default="mlp", help="network (default: mlp)")
+    sub.add_argument("--blocks", type=int, default=6, help="as for pytest benchmarks (default: 6)")
+    sub.add_argument("--rounds", type=int, default=20, help="likewise (default: 20)")
+    return top
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    doctor = commands.add_parser("doctor", help="what was found on this machine, and what to fix")
-    doctor.add_argument("--dataset", help="as for pytest benchmarks")
-    calibrate = commands.add_parser("calibrate", help="redo the accuracy bounds of a data set")
-    calibrate.add_argument("--dataset", required=True, help="as for pytest benchmarks")
-    calibrate.add_argument("--seeds", type=int, default=20, help="at least 2 (default: 20)")
-    calibrate.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args(arguments)
-    if options.command == "calibrate" and options.seeds < 2:
-        parser.error(f"--seeds {options.seeds}: at least 2, for a standard deviation")
+    options = parser().parse_args(arguments)
     try:
-        if options.command == "doctor":
-            from benchmarks.doctor import examine
-
-            return examine(options.dataset)
-        from benchmarks.calibrate import calibrate as run
-
-        run(data.load(options.dataset), options.seeds, options.threads)
-    except data.DataError as error:
+        return options.run(options)
+    except ValueError as error:
+        parser().error(str(error))
+    except (data.DataError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 4
-    return 0
+        return USAGE_ERROR
 
 
 if __name__ == "__main__":

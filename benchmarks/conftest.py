@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.measuring.replay import Timed, judge, leave_other_data, measure_session
+from benchmarks.comparing.baseline import UNFIT
+from benchmarks.measuring.files import unfit_as_baseline
+from benchmarks.measuring.replay import COMPARED, Timed, judge, measure_session
 from benchmarks.measuring.results import Row
 from benchmarks.options import SETTINGS
 from benchmarks.reporting.terminal import conclude, strike_out
@@ -62,8 +64,13 @@ def pytest_benchmark_group_stats(config: pytest.Config) -> Generator[None, Any, 
 def pytest_benchmark_compare_machine_info(
     config: pytest.Config, compared_benchmark: dict[str, Any]
 ) -> None:
-    """Rows that were measured on other data are no baseline."""
-    leave_other_data(config, compared_benchmark)
+    """Keep the whole saved run; what of it can be compared is known after the measuring."""
+    config.stash.setdefault(COMPARED, []).append(compared_benchmark)
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Note in the saved run why it must not become the next baseline by itself."""
+    output_json[UNFIT] = unfit_as_baseline(config.stash.get(TIMED, Timed()))
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
@@ -73,11 +80,11 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Close the journal of a session that was judged to its end."""
-    session.config.stash.get(TIMED, Timed()).close(session)
+    """Save what the baselines measured, set the exit status, close the journal."""
+    session.config.stash.get(TIMED, Timed()).finish(session)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The verdict panel, after pytest-benchmark's tables."""
-    conclude(terminalreporter.config.stash.get(TIMED, Timed()).results, terminalreporter)
+    """The panels, after pytest-benchmark's tables."""
+    conclude(terminalreporter.config.stash.get(TIMED, Timed()), terminalreporter)

@@ -6,10 +6,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.utils import get_machine_id
 
+from benchmarks.comparing import baseline
+from benchmarks.comparing.saved import RunError
+from benchmarks.comparing.verdicts import parse_margin
+from benchmarks.measuring import environments
+from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from mnist_models import implementations, recipe
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.data import NAMES as DATASETS
@@ -22,6 +29,8 @@ LARGEST_NUMBER = 1_000_000
 # Fewer than 6 blocks cannot give an exact 95 % interval: 2 · 2⁻⁵ is above 0.05, 2 · 2⁻⁶ is not.
 DEFAULTS = {"blocks": 6, "rounds": 20, "time_budget": 300.0, "call_limit": 180.0}
 QUICK = DEFAULTS | {"blocks": 1, "rounds": 3, "time_budget": 40.0}
+DEFAULT_MARGIN = "2%"
+FAIL_ON = ("regression",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +77,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--resume", action="store_true", help="take up the session that was killed or interrupted"
     )
+    several(
+        "--baseline",
+        "folder of a virtual environment, Python, or execnet spec with other framework versions, "
+        "measured in the same rounds (then default: the pair, one thread)",
+    )
+    group.addoption(
+        "--margin",
+        default=DEFAULT_MARGIN,
+        help="changes of time up to this are no regression, such as 2%% or 0.02 (default: 2%%)",
+    )
+    group.addoption(
+        "--fail-on", help="regression: exit status 1 when one is confirmed (default: never)"
+    )
+    group.addoption(
+        "--strict-verdicts",  # --strict is pytest's own
+        action="store_true",
+        help="exit status 10 when a comparison is undecided",
+    )
+    group.addoption("--report", metavar="DIR", help="write summary.md, with all verdicts, to DIR")
 
 
 @dataclass(frozen=True)
@@ -89,6 +117,11 @@ class Settings:
     call_limit: float
     quick: bool
     resume: bool
+    baselines: dict[str, Environment]
+    margin: float
+    fail_on: str | None
+    strict_verdicts: bool
+    report: Path | None
 
     def asked_for(self, device: str, name: str) -> bool:
         """Whether it is an error, and no mere skip, when `name` cannot be had on `device`."""
@@ -113,10 +146,33 @@ SETTINGS = pytest.StashKey[Settings]()
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options before anything is collected."""
     config.stash[SETTINGS] = settings(config)
+    if config.stash[SETTINGS].baselines and not (
+        config.option.benchmark_save or config.option.benchmark_autosave
+    ):
+        config.option.benchmark_autosave = environments.own().name
+    choose_baseline(config)
     saves = ("benchmark_save", "benchmark_autosave", "benchmark_json")
     if any(config.getoption(option, None) for option in saves):
         # Without its raw data a run can never be analysed again.
         config.option.benchmark_save_data = True
+
+
+def choose_baseline(config: pytest.Config) -> None:
+    """Let a bare --benchmark-compare mean the pinned run, or the newest that is fit."""
+    if config.option.benchmark_compare is not True:
+        return
+    storage = Path(config.option.benchmark_storage.removeprefix("file://"))
+    try:
+        path, passed = baseline.default(storage, get_machine_id())
+    except RunError as error:
+        raise pytest.UsageError(f"--benchmark-compare: {error}") from error
+    if path is not None:
+        config.option.benchmark_compare = str(path)
+    elif passed:
+        raise pytest.UsageError(
+            f"--benchmark-compare: no saved run may be the baseline by itself ({'; '.join(passed)})"
+            "; save a better one, or pin one with python -m benchmarks baseline set RUN"
+        )
 
 
 def settings(config: pytest.Config) -> Settings:
@@ -124,8 +180,23 @@ def settings(config: pytest.Config) -> Settings:
     option = config.getoption
     quick, asked = option("quick"), option("implementation")
     everybody = implementations.names()
-    names = asked or (implementations.PAIR if quick else everybody)
+    try:
+        baselines = environments.parse_all(option("baseline") or [])
+        margin = parse_margin(option("margin"))
+    except (EnvironmentProblem, ValueError) as error:
+        raise pytest.UsageError(str(error)) from error
+    names = asked or (implementations.PAIR if quick or baselines else everybody)
     defaults = QUICK if quick else DEFAULTS
+    fail_on = option("fail_on")
+    if fail_on is not None:
+        chosen("--fail-on", [fail_on], FAIL_ON)
+        if not baselines:
+            raise pytest.UsageError(
+                "--fail-on regression: nothing to confirm a regression against, since runs of "
+                "another time give suspects at most; add --baseline ENV"
+            )
+    if baselines and option("benchmark_disable"):
+        raise pytest.UsageError("--baseline with --benchmark-disable: nothing would be timed")
 
     def number(name: str, kind: type) -> Any:
         value = option(name)
@@ -148,7 +219,7 @@ def settings(config: pytest.Config) -> Settings:
         implementations=chosen("--implementation", names, everybody),
         implementations_asked=bool(asked),
         dataset=option("dataset"),
-        threads=threads(option("threads")),
+        threads=threads(1 if baselines and option("threads") is None else option("threads")),
         precision=chosen("--precision", [option("precision")], PRECISIONS)[0],
         blocks=number("blocks", int),
         rounds=number("rounds", int),
@@ -156,6 +227,11 @@ def settings(config: pytest.Config) -> Settings:
         call_limit=number("call_limit", float),
         quick=quick,
         resume=option("resume"),
+        baselines=baselines,
+        margin=margin,
+        fail_on=fail_on,
+        strict_verdicts=option("strict_verdicts"),
+        report=Path(option("report")) if option("report") else None,
     )
 
 

@@ -15,6 +15,7 @@ from benchmarks.measuring import workers
 from benchmarks.measuring.plan import Plan, Trial
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
+from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
 from mnist_models import implementations, worker
 from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
@@ -201,7 +202,8 @@ def test_every_key_of_extra_info_is_documented():
     trained = results(more={"accuracy": 0.9})
     rows = column(MEASURING, "extra_info", "key")
     saved = [one.extra_info(one.rows[STEP, PAIR[0]]) for one in (found, trained)]
-    assert [row[0] for row in rows] == list(saved[0])
+    # Verdicts are added when a test is judged.
+    assert [row[0] for row in rows] == [*saved[0], "verdicts"]
     types = {row[0]: tuple(JSON_TYPES[name] for name in row[1].split(" or ")) for row in rows}
     assert [
         (key, value)
@@ -238,9 +240,10 @@ def test_the_fingerprint_is_documented():
 
 
 def test_exit_codes_are_pytests():
-    """The table has every exit code under pytest's name for it; the last is new in pytest 9."""
+    """The table has every exit code under pytest's name for it; 6 is new in pytest 9."""
     rows = column(MEASURING, "Exit codes", "code")
     names = {code.value: code.name for code in pytest.ExitCode} | {6: "MAX_WARNINGS_ERROR"}
+    names |= {UNDECIDED_STATUS: "", NOTHING_STATUS: ""}
     assert {int(code): name for code, name, _ in rows} == names
 
 
@@ -300,13 +303,13 @@ def test_files_that_are_named_exist(page):
 
 def test_workers_have_an_environment_of_their_own(tmp_path):
     """Docs/fairness.md: threads, caches, Keras's settings; for the CPU, a GPU out of sight."""
-    found = workers.environment("cpu", 3, tmp_path)
+    found = workers.variables_of("cpu", 3, tmp_path, "")
     assert {found[f"{name}_NUM_THREADS"] for name in ("OMP", "OPENBLAS", "MKL")} == {"3"}
     for name in ("KERAS_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         assert Path(found[name]).parent == tmp_path
     assert found["CUDA_VISIBLE_DEVICES"] == "-1"
-    assert found | workers.environment("gpu", 3, tmp_path) == found
-    assert "CUDA_VISIBLE_DEVICES" not in workers.environment("gpu", 3, tmp_path)
+    assert found | workers.variables_of("gpu", 3, tmp_path, "") == found
+    assert "CUDA_VISIBLE_DEVICES" not in workers.variables_of("gpu", 3, tmp_path, "")
 
 
 # Links

@@ -1,7 +1,7 @@
 """From samples to ratios with intervals. The unit of evidence is the block."""
 
 from dataclasses import dataclass
-from math import exp, isfinite, log, nan
+from math import exp, isfinite, nan
 
 import numpy as np
 
@@ -13,13 +13,15 @@ MARGIN = 0.01
 class Ratio:
     """Seconds of the first over seconds of the second, with an exact interval for the median.
 
-    `low` and `high` are None where there are too few blocks for an interval.
+    `low` and `high` are None where there are too few blocks for an interval. `spread` is the
+    standard deviation of the blocks' log-ratios, 0 where there is but one.
     """
 
     value: float
     low: float | None
     high: float | None
     blocks: int
+    spread: float = 0.0
 
     @property
     def winner(self) -> int | None:
@@ -45,24 +47,26 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
     not independent (layout, allocation and caches are drawn once), so a block counts once.
     """
     return [
-        float(np.median([log(a / b) for a, b in zip(first[block], second[block], strict=True)]))
+        float(np.median(np.log(first[block]) - np.log(second[block])))
         for block in sorted(first.keys() & second.keys())
     ]
 
 
-def ratio(first: Blocks, second: Blocks) -> Ratio:
+def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
     """Median ratio over blocks, with the exact order-statistic (sign test) interval.
 
-    Source: Conover, "Practical Nonparametric Statistics" (1999), section 3.2, as in
-    `scipy.stats.quantile_test`. Fewer than six blocks give no two-sided 95 % interval.
+    Each end leaves out at most (1 - confidence) / 2. Fewer than six blocks give no two-sided 95 %
+    interval. Source: Conover, "Practical Nonparametric Statistics" (1999), section 3.2, as in
+    `scipy.stats.quantile_test`.
     """
     from scipy import stats  # its import takes most of a second, even where nothing is measured
 
     logs = block_log_ratios(first, second)
     if not logs or not all(map(isfinite, logs)):
         return Ratio(nan, None, None, len(logs))
-    interval = stats.quantile_test(logs, p=0.5).confidence_interval(CONFIDENCE)
+    interval = stats.quantile_test(logs, p=0.5).confidence_interval(confidence)
     value, low, high = (exp(end) for end in (np.median(logs), *interval))
+    spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
     if not (isfinite(low) and isfinite(high)):
-        return Ratio(value, None, None, len(logs))
-    return Ratio(value, low, high, len(logs))
+        return Ratio(value, None, None, len(logs), spread)
+    return Ratio(value, low, high, len(logs), spread)

@@ -2,15 +2,16 @@
 
 import platform
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.measuring.environments import Environment, own, split
 from mnist_models import implementations
 
 OPERATIONS = ("forward", "train_step", "epoch")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Trial:
     """One operation on one architecture, batch size and device: what contestants compete in."""
 
@@ -27,6 +28,7 @@ class Trial:
 class Plan:
     """Trials with their contestants, and the settings that they share.
 
+    A contestant is an implementation here or in one of the `baselines` ("name@environment").
     `threads` is per worker; `rounds` are samples per block of every operation but the epoch, which
     is run once a block; `images` is what an epoch visits; `call_limit` and `time_budget` are in
     seconds.
@@ -45,6 +47,8 @@ class Plan:
     seed: int
     call_limit: float
     time_budget: float
+    baselines: dict[str, Environment] = field(default_factory=dict)
+    margin: float = 0.02
 
     def fingerprint(self) -> dict[str, Any]:
         """All that a resumed session must have in common with the one it takes up."""
@@ -54,12 +58,19 @@ class Plan:
             "rounds": self.rounds,
             "threads": self.threads,
             "precision": self.precision,
+            "margin": self.margin,
             "seed": self.seed,
             "data set": f"{self.dataset} {self.dataset_sha256[:12]}",
             "source": self.source,
             "versions": implementations.installed(sorted(self.packages())),
             "host": f"{platform.node()}, Python {platform.python_version()}",
+            "baselines": {name: [e.spec, e.versions] for name, e in self.baselines.items()},
         }
+
+    def environment(self, contestant: str) -> Environment:
+        """Where a contestant's worker runs; this process's own environment for ""."""
+        _, name = split(contestant)
+        return self.baselines[name] if name else own()
 
     def precision_on(self, device: str) -> str:
         """The precision in force on a device: TF32 is nothing that a CPU has."""
@@ -67,7 +78,7 @@ class Plan:
 
     def packages(self) -> set[str]:
         """Top-level packages that the contestants import."""
-        return set().union(*(implementations.packages(name) for _, name in self.rows()))
+        return set().union(*(implementations.packages(split(name)[0]) for _, name in self.rows()))
 
     def order(self, block: int, session: str) -> list[Trial]:
         """The trials of a block: the first by priority, the others in random order.
@@ -96,28 +107,30 @@ def estimate(plan: Plan) -> float:
     epochs = sum(trial.operation == "epoch" for trial, _ in rows)
     bursts = (len(rows) - epochs) * (0.5 + 0.05 * plan.rounds)
     start = 10 * len({trial.device for trial, _ in rows})
-    compilers = 40 * bool({name for _, name in rows} - set(implementations.PAIR))
-    return min(plan.blocks * (start + bursts + 4 * epochs) + compilers, plan.time_budget)
+    slow = {split(name)[0] for _, name in rows} - set(implementations.PAIR)
+    seconds = plan.blocks * (start + bursts + 4 * epochs) + 40 * bool(slow)
+    return min(seconds, plan.time_budget)
 
 
 def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[Trial, str]]:
     """Rows to leave out so that at least `saving` seconds a block are saved.
 
-    Of another implementation each row goes by itself, of the pair both rows of a trial go together;
-    the pair's training steps are always kept. What is dropped is the cheapest that suffices by
-    itself; where nothing does, the costliest goes, and the question is asked again.
+    Of another implementation each row goes by itself (in all environments), of the pair all rows of
+    a trial go together; the pair's training steps are always kept. What is dropped is the cheapest
+    that suffices by itself; where nothing does, the costliest, and the question is asked again.
     """
     units: dict[tuple[str, ...], list[tuple[Trial, str]]] = {}
     for trial, name in costs:
-        if name not in implementations.PAIR:
-            units[str(trial), name] = [(trial, name)]
+        implementation, _ = split(name)
+        if implementation not in implementations.PAIR:
+            units.setdefault((str(trial), implementation), []).append((trial, name))
         elif trial.operation != "train_step":
             units.setdefault((str(trial),), []).append((trial, name))
-    remaining = sorted(units.values(), key=lambda rows: sum(costs[row] for row in rows))
+    priced = sorted((sum(map(costs.__getitem__, rows)), rows) for rows in units.values())
     dropped: list[tuple[Trial, str]] = []
-    while saving > 0 and remaining:
-        prices = [sum(costs[row] for row in rows) for rows in remaining]
-        enough = next((i for i, price in enumerate(prices) if price >= saving), len(prices) - 1)
-        saving -= prices[enough]
-        dropped += remaining.pop(enough)
+    while saving > 0 and priced:
+        enough = next((i for i, (price, _) in enumerate(priced) if price >= saving), -1)
+        price, rows = priced.pop(enough)
+        saving -= price
+        dropped += rows
     return dropped

@@ -1,23 +1,31 @@
 """From pytest's selection to a session, and from its samples back into pytest-benchmark."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.comparing import saved
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring import journal as journals
+from benchmarks.measuring.environments import contestant
+from benchmarks.measuring.files import save_environments
 from benchmarks.measuring.plan import Plan, Trial, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
 from benchmarks.options import SETTINGS, Settings, has_gpu
 from benchmarks.reporting.progress import progress
+from benchmarks.reporting.verdicts import exit_status
 from mnist_models import data, implementations, recipe
 from mnist_models.accuracy import Bounds
 from mnist_models.worker import source_hash
 
 DATASET = pytest.StashKey[data.Dataset]()
+# The runs that --benchmark-compare loaded, as they came.
+COMPARED = pytest.StashKey[list[dict[str, Any]]]()
 
 
 class Clock:
@@ -45,6 +53,24 @@ class Timed:
     results: Results | None = None
     journal: journals.Journal | None = None
     interrupted: bool = False
+    # Against each baseline environment and each saved run, by its name.
+    verdicts: dict[str, list[Judged]] = field(default_factory=dict)
+    written: list[Path] = field(default_factory=list)
+
+    def finish(self, session: pytest.Session) -> None:
+        """After all was judged and saved: the baselines' files, the exit status, the journal."""
+        config = session.config
+        if self.results is not None and self.results.plan.rounds and not self.interrupted:
+            self.written = save_environments(config, self.results)
+        self.close(session)
+        settings = config.stash[SETTINGS]
+        demanded = settings.baselines or settings.strict_verdicts
+        named = isinstance(config.getoption("benchmark_compare"), str)
+        failing = bool(config.getoption("benchmark_compare_fail"))
+        if session.exitstatus != 0 or not (demanded or named or failing or self.verdicts):
+            return
+        judged = [one for several in self.verdicts.values() for one in several]
+        session.exitstatus = exit_status(judged, settings.fail_on, settings.strict_verdicts)
 
     def close(self, session: pytest.Session) -> None:
         """Close the journal of a session that was judged to its end; Ctrl-C is not its end."""
@@ -85,13 +111,14 @@ def measure_session(session: pytest.Session) -> Timed:
         return Timed("nothing was selected to be measured")
     if hasattr(config, "workerinput") or config.getoption("dist", "no") != "no":
         return Timed("timing needs the machine for itself: run without xdist (-n0)")
+    settings = config.stash[SETTINGS]
     contests: dict[Trial, tuple[str, ...]] = {}
     for trial, name in map(place, items):
         if not impossible(trial, name):
-            contests[trial] = (*contests.get(trial, ()), name)
+            places = (contestant(name, other) for other in ("", *settings.baselines))
+            contests[trial] = (*contests.get(trial, ()), *places)
     if not contests:
         return Timed("nothing that was selected can be measured on this machine")
-    settings = config.stash[SETTINGS]
     disabled = config.getoption("benchmark_disable") and not config.getoption("benchmark_enable")
     dataset = load_dataset(config)
     smallest = min(len(dataset.train_labels), len(dataset.test_labels))
@@ -114,7 +141,33 @@ def measure_session(session: pytest.Session) -> Timed:
     for item in items:
         if (row := results.rows.get(place(item))) and row.complete:
             item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))
-    return Timed("", results, None if disabled else record, interrupted=not complete)
+    timed = Timed("", results, None if disabled else record, interrupted=not complete)
+    if not disabled:
+        timed.verdicts = results.verdicts() | against_saved_runs(config, results)
+    return timed
+
+
+def against_saved_runs(config: pytest.Config, results: Results) -> dict[str, list[Judged]]:
+    """Verdicts on the runs that --benchmark-compare names; what cannot be compared is taken out."""
+    session = config._benchmarksession  # type: ignore[attr-defined]
+    rows_here = results.records()
+    new = {
+        "machine_info": session.get_machine_info(),
+        "benchmarks": [{"name": name} | row for name, row in rows_here.items()],
+    }
+    found = {}
+    for (path, rows), run in zip(
+        (session.compared_mapping or {}).items(), config.stash.get(COMPARED, []), strict=True
+    ):
+        name = Path(path).stem
+        # What was not selected this time is no gap.
+        old = run | {"benchmarks": [row for row in run["benchmarks"] if row["name"] in rows_here]}
+        found[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)
+        lost = {one.comparison.test for one in judged if one.verdict.word is Word.NOT_COMPARABLE}
+        # pytest-benchmark joins by name alone, in its table and in --benchmark-compare-fail.
+        for fullname in [f for f in rows if rows[f]["name"] in lost]:
+            del rows[fullname]
+    return found
 
 
 def load_dataset(config: pytest.Config) -> data.Dataset:
@@ -125,17 +178,6 @@ def load_dataset(config: pytest.Config) -> data.Dataset:
         except data.DataError as error:
             raise pytest.UsageError(str(error)) from error
     return config.stash[DATASET]
-
-
-def leave_other_data(config: pytest.Config, saved: dict[str, Any]) -> None:
-    """Take out of a saved run what was measured on other data than this run measures."""
-    own = load_dataset(config).sha256
-    rows = [(row, row["extra_info"].get("dataset", {})) for row in saved["benchmarks"]]
-    others = sorted({str(used.get("name")) for _, used in rows if used.get("sha256") != own})
-    if others:
-        words = f"not compared: saved rows that were measured on other data ({', '.join(others)})"
-        config.get_terminal_writer().line(words)
-    saved["benchmarks"][:] = [row for row, used in rows if used.get("sha256") == own]
 
 
 def make_plan(
@@ -159,6 +201,8 @@ def make_plan(
         seed=recipe.DEFAULT.seed,
         call_limit=settings.call_limit,
         time_budget=settings.time_budget,
+        baselines=settings.baselines,
+        margin=settings.margin,
     )
 
 
@@ -179,5 +223,11 @@ def judge(item: Any, timed: Timed, benchmark: Any) -> Row:
         pytest.skip(row.skip)
     clock = item.get_closest_marker("benchmark").kwargs["timer"]
     benchmark.extra_info |= timed.results.extra_info(row)
+    benchmark.extra_info["verdicts"] = [
+        one.record()
+        for judged in timed.verdicts.values()
+        for one in judged
+        if (one.comparison.trial, one.comparison.implementation) == (str(trial), name)
+    ]
     benchmark.pedantic(clock.advance, rounds=max(1, len(row.samples())), iterations=1)
     return row

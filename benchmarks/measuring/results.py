@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.comparing.records import Judged, compare, judge_all
+from benchmarks.measuring.environments import contestant, split
 from benchmarks.measuring.journal import Journal
 from benchmarks.measuring.plan import Plan, Trial
 from mnist_models import parity
@@ -15,7 +17,10 @@ SCHEMA = 1
 
 @dataclass
 class Row:
-    """One contestant in one trial. `samples` are (wall, CPU) seconds per operation, by block."""
+    """One contestant in one trial. `samples` are (wall, CPU) seconds per operation, by block.
+
+    `name` is the contestant's: an implementation, with "@environment" in a baseline.
+    """
 
     trial: Trial
     name: str
@@ -130,7 +135,43 @@ class Results:
 
     def test_id(self, row: Row) -> str:
         """The name of the test that judges a row, such as test_forward[mlp-b128-cpu-…]."""
-        return f"test_{str(row.trial)[:-1]}-{row.name}]"
+        return f"test_{str(row.trial)[:-1]}-{split(row.name)[0]}]"
+
+    def here(self) -> list[Row]:
+        """The rows of this environment, which have tests."""
+        return [row for row in self.rows.values() if not split(row.name)[1]]
+
+    def suspects(self) -> int:
+        """How many comparisons the journal says were confirmed; 0 where none were."""
+        confirmed = (r["confirmation"] for r in self.journal.records if "confirmation" in r)
+        return int(next(confirmed, {"suspects": 0})["suspects"])
+
+    def records(self, environment: str = "") -> dict[str, dict[str, Any]]:
+        """An environment's valid rows by test name, as pytest-benchmark saves them."""
+        return {
+            self.test_id(row): {
+                "extra_info": self.extra_info(row),
+                "stats": {"data": row.samples()},
+            }
+            for row in self.rows.values()
+            if row.valid and split(row.name)[1] == environment
+        }
+
+    def verdicts(self) -> dict[str, list[Judged]]:
+        """This environment against each baseline, by its name."""
+        new, judged = self.records(), {}
+        for environment in self.plan.baselines:
+            old = self.records(environment)
+            reasons = {}
+            for row in self.here():
+                other = self.rows[row.trial, contestant(row.name, environment)]
+                for side, place in ((row, "here"), (other, f"in {environment}")):
+                    if not side.valid:
+                        first, *_ = (side.error or side.skip or side.void[0]).strip().splitlines()
+                        reasons[self.test_id(row)] = f"{place}: {first}"
+            comparisons = compare(new, old, environment, self.plan.margin, reasons)
+            judged[environment] = judge_all(comparisons, new, old)
+        return judged
 
     def row(self, operation: str, trial: Trial, name: str) -> Row | None:
         """The row of another operation in the same place, if it was planned."""
@@ -140,6 +181,7 @@ class Results:
     def extra_info(self, row: Row) -> dict[str, Any]:
         """What is saved beside the samples of a row; documented in docs/measuring.md."""
         entries = row.entries
+        implementation, environment = split(row.name)
         first = next(iter(entries.values()))
         counts = [len(entry["samples"]) for entry in entries.values()]
         return {
@@ -150,7 +192,8 @@ class Results:
             "architecture": row.trial.architecture,
             "batch_size": row.trial.batch_size,
             "device": row.trial.device,
-            "implementation": row.name,
+            "implementation": implementation,
+            "environment": environment or self.plan.environment("").name,
             "versions": first["facts"]["versions"],
             "python": first["facts"]["python"],
             "in_force": first["facts"]["in_force"] | {"compilation": first["compilation"]},
@@ -162,6 +205,10 @@ class Results:
             "cpu_seconds": [cpu for entry in entries.values() for _, cpu in entry["samples"]],
             "first_call_seconds": [entry["first_call_seconds"] for entry in entries.values()],
             "peak_memory_bytes": max(e.get("peak_memory_bytes", 0) for e in entries.values()),
+            "peak_memory_bytes_by_block": [e.get("peak_memory_bytes", 0) for e in entries.values()],
+            "foreign_cpu": {str(block): e.get("foreign_cpu") for block, e in entries.items()},
+            "screened_blocks": self.plan.blocks,
+            "suspects": self.suspects(),
             "parity": row.parity(),
             "accuracy": row.accuracy,
             "accuracy_by_block": [e["accuracy"] for e in entries.values() if "accuracy" in e],

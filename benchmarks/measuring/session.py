@@ -3,58 +3,28 @@
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from math import inf
 from time import monotonic
 from typing import Any
 
+from benchmarks.comparing.verdicts import CONFIRMATION_ROUNDS, confirmation_blocks, suspicion
 from benchmarks.measuring import workers
+from benchmarks.measuring.environments import contestant, split
 from benchmarks.measuring.journal import Journal
+from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, Trial, priority, to_drop
+from benchmarks.measuring.referee import Referee
+from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.reporting.progress import Lines
-from mnist_models import parity, recipe, weights
+from mnist_models import recipe, weights
+from mnist_models.accuracy import Bounds
 from mnist_models.architectures import ARCHITECTURES
-from mnist_models.data import Dataset, preprocess
-from mnist_models.implementations import numpy_reference
+from mnist_models.data import Dataset
 from mnist_models.recipe import Recipe
 
-PARITY_BATCHES = 3
 # An implementation that raises one of these is skipped with the reason, unless it was asked for.
 UNAVAILABLE = ("ModuleNotFoundError", "Unavailable")
 Entry = dict[str, Any]
-
-
-class Referee:
-    """What the right answers are: `numpy_reference` in float64, asked each question once."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.images, self.labels = preprocess(dataset.train_images), dataset.train_labels
-        self.answers: dict[tuple[Any, ...], parity.Arrays] = {}
-
-    def part(self, question: str, batch_size: int, attempt: int) -> slice:
-        """The images of an attempt at a question."""
-        return parity.part(question, PARITY_BATCHES, batch_size, len(self.images), attempt)
-
-    def judge(
-        self,
-        observed: bytes,
-        question: str,
-        architecture: str,
-        plan: Recipe,
-        adam_epsilon: str,
-        attempt: int = 0,
-    ) -> dict[str, float]:
-        """Worst relative differences of a worker's answer (`parity.differences`)."""
-        key = (question, architecture, plan, adam_epsilon, attempt)
-        if key not in self.answers:
-            network = ARCHITECTURES[architecture]
-            trainer = numpy_reference.Trainer(network, plan, "cpu", "float64", adam_epsilon)
-            trainer.set_weights(weights.initial(network, plan.seed))
-            part = self.part(question, plan.batch_size, attempt)
-            sample = self.images[part], self.labels[part]
-            self.answers[key] = parity.observe(trainer, question, *sample, plan.batch_size)
-        answer = weights.from_bytes(observed)
-        return parity.differences(answer, self.answers[key], parity.LEFT_OUT)
 
 
 class Session:
@@ -68,6 +38,7 @@ class Session:
         self.crew: dict[str, WorkerProcess] = {}
         self.facts: dict[str, Entry] = {}
         self.absent: dict[str, Entry] = {}
+        self.suspected: dict[str, list[str]] = {}
 
     def run(self) -> bool:
         """Measure all that the journal does not hold yet; False when Ctrl-C ended it early."""
@@ -75,11 +46,34 @@ class Session:
         try:
             for block in range(self.plan.blocks):
                 self.run_block(block)
+            for block in self.confirmation():
+                self.run_block(block)
         except KeyboardInterrupt:
             return False
         finally:
             self.dismiss()
         return True
+
+    def confirmation(self) -> range:
+        """The blocks in which suspects are measured again, noted in the journal beforehand."""
+        noted = [r["confirmation"] for r in self.journal.records if "confirmation" in r]
+        if not noted and self.plan.baselines and self.plan.rounds:
+            results = Results(self.plan, self.journal, Bounds())
+            every = [one.comparison for judged in results.verdicts().values() for one in judged]
+            suspects = [c for c in every if suspicion(c)]
+            contests: dict[str, list[str]] = {}
+            for c in suspects:
+                names = contests.setdefault(c.trial, [])
+                both = (c.implementation, contestant(c.implementation, c.environment))
+                names += [name for name in both if name not in names]
+            blocks = confirmation_blocks(len(suspects)) if suspects else 0
+            noted = [{"suspects": len(suspects), "blocks": blocks, "contests": contests}]
+            self.journal.append({"confirmation": noted[0]})
+        if not noted:
+            return range(0)
+        self.suspected = noted[0]["contests"]
+        self.progress.confirm(noted[0]["suspects"], noted[0]["blocks"], len(self.suspected))
+        return range(self.plan.blocks, self.plan.blocks + noted[0]["blocks"])
 
     def spent(self) -> float:
         """Seconds of measuring so far, those of a killed session that is taken up included."""
@@ -93,19 +87,22 @@ class Session:
         for device in sorted({trial.device for trial in todo}):
             trials = [trial for trial in todo if trial.device == device]
             self.absent = {}
-            self.hire({name for trial in trials for name in self.contestants(trial)}, device)
+            self.hire({name for trial in trials for name in self.contestants(trial, block)}, device)
             for trial in trials:
                 if block == 0 and priority(trial) and self.spent() > self.plan.time_budget:
                     self.drop([(trial, name) for name in self.contestants(trial)])
-                elif names := self.contestants(trial):
+                elif names := self.contestants(trial, block):
                     self.progress.trial(block, trial)
                     self.run_trial(block, trial, names)
             self.dismiss()
         if todo:
             self.keep_budget(block, monotonic() - began)
 
-    def contestants(self, trial: Trial) -> list[str]:
-        """Who is still in: neither dropped, nor failed or unavailable in an earlier block."""
+    def contestants(self, trial: Trial, block: int = 0) -> list[str]:
+        """Who is still in: neither dropped, nor failed or unavailable in an earlier block.
+
+        Those of a confirming block are the suspects and what they are compared with.
+        """
         out = {name for t, name in self.dropped() if t == str(trial)}
         for record in self.journal.records:
             for name, entry in record.get("results", {}).items():
@@ -113,7 +110,10 @@ class Session:
                 failed = "error" in entry and record["trial"] == str(trial)
                 if failed or ("unavailable" in entry and not elsewhere):
                     out.add(name)
-        return [name for name in self.plan.contests[trial] if name not in out]
+        names: Iterable[str] = self.plan.contests[trial]
+        if block >= self.plan.blocks:
+            names = self.suspected.get(str(trial), ())
+        return [name for name in names if name not in out]
 
     def dropped(self) -> list[list[str]]:
         """[trial, contestant] of all that does not fit into the time budget."""
@@ -144,6 +144,9 @@ class Session:
                 if name in self.contestants(trial):
                     costs[trial, name] = entry["cost"] - cold
         blocks = self.plan.blocks - block - 1
+        if blocks < 0:
+            self.progress.block(block, 0.0)
+            return
         rest = blocks * (seconds - once)
         self.progress.block(block, rest)
         excess = self.spent() + rest - self.plan.time_budget
@@ -165,8 +168,10 @@ class Session:
     def invite(self, name: str, device: str) -> None:
         """Start a worker and tell it what to prepare, without waiting for it."""
         plan = self.plan
-        self.crew[name] = WorkerProcess(name, device, plan.threads, self.journal.folder)
-        self.crew[name].send("start", name, device, plan.threads, plan.precision)
+        spec = plan.environment(name).spec
+        self.crew[name] = WorkerProcess(name, device, plan.threads, self.journal.folder, spec)
+        implementation, _ = split(name)
+        self.crew[name].send("start", implementation, device, plan.threads, plan.precision)
         self.crew[name].send("read", plan.dataset_folder)
 
     def greet(self, name: str, device: str) -> None:
@@ -193,10 +198,15 @@ class Session:
         for name in chance.sample(names, len(names)):
             self.attempt(entries[name], self.prepare, name, trial, block)
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
-        for _ in range(1 if trial.operation == "epoch" else self.plan.rounds):
+        rounds = self.plan.rounds * (CONFIRMATION_ROUNDS if block >= self.plan.blocks else 1)
+        meter = Meter((worker.pid for worker in self.crew.values()), self.plan.threads)
+        for _ in range(1 if trial.operation == "epoch" else rounds):
             for name in chance.sample(live, len(live)):
                 if "error" not in entries[name]:
                     self.attempt(entries[name], self.sample, name, trial)
+        foreign = meter.foreign()
+        for name in live:
+            entries[name]["foreign_cpu"] = foreign
         record = {"block": block, "trial": str(trial), "results": entries}
         self.journal.append(record | {"seconds": monotonic() - began})
 
@@ -222,41 +232,24 @@ class Session:
         def ask(method: str, *arguments: Any) -> Any:
             return worker.ask(method, *arguments, limit=self.plan.call_limit)
 
-        facts = self.facts[worker.implementation]
-        network = ARCHITECTURES[trial.architecture]
-        start = weights.to_bytes(weights.initial(network, self.plan.seed))
+        def check(question: str, with_recipe: Recipe) -> dict[str, float]:
+            precision = self.plan.precision_on(trial.device)
+            place = (trial.architecture, with_recipe, facts["adam_epsilon"], precision)
+            return self.referee.check(ask, question, *place)
+
+        facts = self.facts[worker.contestant]
+        start = weights.to_bytes(weights.initial(ARCHITECTURES[trial.architecture], self.plan.seed))
         used = replace(recipe.DEFAULT, batch_size=trial.batch_size, seed=self.plan.seed)
-        entry |= {"facts": facts, "recipe": used.record(), "parity": {}, "samples": []}
-
-        def compare(question: str, with_recipe: Recipe) -> None:
-            best: dict[str, float] = {}
-            for attempt in range(parity.ATTEMPTS):
-                part = self.referee.part(question, with_recipe.batch_size, attempt)
-                if part.stop == 0:
-                    break
-                answer = ask("observe", question, PARITY_BATCHES, attempt)
-                found = self.referee.judge(
-                    answer,
-                    question,
-                    trial.architecture,
-                    with_recipe,
-                    facts["adam_epsilon"],
-                    attempt,
-                )
-                best = {kind: min(found[kind], best.get(kind, inf)) for kind in found}
-                if not parity.violations(best, self.plan.precision_on(trial.device)):
-                    break
-            entry["parity"] |= best
-
+        entry |= {"facts": facts, "recipe": used.record(), "samples": []}
         take = ("take", trial.architecture, used.record(), "float32", start)
         entry["compilation"] = ask(*take)
         entry["first_call_seconds"] = ask("first_call", trial.operation)
-        compare(trial.operation, used)
+        entry["parity"] = check(trial.operation, used)
         began = monotonic()
         if trial.operation == "train_step" and block == 0:
             plain = replace(used, optimizer=recipe.DYADIC_SGD)
             ask("take", trial.architecture, plain.record(), "float32", start)
-            compare("gradients", plain)
+            entry["parity"] |= check("gradients", plain)
             ask(*take)
         entry["once_seconds"] = entry["first_call_seconds"] + monotonic() - began
         if trial.operation != "epoch":

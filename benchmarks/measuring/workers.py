@@ -11,6 +11,7 @@ import execnet
 
 import mnist_models
 from benchmarks.measuring import launch
+from benchmarks.measuring.environments import split
 from mnist_models.worker import PROTOCOL, source_hash
 
 ROOT = Path(mnist_models.__file__).parents[1]
@@ -26,24 +27,28 @@ class WorkerError(Exception):
 
 
 class WorkerProcess:
-    """One implementation in a process of its own."""
+    """One contestant in a process of its own, started by the execnet `spec`."""
 
     def __init__(
         self,
-        implementation: str,
+        contestant: str,
         device: str,
         threads: int,
         folder: Path,
-        python: str = sys.executable,
+        spec: str = f"popen//python={sys.executable}",
     ) -> None:
-        self.implementation = implementation
-        self.log = folder / f"{implementation}-{device}-{os.urandom(3).hex()}.log"
+        self.contestant = contestant
+        self.log = folder / f"{contestant}-{device}-{os.urandom(3).hex()}.log"
         self.group = execnet.Group()
-        gateway = self.group.makegateway(f"popen//python={python}")
-        self.channel = gateway.remote_exec(launch)
-        variables = environment(device, threads, folder)
-        self.channel.send((str(ROOT), str(self.log), variables))
         self.pid: int | None = None
+        try:
+            gateway = self.group.makegateway(spec)
+        except Exception as error:  # execnet's own, OSError, and whatever the far side says
+            words = f"{contestant}: execnet cannot start a worker with {spec}: {error}"
+            raise WorkerError(words, "Unavailable", fatal=True) from error
+        self.channel = gateway.remote_exec(launch)
+        variables = variables_of(device, threads, folder, split(contestant)[1])
+        self.channel.send((str(ROOT), str(self.log), variables))
         self.pid = self.receive(START_LIMIT)
 
     def send(self, method: str, *arguments: Any) -> None:
@@ -59,13 +64,13 @@ class WorkerProcess:
             status, *reply = self.channel.receive(limit)
         except self.channel.TimeoutError as error:
             self.kill()
-            late = f"{self.implementation}: no answer within {limit:g} s, so its worker was ended"
+            late = f"{self.contestant}: no answer within {limit:g} s, so its worker was ended"
             raise WorkerError(late + self.last_output(), fatal=True) from error
         except (EOFError, self.channel.RemoteError) as error:
             raise self.death(error) from error
         if status == "error":
             kind, trace = reply
-            raise WorkerError(f"{self.implementation} raised\n{trace}", kind)
+            raise WorkerError(f"{self.contestant} raised\n{trace}", kind)
         return reply[0]
 
     def ask(self, method: str, *arguments: Any, limit: float) -> Any:
@@ -77,7 +82,7 @@ class WorkerProcess:
         """What to say when the process is gone."""
         self.kill()
         words = str(error) if isinstance(error, self.channel.RemoteError) else ""
-        text = f"{self.implementation}: its worker died (crashed, or killed for want of memory)"
+        text = f"{self.contestant}: its worker died (crashed, or killed for want of memory)"
         return WorkerError(text + words + self.last_output(), fatal=True)
 
     def last_output(self, lines: int = 40) -> str:
@@ -97,15 +102,16 @@ def check_handshake(worker: WorkerProcess, info: dict[str, Any]) -> None:
     """Refuse a worker that would measure something else than this controller means."""
     if info["protocol"] != PROTOCOL:
         speaks = f"speaks protocol {info['protocol']}, this session {PROTOCOL}"
-        raise WorkerError(f"{worker.implementation}: its worker {speaks}")
+        remedy = "its environment must not hold a mnist_models of another version"
+        raise WorkerError(f"{worker.contestant}: its worker {speaks}; {remedy}")
     if info["source"] != source_hash():
-        raise WorkerError(f"{worker.implementation}: its worker runs other source code")
+        raise WorkerError(f"{worker.contestant}: its worker runs other source code")
     if info["strangers"]:
         others = ", ".join(info["strangers"])
-        raise WorkerError(f"{worker.implementation}: its worker also imported {others}")
+        raise WorkerError(f"{worker.contestant}: its worker also imported {others}")
 
 
-def environment(device: str, threads: int, folder: Path) -> dict[str, str]:
+def variables_of(device: str, threads: int, folder: Path, environment: str) -> dict[str, str]:
     """Environment variables of a worker, set before it imports NumPy or a framework."""
     number = str(threads)
     keras = folder / "keras"
@@ -115,8 +121,9 @@ def environment(device: str, threads: int, folder: Path) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
         "KERAS_HOME": str(keras),  # empty: a user's keras.json could change floatx
-        # What was compiled in earlier sessions must not make this one's first calls look cheap.
-        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
-        "TRITON_CACHE_DIR": str(folder / "triton"),
+        # What was compiled in earlier sessions, or in another environment, must not make this
+        # one's first calls look cheap.
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor" / environment),
+        "TRITON_CACHE_DIR": str(folder / "triton" / environment),
     }
     return variables | ({"CUDA_VISIBLE_DEVICES": "-1"} if device == "cpu" else {})

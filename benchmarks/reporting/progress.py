@@ -22,6 +22,15 @@ class Lines:
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self.console, self.plan = console, plan
+        self.blocks = plan.blocks
+
+    def confirm(self, suspects: int, blocks: int, trials: int) -> None:
+        """The screen is over; suspects, if any, are measured again in new blocks."""
+        if not suspects:
+            self.say("screened: no suspects")
+            return
+        self.blocks += blocks
+        self.say(f"screened: {suspects} suspect(s), to be confirmed in {blocks} new blocks")
 
     def trial(self, block: int, trial: Trial) -> None:
         """A trial begins."""
@@ -29,7 +38,7 @@ class Lines:
     def block(self, block: int, seconds_left: float) -> None:
         """A block has ended; `seconds_left` if the others take as long."""
         left = f", about {duration(seconds_left)} to go" if seconds_left else ""
-        self.say(f"block {block + 1} of {self.plan.blocks} done{left}")
+        self.say(f"block {block + 1} of {self.blocks} done{left}")
 
     def say(self, line: str) -> None:
         """Something that must not be missed."""
@@ -43,17 +52,24 @@ class Bar(Lines):
         super().__init__(console, plan)
         self.bar = bar
         self.task = bar.add_task("", total=plan.blocks * len(plan.contests))
-        self.begun = 0
+        self.begun = self.trials = 0
+
+    def confirm(self, suspects: int, blocks: int, trials: int) -> None:
+        """Make room for the blocks that follow."""
+        super().confirm(suspects, blocks, trials)
+        self.trials = trials
+        self.bar.update(self.task, total=self.begun + blocks * trials)
 
     def trial(self, block: int, trial: Trial) -> None:
         """Show what is measured now."""
-        label = f"block {block + 1}/{self.plan.blocks}  {trial}"
+        label = f"block {block + 1}/{self.blocks}  {trial}"
         self.bar.update(self.task, description=label, completed=self.begun)
         self.begun += 1
 
     def block(self, block: int, seconds_left: float) -> None:
         """Move on, also past what was dropped."""
-        self.begun = (block + 1) * len(self.plan.contests)
+        later = max(0, block + 1 - self.plan.blocks)
+        self.begun = (block + 1 - later) * len(self.plan.contests) + later * self.trials
         self.bar.update(self.task, completed=self.begun)
 
 

@@ -8,20 +8,26 @@ from rich.panel import Panel
 from rich.text import Text
 
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, Ratio, ratio
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.saved import confirm_command
+from benchmarks.comparing.verdicts import FAMILY
+from benchmarks.measuring.environments import split
 from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results, Row
+from benchmarks.options import SETTINGS
+from benchmarks.reporting import verdicts
+from benchmarks.reporting.verdicts import LABELS
 from mnist_models.implementations import PAIR
 
 NOTHING_SAVED = (
     "Nothing to compare with: no saved run matches. "
     "Save one with: pytest benchmarks --benchmark-autosave"
 )
-LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
 
 
 def panel(results: Results) -> Panel | None:
     """The panel of a session; None when no row is complete, or nothing was timed."""
-    complete = [row for row in results.rows.values() if row.complete]
+    complete = [row for row in results.here() if row.complete]
     if not complete or not results.plan.rounds:
         return None
     parts: list[Text] = []
@@ -40,7 +46,7 @@ def contest(results: Results, trial: Trial) -> list[Row]:
     complete = {name: row for name, row in rows.items() if row.complete}
     if all(name in complete for name in PAIR):
         return [complete[name] for name in PAIR]
-    return list(complete.values())[:2]
+    return [row for name, row in complete.items() if not split(name)[1]][:2]
 
 
 def heading(trial: Trial, rows: list[Row], blocks: int) -> Text:
@@ -109,7 +115,7 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
         f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
     ]
     dropped: dict[Trial, list[str]] = {}
-    for row in results.rows.values():
+    for row in results.here():
         if row.dropped:
             dropped.setdefault(row.trial, []).append(row.name)
     if dropped:
@@ -138,7 +144,7 @@ def strike_out(groups: Groups, results: Results | None) -> Groups:
     """pytest-benchmark's groups, with the rows that do not count moved into one of their own."""
     if results is None:
         return groups
-    void = {results.test_id(row) for row in results.rows.values() if row.void}
+    void = {results.test_id(row) for row in results.here() if row.void}
 
     def is_void(benchmark: dict[str, Any]) -> bool:
         return benchmark["name"] in void and benchmark["source"] in (None, False, "NOW")
@@ -149,14 +155,44 @@ def strike_out(groups: Groups, results: Results | None) -> Groups:
     return [group for group in kept if group[1]] + ([(title, struck)] if struck else [])
 
 
-def conclude(results: Results | None, reporter: Any) -> None:
-    """End a pytest run: the panel, and what to do where there is nothing to compare with."""
-    option = reporter.config.getoption
+def conclude(timed: Any, reporter: Any) -> None:
+    """End a pytest run: the panels, summary.md, and what to do where nothing was compared."""
+    option, results = reporter.config.getoption, timed.results
     if option("benchmark_compare", None) and not reporter.config._benchmarksession.compared_mapping:
         reporter.write_line(NOTHING_SAVED)
+    terminal = reporter._tw
+    console = Console(
+        file=terminal._file, force_terminal=terminal.hasmarkup, width=terminal.fullwidth
+    )
     if results is not None and (shown := panel(results)):
-        terminal = reporter._tw
-        console = Console(
-            file=terminal._file, force_terminal=terminal.hasmarkup, width=terminal.fullwidth
-        )
         console.print(shown)
+    sections = []
+    for name, judged in timed.verdicts.items():
+        title, notes = f"against {name}", comparison_notes(results, name, judged)
+        console.print(verdicts.panel(judged, title, notes))
+        sections.append(verdicts.markdown(judged, title, notes))
+    folder = reporter.config.stash[SETTINGS].report
+    if folder and sections:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.md").write_text("\n".join(sections), encoding="utf-8")
+        reporter.write_line(f"verdicts: {folder / 'summary.md'}")
+
+
+def comparison_notes(results: Results, name: str, judged: list[Judged]) -> list[str]:
+    """How to read the verdicts against an environment or a saved run."""
+    margin = f"{results.plan.margin:.1%}"
+    if name not in results.plan.baselines:
+        notes = [
+            f"two times, drift of numpy_reference removed, margin {margin}: nothing stronger than "
+            "SUSPECT can be said"
+        ]
+        if command := confirm_command(judged, name.partition("_")[2]):
+            notes.append(f"to confirm, with the environment of that run: {command}")
+        return notes
+    count = results.suspects()
+    confirmed = f"{count} suspect(s) confirmed in new blocks" if count else "no suspects"
+    return [
+        f"ratio: here over {name}; {results.plan.threads} thread(s), margin {margin}, "
+        f"{results.plan.blocks} blocks, {confirmed}; family-wise error {FAMILY:.0%}",
+        "sees: the smallest change that a confirmation finds in 9 of 10 sessions",
+    ]

@@ -1,0 +1,32 @@
+"""Verdicts from saved files: `python -m benchmarks compare OLD NEW`."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.comparing.saved import compare_runs, confirm_command, read
+from benchmarks.reporting import verdicts
+
+
+def compare(
+    old: Path, new: Path, margin: float, fail_on: str | None, strict: bool, markdown: bool
+) -> int:
+    """Print the verdicts on NEW against OLD; returns the exit status. Raises RunError."""
+    judged = compare_runs(read(old), read(new), old.stem, margin)
+    paired = any(one.comparison.screened for one in judged)
+    title = f"{new} against {old}"
+    notes = [
+        f"ratio: {new.stem} over {old.stem}, margin {margin:.1%}; "
+        + (
+            "one session, paired round by round"
+            if paired
+            else "two sessions, drift of numpy_reference removed: SUSPECT is the strongest word"
+        )
+    ]
+    if command := confirm_command(judged, old.parent.parent.name):
+        notes.append(f"to confirm, with the environment of {old.name}: {command}")
+    if markdown:
+        print(verdicts.markdown(judged, title, notes))
+    else:
+        Console().print(verdicts.panel(judged, title, notes))
+    return verdicts.exit_status(judged, fail_on, strict)

@@ -1,0 +1,142 @@
+"""Saved rows made comparable: what is judged in a session is what it saves, read the same way."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from benchmarks.comparing import verdicts
+from benchmarks.comparing.ratios import Blocks
+from benchmarks.comparing.verdicts import Comparison, Verdict, Word
+
+# A benchmark as pytest-benchmark saves it, with its samples.
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A comparison with its verdict."""
+
+    comparison: Comparison
+    verdict: Verdict
+
+    def record(self) -> dict[str, Any]:
+        """The verdict as it is saved."""
+        found = self.verdict.ratio
+        return {
+            "environment": self.comparison.environment,
+            "metric": self.comparison.metric.name,
+            "verdict": self.verdict.word.value,
+            "ratio": found and found.value,
+            "low": found and found.low,
+            "high": found and found.high,
+            "blocks": found and found.blocks,
+            "detectable": self.verdict.detectable,
+            "reason": self.verdict.reason,
+        }
+
+
+def compare(
+    new: Mapping[str, Record],
+    old: Mapping[str, Record],
+    environment: str,
+    margin: float,
+    reasons: Mapping[str, str],
+) -> list[Comparison]:
+    """All comparisons of rows by test name: times, first calls, and peak memory by worker.
+
+    `reasons` are why a name cannot be compared. A name that only one side has is not comparable.
+    """
+    found: list[Comparison] = []
+    workers: dict[tuple[str, str], list[str]] = {}
+    for name in dict.fromkeys((*new, *old, *reasons)):
+        trial, implementation = place_of(name)
+        place = partial(Comparison, trial, implementation, environment)
+        if reason := reasons.get(name) or missing(name, new, old, environment):
+            found.append(place(verdicts.time(margin), reason=reason))
+            continue
+        ours, theirs = new[name]["extra_info"], old[name]["extra_info"]
+        workers.setdefault((ours["implementation"], ours["device"]), []).append(name)
+        stages = ours["screened_blocks"], ours["suspects"]
+        foreign = {int(block): share for block, share in ours["foreign_cpu"].items()}
+        times = samples(new[name]), samples(old[name])
+        found.append(place(verdicts.time(margin), *times, *stages, foreign))
+        # Caches are cold when a process starts, whoever else is at work.
+        calls = [one_a_block(side, "first_call_seconds") for side in (ours, theirs)]
+        found.append(place(verdicts.FIRST_CALL, calls[0], calls[1], *stages))
+    for names in workers.values():
+        found.append(memory(names, new, old, environment))
+    return found
+
+
+def place_of(name: str) -> tuple[str, str]:
+    """Trial and implementation in a test's name."""
+    trial, _, implementation = name.removeprefix("test_").rstrip("]").rpartition("-")
+    return f"{trial}]", implementation
+
+
+def missing(
+    name: str, new: Mapping[str, Record], old: Mapping[str, Record], environment: str
+) -> str:
+    """Which side lacks a row, or what it needs to be compared."""
+    for side, words in ((new, "here"), (old, f"in {environment}")):
+        if name not in side:
+            return f"not measured {words}"
+        if not side[name]["stats"].get("data"):
+            return f"saved without its samples {words}: use --benchmark-save-data"
+    return ""
+
+
+def samples(record: Record) -> Blocks:
+    """Seconds per operation by block."""
+    found: Blocks = {}
+    for block, value in zip(record["extra_info"]["blocks"], record["stats"]["data"], strict=True):
+        found.setdefault(block, []).append(value)
+    return found
+
+
+def one_a_block(extra_info: Mapping[str, Any], key: str) -> Blocks:
+    """A value that each process has once."""
+    blocks = dict.fromkeys(extra_info["blocks"])
+    return {block: [value] for block, value in zip(blocks, extra_info[key], strict=True)}
+
+
+def memory(
+    names: Iterable[str], new: Mapping[str, Record], old: Mapping[str, Record], environment: str
+) -> Comparison:
+    """Peak memory of one implementation's workers, the largest over all their trials of a block."""
+
+    def peaks(side: Mapping[str, Record]) -> Blocks:
+        found: Blocks = {}
+        for name in names:
+            info = side[name]["extra_info"]
+            for block, (value,) in one_a_block(info, "peak_memory_bytes_by_block").items():
+                found[block] = [max(value, *found.get(block, [0]))]
+        return found
+
+    first = next(iter(names))
+    info = new[first]["extra_info"]
+    stages = info["screened_blocks"], info["suspects"]
+    place = *place_of(first), environment
+    return Comparison(*place, verdicts.PEAK_MEMORY, peaks(new), peaks(old), *stages)
+
+
+def judge_all(
+    comparisons: Iterable[Comparison], new: Mapping[str, Record], old: Mapping[str, Record]
+) -> list[Judged]:
+    """The verdicts, with those on accuracy."""
+    judged = [Judged(comparison, verdicts.judge(comparison)) for comparison in comparisons]
+    for one in list(judged):
+        comparison = one.comparison
+        name = comparison.test
+        if comparison.metric.name != "time" or not comparison.trial.startswith("epoch["):
+            continue
+        if one.verdict.word is Word.NOT_COMPARABLE:
+            continue
+        ours, theirs = new[name]["extra_info"], old[name]["extra_info"]
+        verdict = verdicts.judge_accuracy(
+            ours["accuracy"], theirs["accuracy"], ours["accuracy_bounds"], comparison.environment
+        )
+        place = comparison.trial, comparison.implementation, comparison.environment
+        judged.append(Judged(Comparison(*place, verdicts.ACCURACY), verdict))
+    return judged

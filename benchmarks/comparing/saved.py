@@ -1,0 +1,185 @@
+"""Runs of different times: what may be compared, drift removed, and never more than a suspicion."""
+
+import json
+from collections.abc import Mapping
+from math import exp, isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.comparing import verdicts
+from benchmarks.comparing.ratios import CONFIDENCE, Ratio, block_log_ratios
+from benchmarks.comparing.records import (
+    Judged,
+    Record,
+    compare,
+    judge_all,
+    missing,
+    place_of,
+    samples,
+)
+from benchmarks.comparing.verdicts import Comparison, Verdict, Word
+
+REFERENCE = "numpy_reference"
+# A saved run as pytest-benchmark writes it: machine_info, benchmarks, and more.
+Run = Mapping[str, Any]
+
+
+class RunError(Exception):
+    """A file that is no saved run of this suite; says which and why."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A saved run; raises RunError."""
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        rows = run["benchmarks"]
+        if not rows:
+            raise RunError(f"{path}: holds no rows; nothing was measured in it")
+        lacking = {
+            key for row in rows for key in ("session", "blocks") if key not in row["extra_info"]
+        }
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}; give a file that pytest saved") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: is no run that pytest-benchmark saved ({error!r})") from error
+    if lacking:
+        raise RunError(
+            f"{path}: rows lack {', '.join(sorted(lacking))}; this suite did not write it"
+        )
+    return run
+
+
+def by_name(run: Run) -> dict[str, Record]:
+    """The rows of a run by test name."""
+    return {row["name"]: row for row in run["benchmarks"]}
+
+
+def compare_runs(old: Run, new: Run, old_name: str, margin: float) -> list[Judged]:
+    """The verdicts on two runs: paired where they share a session, else as across time."""
+    ours, theirs = by_name(new), by_name(old)
+    sessions = [{row["extra_info"]["session"] for row in rows.values()} for rows in (ours, theirs)]
+    if sessions[0] == sessions[1] and len(sessions[0]) == 1:
+        return judge_all(compare(ours, theirs, old_name, margin, {}), ours, theirs)
+    machines = new["machine_info"], old["machine_info"]
+    names = dict.fromkeys((*ours, *theirs))
+    return [
+        across_time(name, ours, theirs, machines, old_name, margin)
+        for name in names
+        if place_of(name)[1] != REFERENCE
+    ]
+
+
+def across_time(
+    name: str,
+    ours: Mapping[str, Record],
+    theirs: Mapping[str, Record],
+    machines: tuple[Mapping[str, Any], Mapping[str, Any]],
+    old_name: str,
+    margin: float,
+) -> Judged:
+    """One row of two runs that were measured at different times."""
+    comparison = Comparison(*place_of(name), old_name, verdicts.time(margin))
+    if reason := missing(name, ours, theirs, old_name):
+        return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
+    if found := differences(ours[name]["extra_info"], theirs[name]["extra_info"], *machines):
+        return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason="; ".join(found)))
+    plain = np.median(ours[name]["stats"]["data"]) / np.median(theirs[name]["stats"]["data"])
+    if not (isfinite(plain) and plain > 0):
+        reason = f"the ratio {plain} is no measurement"
+        return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
+    new, old = relative_to_reference(name, ours), relative_to_reference(name, theirs)
+    if not (new and old):
+        reason = f"{REFERENCE} was not measured in both, so that drift cannot be removed"
+        verdict = Verdict(Word.INCONCLUSIVE, Ratio(float(plain), None, None, 0), reason=reason)
+        return Judged(comparison, verdict)
+    return Judged(comparison, suspect(unpaired(new, old), margin))
+
+
+def differences(
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    our_machine: Mapping[str, Any],
+    their_machine: Mapping[str, Any],
+) -> list[str]:
+    """What keeps two rows from being compared: all that is not the framework's version."""
+
+    def facts(info: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
+        # How a model is compiled is the framework's own choice, and may change with its version.
+        in_force = {k: v for k, v in info["in_force"].items() if k != "compilation"}
+        cpu = machine.get("cpu", {})
+        return {
+            "schema": info.get("schema"),
+            "CPU": f"{cpu.get('brand_raw')}, {cpu.get('count')} cores",
+            "data set": f"{info['dataset']['name']} {info['dataset']['sha256'][:8]}",
+            "recipe": info["recipe"],
+            **in_force,
+        }
+
+    here, there = facts(ours, our_machine), facts(theirs, their_machine)
+    return [
+        f"{key} was {there.get(key)}, is {here.get(key)}"
+        for key in dict.fromkeys((*here, *there))
+        if here.get(key) != there.get(key)
+    ]
+
+
+def relative_to_reference(name: str, rows: Mapping[str, Record]) -> list[float]:
+    """Each block's median log-ratio of a row to the reference in the same rounds; or nothing."""
+    _, implementation = place_of(name)
+    other = rows.get(f"{name.removesuffix(implementation + ']')}{REFERENCE}]")
+    if other is None or not other["stats"].get("data"):
+        return []
+    return block_log_ratios(samples(rows[name]), samples(other))
+
+
+def unpaired(new: list[float], old: list[float]) -> Ratio:
+    """Ratio of medians of two independent samples of logarithms.
+
+    Its interval joins the ends of both medians' exact intervals, so it covers with at least
+    1 - 2 · (1 - CONFIDENCE).
+    """
+    from scipy import stats
+
+    ends = [stats.quantile_test(logs, p=0.5).confidence_interval(CONFIDENCE) for logs in (new, old)]
+    value = exp(float(np.median(new) - np.median(old)))
+    low, high = ends[0].low - ends[1].high, ends[0].high - ends[1].low
+    blocks = min(len(new), len(old))
+    if not (isfinite(low) and isfinite(high)):
+        return Ratio(value, None, None, blocks)
+    return Ratio(value, exp(low), exp(high), blocks)
+
+
+def suspect(found: Ratio, margin: float) -> Verdict:
+    """The strongest word across time is SUSPECT: two runs shared no minute and no process."""
+    if found.low is None or found.high is None:
+        reason = f"{found.blocks} blocks are too few for an interval"
+        return Verdict(Word.INCONCLUSIVE, found, reason=reason)
+    if found.low > 1 + margin:
+        return Verdict(Word.SUSPECT, found, reason="slower than it was, if this is confirmed")
+    if found.high < 1 / (1 + margin):
+        return Verdict(Word.SUSPECT, found, reason="faster than it was, if this is confirmed")
+    if found.low >= 1 / (1 + margin) and found.high <= 1 + margin:
+        return Verdict(Word.EQUIVALENT, found)
+    return Verdict(Word.INCONCLUSIVE, found, reason="the interval is wider than the margin")
+
+
+def confirm_command(judged: list[Judged], environment: str) -> str:
+    """What to run to learn whether suspects are real; empty without suspects."""
+    suspects = [one.comparison for one in judged if one.verdict.word is Word.SUSPECT]
+    if not suspects:
+        return ""
+    names = " or ".join(dict.fromkeys(c.trial.split("[")[0] for c in suspects))
+    options = {
+        f"--implementation {c.implementation} --architecture {c.trial.split('[')[1].split('-')[0]}"
+        for c in suspects
+    }
+    words = dict.fromkeys(word for option in sorted(options) for word in split_options(option))
+    return f'pytest benchmarks -k "{names}" {" ".join(words)} --baseline .tox/{environment}'
+
+
+def split_options(text: str) -> list[str]:
+    """Options with their values."""
+    words = text.split()
+    return [f"{option} {value}" for option, value in zip(words[::2], words[1::2], strict=True)]

@@ -1,0 +1,248 @@
+"""Whether something got slower: a screen of everything, a confirmation of the suspects.
+
+The screen may err: it only says what is looked at again. The confirmation takes new blocks, whose
+number was fixed by how many suspects there are, and is the only thing that REGRESSED or IMPROVED
+rests on. So both words together are wrong in at most FAMILY of all sessions in which nothing
+changed, however many benchmarks there are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import exp, isfinite, log, nan
+
+import numpy as np
+
+from benchmarks.comparing.ratios import Blocks, Ratio, ratio
+
+FAMILY = 0.01
+# Blocks of a confirmation that may contradict it: one fresh process in a dozen has bad luck.
+OUTLIERS = 1
+# Samples of each contestant in a block of the confirmation, in `--rounds`: starting the workers
+# costs more than sampling them.
+CONFIRMATION_ROUNDS = 2
+# Share of the workers' CPUs that others took, above which a block is contaminated.
+FOREIGN = 0.1
+POWER = 0.9
+
+
+class Word(StrEnum):
+    """What is said of a comparison; the value is what is printed and saved."""
+
+    REGRESSED = "REGRESSED"
+    IMPROVED = "IMPROVED"
+    EQUIVALENT = "EQUIVALENT"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    CONTAMINATED = "CONTAMINATED"
+    NOT_COMPARABLE = "NOT COMPARABLE"
+    SUSPECT = "SUSPECT"
+
+
+UNDECIDED = (Word.INCONCLUSIVE, Word.CONTAMINATED, Word.NOT_COMPARABLE, Word.SUSPECT)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is compared, and which change of it counts.
+
+    A change counts when it is beyond `margin`, a share, and beyond `least`, in `unit`.
+    """
+
+    name: str
+    unit: str
+    margin: float
+    least: float = 0.0
+
+
+def parse_margin(text: str) -> float:
+    """A share such as 0.02, from "2%" or "0.02"; raises ValueError."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = nan
+    if not 0 <= value < 1:
+        raise ValueError(f"--margin {text}: must be from 0% to below 100%, such as 2% or 0.02")
+    return value
+
+
+def time(margin: float) -> Metric:
+    """Seconds per operation."""
+    return Metric("time", "s", margin)
+
+
+# One datum a process, of file caches and linkers as much as of compilers: only what a user feels.
+FIRST_CALL = Metric("first call", "s", 0.25, least=0.05)
+# Allocators take memory in steps.
+PEAK_MEMORY = Metric("peak memory", "B", 0.05, least=16 * 2**20)
+# Compared by `judge_accuracy`, not as a ratio.
+ACCURACY = Metric("accuracy", "", 0.0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of one row, here (`new`) and in another environment (`old`), block by block.
+
+    Blocks below `screened` are the screen's; `suspects` is how many comparisons were confirmed
+    together, 0 when none were. `foreign` is the share of the workers' CPUs that others took, by
+    block. `reason` says why the two cannot be compared.
+    """
+
+    trial: str
+    implementation: str
+    environment: str
+    metric: Metric
+    new: Blocks = field(default_factory=dict)
+    old: Blocks = field(default_factory=dict)
+    screened: int = 0
+    suspects: int = 0
+    foreign: Mapping[int, float | None] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def test(self) -> str:
+        """The name of the test, such as test_forward[mlp-b128-cpu-pytorch_eager]."""
+        return f"test_{self.trial[:-1]}-{self.implementation}]"
+
+    def stage(self, confirmation: bool) -> tuple[Blocks, Blocks]:
+        """The blocks of the screen or of the confirmation."""
+        new, old = (
+            {b: samples for b, samples in blocks.items() if (b >= self.screened) == confirmation}
+            for blocks in (self.new, self.old)
+        )
+        return new, old
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word, the ratio of new to old with its interval, and what could have been seen.
+
+    `detectable` is the smallest change, as a share, that such a measurement confirms with a
+    probability of 90 %.
+    """
+
+    word: Word
+    ratio: Ratio | None = None
+    detectable: float | None = None
+    reason: str = ""
+
+
+def suspicion(comparison: Comparison) -> int:
+    """What the screen says: 1 for slower (or more) than the margin allows, -1 for faster, else 0.
+
+    Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED.
+    """
+    new, old = comparison.stage(confirmation=False)
+    if comparison.reason or bad_values(comparison) or contaminated(comparison, new):
+        return 0
+    return direction(ratio(new, old).value, comparison)
+
+
+def direction(value: float, comparison: Comparison) -> int:
+    """1 or -1 where a ratio counts as a change of the metric, else 0."""
+    change = (value - 1) * float(np.median([s for block in comparison.old.values() for s in block]))
+    limit = 1 + comparison.metric.margin
+    if abs(change) < comparison.metric.least:
+        return 0
+    return 1 if value > limit else -1 if value < 1 / limit else 0
+
+
+def confirmation_blocks(suspects: int) -> int:
+    """How many new blocks confirm so many suspects.
+
+    The least number in which chance alone puts all but OUTLIERS blocks on one given side of the
+    margin with a probability of at most FAMILY / suspects (the sign test's binomial).
+    """
+    from scipy import stats
+
+    blocks = OUTLIERS + 1
+    while stats.binom.cdf(OUTLIERS, blocks, 0.5) > FAMILY / suspects:
+        blocks += 1
+    return blocks
+
+
+def judge(comparison: Comparison) -> Verdict:
+    """The verdict on times, first calls and peak memory.
+
+    A suspect is judged by its confirmation alone, whatever else by the screen.
+    """
+    if reason := comparison.reason or bad_values(comparison):
+        return Verdict(Word.NOT_COMPARABLE, reason=reason)
+    suspected = suspicion(comparison)
+    new, old = comparison.stage(confirmation=bool(suspected and comparison.suspects))
+    confidence = 1 - 2 * FAMILY / comparison.suspects if suspected and comparison.suspects else 0.95
+    found = ratio(new, old, confidence)
+    word, reason = word_for(comparison, found, suspected)
+    if word is not Word.EQUIVALENT and (count := contaminated(comparison, new)):
+        word = Word.CONTAMINATED
+        reason = f"others took the CPUs in {count} of {len(new)} blocks"
+    return Verdict(word, found, detectable(found.spread, comparison), reason)
+
+
+def word_for(comparison: Comparison, found: Ratio, suspected: int) -> tuple[Word, str]:
+    """What an interval says, and why if it says nothing."""
+    if found.low is None or found.high is None:
+        return Word.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
+    low, high = direction(found.low, comparison), direction(found.high, comparison)
+    if low == high == 0:
+        return Word.EQUIVALENT, ""
+    if not suspected:
+        return Word.INCONCLUSIVE, "the interval is wider than the margin"
+    if not comparison.suspects:
+        return Word.INCONCLUSIVE, "suspected; its confirmation was not measured"
+    if suspected == low == 1:
+        return Word.REGRESSED, ""
+    if suspected == high == -1:
+        return Word.IMPROVED, ""
+    return Word.INCONCLUSIVE, "suspected, but not confirmed"
+
+
+def contaminated(comparison: Comparison, blocks: Blocks) -> int:
+    """How many of these blocks others disturbed; 0 while they are too few to matter."""
+    shares = (comparison.foreign.get(block) for block in blocks)
+    count = sum(share is not None and share > FOREIGN for share in shares)
+    return count if count > OUTLIERS else 0
+
+
+def bad_values(comparison: Comparison) -> str:
+    """Why the samples are no measurement; empty when they are one."""
+    for place, blocks in (("here", comparison.new), (comparison.environment, comparison.old)):
+        values = [value for samples in blocks.values() for value in samples]
+        if not values:
+            return f"nothing was measured ({place})"
+        if wrong := [value for value in values if not (isfinite(value) and value > 0)]:
+            return f"{wrong[0]} is no measurement ({place})"
+    if not comparison.new.keys() & comparison.old.keys():
+        return "no block in common"
+    return ""
+
+
+def detectable(spread: float, comparison: Comparison) -> float:
+    """The smallest change that a confirmation of so many blocks finds with POWER.
+
+    For normally distributed log-ratios of a standard deviation of `spread`: each block must lie
+    beyond the margin with the probability at which all but OUTLIERS blocks do so with POWER.
+    """
+    from scipy import stats
+
+    blocks = confirmation_blocks(max(1, comparison.suspects))
+    each = stats.beta.ppf(POWER, blocks - OUTLIERS, OUTLIERS + 1)
+    return exp(log(1 + comparison.metric.margin) + float(stats.norm.ppf(each)) * spread) - 1
+
+
+def judge_accuracy(
+    new: float, old: float, bounds: tuple[float, float], environment: str
+) -> Verdict:
+    """Accuracies after the same epoch, against how much they vary from seed to seed.
+
+    The accepted bounds are mean ± 5 standard deviations over seeds. Both runs used one seed, so
+    that they differ by rounding alone, by less than two seeds do: a change counts when it is above
+    5 standard deviations.
+    """
+    if not (isfinite(new) and isfinite(old) and old > 0):
+        return Verdict(Word.NOT_COMPARABLE, reason=f"accuracies {new} and {old} ({environment})")
+    limit = (bounds[1] - bounds[0]) / 2
+    words = f"{new:.4f}, was {old:.4f}; {limit:.4f} counts as a change"
+    word = Word.EQUIVALENT
+    if abs(new - old) > limit:
+        word = Word.REGRESSED if new < old else Word.IMPROVED
+    return Verdict(word, Ratio(new / old, None, None, 1), limit / old, words)

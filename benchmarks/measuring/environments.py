@@ -1,0 +1,127 @@
+"""Other environments that join a session: a virtual environment, an interpreter, or a spec."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import execnet
+
+OLDEST_PYTHON = (3, 11)
+PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "numpy")
+# Asked of an interpreter without importing any framework in it.
+QUESTION = f"""
+import json, sys
+from importlib import metadata
+found = {{}}
+for name in {PACKAGES!r}:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps([list(sys.version_info[:3]), found]))
+"""
+
+
+class EnvironmentProblem(Exception):
+    """A baseline environment that cannot be used; says which, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A name, the execnet spec of its workers, and the versions found in it.
+
+    The versions of a spec that is not a local interpreter are unknown until its workers answer.
+    """
+
+    name: str
+    spec: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def own() -> Environment:
+    """The environment that this process runs in; tox tells its name."""
+    name = os.environ.get("TOX_ENV_NAME") or Path(sys.prefix).name
+    return Environment(name, f"popen//python={sys.executable}")
+
+
+def parse(text: str) -> Environment:
+    """The environment that a --baseline means; raises EnvironmentProblem."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return from_interpreter(interpreter_of(path, text), text)
+    if path.is_file():
+        return from_interpreter(path.absolute(), text)
+    if not re.match(r"(popen|ssh|vagrant_ssh|socket|via)\b.*", text) or os.sep in text[:2]:
+        raise EnvironmentProblem(
+            f"--baseline {text}: there is no such folder or file, and it is no execnet spec; "
+            "give the folder of a virtual environment (tox makes them: tox run --notest -e ENV, "
+            "then --baseline .tox/ENV), its Python, or a spec such as ssh=host//python=python3"
+        )
+    try:
+        execnet.XSpec(text)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise EnvironmentProblem(f"--baseline {text}: execnet refuses this spec: {error}") from None
+    return Environment(re.sub(r"[^\w.-]+", "_", text), text)
+
+
+def interpreter_of(folder: Path, text: str) -> Path:
+    """The Python of a virtual environment."""
+    for place in ("bin/python", "Scripts/python.exe"):
+        if (folder / place).exists():
+            return (folder / place).absolute()
+    raise EnvironmentProblem(
+        f"--baseline {text}: holds no bin/python, so it is no virtual environment; "
+        "make it with tox run --notest -e ENV, or with python -m venv and pip"
+    )
+
+
+def from_interpreter(python: Path, text: str) -> Environment:
+    """The environment of a local interpreter, named like its virtual environment's folder."""
+    try:
+        answer = subprocess.run(
+            [python, "-c", QUESTION], capture_output=True, text=True, check=True, timeout=60
+        )
+        version, found = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        words = getattr(error, "stderr", "") or str(error)
+        raise EnvironmentProblem(f"--baseline {text}: {python} does not run: {words}") from None
+    if tuple(version[:2]) < OLDEST_PYTHON:
+        has, needs = (".".join(map(str, numbers)) for numbers in (version, OLDEST_PYTHON))
+        raise EnvironmentProblem(f"--baseline {text}: has Python {has}, workers need {needs}")
+    folder = python.parent.parent
+    name = folder.name if (folder / "pyvenv.cfg").exists() else python.name
+    found["python"] = ".".join(map(str, version))
+    return Environment(name, f"popen//python={python}", found)
+
+
+def parse_all(texts: Iterable[str]) -> dict[str, Environment]:
+    """All baselines by name; raises EnvironmentProblem where two would share one."""
+    found: dict[str, Environment] = {}
+    for text in dict.fromkeys(texts):
+        environment = parse(text)
+        if environment.name in found:
+            raise EnvironmentProblem(
+                f"--baseline {text}: another baseline is called '{environment.name}', too; "
+                "saved runs go by this name, so give folders of different names"
+            )
+        found[environment.name] = environment
+    return found
+
+
+# A contestant is an implementation, or one in another environment: "pytorch_eager@torch2.9".
+
+
+def contestant(implementation: str, environment: str = "") -> str:
+    """The contestant's name; `environment` is empty for this process's own."""
+    return f"{implementation}@{environment}" if environment else implementation
+
+
+def split(contestant: str) -> tuple[str, str]:
+    """Implementation and environment of a contestant, the inverse of `contestant`."""
+    implementation, _, environment = contestant.partition("@")
+    return implementation, environment

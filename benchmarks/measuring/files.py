@@ -1,0 +1,79 @@
+"""An ordinary pytest-benchmark file for each baseline environment of a session."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from pytest_benchmark.stats import Stats
+from pytest_benchmark.storage.file import FileStorage
+
+from benchmarks.comparing.verdicts import Word
+from benchmarks.measuring.environments import contestant
+from benchmarks.measuring.results import Results, Row
+
+# Below this, each environment has a storage of its own, so that none of its files ever is taken
+# for the newest run of this environment.
+FOLDER = Path("environments")
+
+
+def save_environments(config: Any, results: Results) -> list[Path]:
+    """Write a file for each baseline that has valid rows; returns them."""
+    session = config._benchmarksession
+    benchmarks = {bench.name: bench for bench in session.benchmarks if not bench.has_error}
+    written = []
+    for environment in results.plan.baselines:
+        rows = {
+            name: row
+            for row in results.here()
+            if (name := results.test_id(row)) in benchmarks
+            and results.rows[row.trial, contestant(row.name, environment)].valid
+        }
+        if not rows:
+            continue
+        run = config.hook.pytest_benchmark_generate_json(
+            config=config,
+            benchmarks=[benchmarks[name] for name in rows],
+            include_data=True,
+            machine_info=session.get_machine_info(),
+            commit_info=config.hook.pytest_benchmark_generate_commit_info(config=config),
+        )
+        others = [
+            results.rows[row.trial, contestant(row.name, environment)] for row in rows.values()
+        ]
+        run["benchmarks"] = [
+            replaced(bench, row, results)
+            for bench, row in zip(run["benchmarks"], others, strict=True)
+        ]
+        run["machine_info"] |= next(iter(others[0].entries.values()))["facts"]["machine"]
+        storage = FileStorage(
+            Path(session.storage.path) / FOLDER / environment, session.logger, session.machine_id
+        )
+        before = set(storage.query())
+        storage.save(run, session.save or session.autosave or environment)
+        written += sorted(set(storage.query()) - before)
+    return written
+
+
+def replaced(bench: dict[str, Any], row: Row, results: Results) -> dict[str, Any]:
+    """A saved benchmark with the samples of the same row in another environment."""
+    stats = Stats()
+    for sample in row.samples():
+        stats.update(sample)
+    figures = stats.as_dict() | {"data": stats.data, "iterations": 1}
+    info = results.extra_info(row)
+    return deepcopy(bench) | {"stats": figures, "extra_info": info}
+
+
+def unfit_as_baseline(timed: Any) -> list[str]:
+    """Why a run must not become the next baseline by itself: void rows, confirmed regressions."""
+    if timed.results is None:
+        return []
+    void = [f"{row.trial} {row.name}: void" for row in timed.results.here() if row.void]
+    regressed = [
+        f"{one.comparison.trial} {one.comparison.implementation}: {one.comparison.metric.name} "
+        f"REGRESSED against {environment}"
+        for environment, judged in timed.verdicts.items()
+        for one in judged
+        if one.verdict.word is Word.REGRESSED
+    ]
+    return void + regressed

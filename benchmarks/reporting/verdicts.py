@@ -1,0 +1,116 @@
+"""The verdicts against other environments or saved runs: a panel, Markdown, an exit status."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import isfinite
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.verdicts import UNDECIDED, Word
+
+REGRESSION_STATUS = 1
+UNDECIDED_STATUS = 10
+NOTHING_STATUS = 11
+STYLES = {
+    Word.REGRESSED: "bold red",
+    Word.IMPROVED: "green",
+    Word.EQUIVALENT: "",
+    Word.SUSPECT: "yellow",
+}
+HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
+LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
+
+
+def exit_status(judged: Sequence[Judged], fail_on: str | None, strict: bool) -> int:
+    """What a run with these verdicts ends with; 0 when nothing is to be complained of.
+
+    That nothing could be compared is never a pass.
+    """
+    words = [one.verdict.word for one in judged]
+    if all(word is Word.NOT_COMPARABLE for word in words):
+        return NOTHING_STATUS
+    if fail_on == "regression" and Word.REGRESSED in words:
+        return REGRESSION_STATUS
+    return UNDECIDED_STATUS if strict and set(words) & set(UNDECIDED) else 0
+
+
+def headline(judged: Iterable[Judged]) -> str:
+    """How often each word fell."""
+    counts = Counter(one.verdict.word for one in judged)
+    return (
+        ", ".join(f"{counts[word]} {word}" for word in Word if counts[word]) or "nothing compared"
+    )
+
+
+def cells(one: Judged) -> tuple[str, ...]:
+    """A comparison as text: ratio of new to old, its interval, blocks, what could be seen."""
+    verdict = one.verdict
+    found = verdict.ratio
+    ratio = f"{found.value:.3f}" if found and isfinite(found.value) else ""
+    interval = blocks = ""
+    if found and found.low is not None and found.high is not None:
+        interval, blocks = f"[{found.low:.3f}, {found.high:.3f}]", str(found.blocks)
+    sees = f"{verdict.detectable:.1%}" if verdict.detectable is not None else ""
+    return verdict.word.value, ratio, interval, blocks, sees
+
+
+def name(one: Judged) -> str:
+    """What is compared, for people."""
+    comparison = one.comparison
+    words = re.sub(r"[\[\]-]", " ", comparison.trial).rstrip()
+    metric = "" if comparison.metric.name == "time" else f", {comparison.metric.name}"
+    return f"{words} {LABELS.get(comparison.implementation, comparison.implementation)}{metric}"
+
+
+def by_urgency(judged: Iterable[Judged]) -> list[Judged]:
+    """What asks for action first; times before the rest."""
+    order = list(Word)
+    return sorted(
+        judged,
+        key=lambda one: (order.index(one.verdict.word), one.comparison.metric.name != "time"),
+    )
+
+
+def panel(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> Panel:
+    """The verdicts: all on times; on first calls, memory and accuracy those that are not good."""
+    table = Table("", "", "ratio", "", "n", "sees", box=None, pad_edge=False)
+    good = (Word.EQUIVALENT, Word.IMPROVED)
+    shown = [
+        one
+        for one in by_urgency(judged)
+        if one.comparison.metric.name == "time" or one.verdict.word not in good
+    ]
+    for one in shown:
+        word, *figures = cells(one)
+        style = STYLES.get(one.verdict.word, "dim")
+        table.add_row(Text(word, style=style), Text(name(one)), *map(Text, figures))
+    reasons = dict.fromkeys(
+        f"{name(one)}: {one.verdict.reason}"
+        for one in shown
+        if one.verdict.reason and one.verdict.word in UNDECIDED
+    )
+    more = len(judged) - len(shown)
+    lines = [Text(line, style="yellow") for line in reasons]
+    if more:
+        lines.append(Text(f"{more} more on first calls, memory, accuracy: nothing got worse"))
+    lines += [Text(line, style="dim") for line in notes]
+    return Panel(Group(table, *lines), title=f"{title}: {headline(judged)}", expand=False)
+
+
+def markdown(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> str:
+    """The same as a section of Markdown."""
+
+    def escape(text: str) -> str:
+        return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+    lines = [f"## {escape(title)}: {escape(headline(judged))}", ""]
+    lines += ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
+    for one in by_urgency(judged):
+        row = map(escape, (name(one), *cells(one), one.verdict.reason))
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join([*lines, "", *(f"{escape(note)}  " for note in notes), ""])

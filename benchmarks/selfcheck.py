@@ -1,0 +1,148 @@
+"""What this machine can tell: the same environment against itself, then with a planted slowdown."""
+
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Mapping
+from math import sqrt
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import mnist_models
+from benchmarks.comparing.ratios import block_log_ratios
+from benchmarks.comparing.records import Record, place_of, samples
+from benchmarks.comparing.saved import by_name, read
+from benchmarks.comparing.verdicts import Comparison, Word, detectable, time
+from benchmarks.doctor import machine
+
+ROOT = Path(mnist_models.__file__).parents[1]
+PLANTED = Path(__file__).with_name("planted.py")
+SHARE = 0.05
+TRIED_ROUNDS = (10, 20, 40, 80)
+# The median of normally distributed numbers varies more than their mean does, by √(π / 2).
+OF_MEDIAN = 1.2533
+
+
+def check(architecture: str, blocks: int, rounds: int) -> int:
+    """Print what was found; 0 when the planted slowdowns, and nothing else, were."""
+    console = Console(highlight=False)
+    for what, found, advice in machine():
+        console.print(f"{what}: {found}" + (f"; {advice}" if advice else ""))
+    with tempfile.TemporaryDirectory() as folder:
+        twin, slower = clone(Path(folder, "twin")), clone(Path(folder, "slower"))
+        plant(slower, {"keras": SHARE, "torch": SHARE})
+        options = ["--architecture", architecture, "--blocks", str(blocks), "--rounds", str(rounds)]
+        began = monotonic()
+        same = gate(Path(folder), twin, options)
+        seconds = monotonic() - began
+        console.print(noise(same, rounds, seconds))
+        wrong = [name for name in same[0] if word(same[0][name]) in (Word.REGRESSED, Word.IMPROVED)]
+        console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
+        planted = gate(Path(folder), slower, options)[0]
+    steps = {name: word(row) for name, row in planted.items() if "train_step" in name}
+    for name, found in steps.items():
+        console.print(f"{SHARE:.0%} more work in the baseline of {name}: {found}")
+    return int(bool(wrong) or any(found != Word.IMPROVED for found in steps.values()))
+
+
+def clone(folder: Path) -> Path:
+    """A virtual environment that sees this one's packages."""
+    venv.create(folder, symlinks=True)
+    lines = [
+        f"import site; site.addsitedir({path!r})\n"
+        for path in sys.path
+        if path.endswith("-packages")
+    ]
+    (site_packages(folder) / "packages.pth").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def site_packages(environment: Path) -> Path:
+    """Where a virtual environment keeps its packages."""
+    return next(environment.glob("lib/python*/site-packages"))
+
+
+def plant(environment: Path, shares: Mapping[str, float]) -> None:
+    """Make the training steps of an environment slower, by framework; 0 takes it out again."""
+    text = re.sub(
+        r"^SHARES = .*$",
+        f"SHARES = {dict(shares)!r}",
+        PLANTED.read_text(encoding="utf-8"),
+        flags=re.M,
+    )
+    (site_packages(environment) / "planted.py").write_text(text, encoding="utf-8")
+    start = "import planted\n" if any(shares.values()) else ""
+    (site_packages(environment) / "zz_planted.pth").write_text(start, encoding="utf-8")
+
+
+def gate(
+    folder: Path, environment: Path, options: list[str]
+) -> tuple[dict[str, Record], dict[str, Record]]:
+    """One gate session of the pair; its rows here and in the environment, by test name."""
+    result = folder / f"{environment.name}.json"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(ROOT / "benchmarks"),
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    command += [
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "--rootdir",
+        str(ROOT),
+        "-k",
+        "forward or train_step",
+    ]
+    command += ["--baseline", str(environment), f"--benchmark-json={result}", *options]
+    ended = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    if not result.exists():
+        raise ChildProcessError(f"the session of {environment.name} failed:\n{ended.stdout}")
+    other = max((folder / ".benchmarks" / "environments" / environment.name).glob("*/*.json"))
+    return by_name(read(result)), by_name(read(other))
+
+
+def word(row: Record) -> str:
+    """The verdict on a row's time."""
+    return next(v["verdict"] for v in row["extra_info"]["verdicts"] if v["metric"] == "time")
+
+
+def noise(
+    rows: tuple[Mapping[str, Record], Mapping[str, Record]], rounds: int, seconds: float
+) -> Table:
+    """What processes and rounds vary by, and so what could be seen with how many rounds."""
+    new, old = rows
+    heads = [f"sees with\n{r} rounds" for r in TRIED_ROUNDS]
+    table = Table("", "ratio", "between\nprocesses", "between\nrounds", *heads)
+    for name in new:
+        if name not in old:
+            continue
+        here, there = (only_screen(side[name]) for side in rows)
+        logs = block_log_ratios(here, there)
+        within = float(np.mean([np.std(np.log(here[b]) - np.log(there[b]), ddof=1) for b in here]))
+        total = float(np.std(logs, ddof=1))
+        between = sqrt(max(0.0, total**2 - (OF_MEDIAN * within) ** 2 / rounds))
+        place = Comparison(*place_of(name), "", time(0.02))
+        sees = [
+            detectable(sqrt(between**2 + (OF_MEDIAN * within) ** 2 / r), place)
+            for r in TRIED_ROUNDS
+        ]
+        figures = [f"{np.exp(np.median(logs)):.3f}", f"{between:.1%}", f"{within:.1%}"]
+        table.add_row(name.removeprefix("test_"), *figures, *(f"{share:.1%}" for share in sees))
+    table.caption = f"{len(new)} rows and their twins took {seconds:.0f} s with {rounds} rounds"
+    return table
+
+
+def only_screen(row: Record) -> dict[int, list[float]]:
+    """The samples of the blocks in which everything was measured."""
+    last = row["extra_info"]["screened_blocks"]
+    return {block: found for block, found in samples(row).items() if block < last}
