@@ -13,7 +13,7 @@ from benchmarks.comparing import ratios
 from benchmarks.comparing.ratios import MARGIN, Ratio, ratio
 from benchmarks.measuring import journal as journals
 from benchmarks.measuring.plan import OPERATIONS, Plan, Trial
-from benchmarks.measuring.replay import DATASET, Clock, leave_other_data
+from benchmarks.measuring.replay import Clock
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
 from mnist_models.accuracy import Bounds
@@ -68,10 +68,10 @@ def test_interval_is_the_narrowest_exact_one(blocks):
 
 
 @pytest.mark.parametrize(("blocks", "enough"), [(8, False), (9, False), (10, True)])
-def test_many_benchmarks_at_once_need_more_blocks(blocks, enough, monkeypatch):
+def test_many_benchmarks_at_once_need_more_blocks(blocks, enough):
     """Bonferroni over 24 benchmarks: 8 blocks can never pass, as 2 · 2⁻⁸ is above 0.05 / 24."""
-    monkeypatch.setattr(ratios, "CONFIDENCE", 1 - 0.05 / 24)
-    assert (ratio(ones(blocks), ones(blocks)).low is not None) == enough
+    found = ratio(ones(blocks), ones(blocks), confidence=1 - 0.05 / 24)
+    assert (found.low is not None) == enough
 
 
 def null_session(random, blocks=6, rounds=10, offset=0.01, noise=0.01):
@@ -617,22 +617,3 @@ def test_session_of_another_kind_is_not_resumed(begin, changed):
     begin(journals.create)
     with pytest.raises(journals.ResumeError, match=f'{changed} was .*, is now "changed"'):
         begin(journals.resume, FINGERPRINT | {changed: "changed"})
-
-
-def test_other_data_is_no_baseline():
-    """Saved rows that were measured on another data set are left out of a comparison, in words."""
-    said: list = []
-    config = SimpleNamespace(
-        stash={DATASET: SimpleNamespace(sha256="own")},
-        get_terminal_writer=lambda: SimpleNamespace(line=said.append),
-    )
-    own, other, bare = (
-        {"extra_info": {"dataset": d}} for d in ({"sha256": "own"}, {"name": "digits"}, {})
-    )
-    saved = {"benchmarks": [own, other, bare]}
-    leave_other_data(config, saved)
-    assert saved["benchmarks"] == [own]
-    assert "digits" in said[0]
-    said.clear()
-    leave_other_data(config, saved)
-    assert said == []

@@ -46,10 +46,11 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
     Samples of the same block and position were taken in the same round. Rounds in one process are
     not independent (layout, allocation and caches are drawn once), so a block counts once.
     """
-    return [
-        float(np.median(np.log(first[block]) - np.log(second[block])))
+    pairs = (
+        np.log([*zip(first[block], second[block], strict=True)])
         for block in sorted(first.keys() & second.keys())
-    ]
+    )
+    return [float(np.median(logs[:, 0] - logs[:, 1])) for logs in pairs]
 
 
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:

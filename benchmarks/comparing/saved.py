@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from math import exp, isfinite
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,12 @@ def across_time(
         return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
     if found := differences(ours[name]["extra_info"], theirs[name]["extra_info"], *machines):
         return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason="; ".join(found)))
+    for row in (name, reference_of(name)):
+        if not missing(row, ours, theirs, old_name):
+            sides = replace(comparison, new=samples(ours[row]), old=samples(theirs[row]))
+            if reason := verdicts.bad_values(sides):
+                return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
     plain = np.median(ours[name]["stats"]["data"]) / np.median(theirs[name]["stats"]["data"])
-    if not (isfinite(plain) and plain > 0):
-        reason = f"the ratio {plain} is no measurement"
-        return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
     new, old = relative_to_reference(name, ours), relative_to_reference(name, theirs)
     if not (new and old):
         reason = f"{REFERENCE} was not measured in both, so that drift cannot be removed"
@@ -125,10 +128,15 @@ def differences(
     ]
 
 
+def reference_of(name: str) -> str:
+    """The reference's row in the same trial."""
+    _, implementation = place_of(name)
+    return f"{name.removesuffix(implementation + ']')}{REFERENCE}]"
+
+
 def relative_to_reference(name: str, rows: Mapping[str, Record]) -> list[float]:
     """Each block's median log-ratio of a row to the reference in the same rounds; or nothing."""
-    _, implementation = place_of(name)
-    other = rows.get(f"{name.removesuffix(implementation + ']')}{REFERENCE}]")
+    other = rows.get(reference_of(name))
     if other is None or not other["stats"].get("data"):
         return []
     return block_log_ratios(samples(rows[name]), samples(other))

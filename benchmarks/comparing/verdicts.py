@@ -134,14 +134,16 @@ def suspicion(comparison: Comparison) -> int:
     new, old = comparison.stage(confirmation=False)
     if comparison.reason or bad_values(comparison) or contaminated(comparison, new):
         return 0
-    return direction(ratio(new, old).value, comparison)
+    return direction(ratio(new, old).value, old, comparison.metric)
 
 
-def direction(value: float, comparison: Comparison) -> int:
-    """1 or -1 where a ratio counts as a change of the metric, else 0."""
-    change = (value - 1) * float(np.median([s for block in comparison.old.values() for s in block]))
-    limit = 1 + comparison.metric.margin
-    if abs(change) < comparison.metric.least:
+def direction(value: float, old: Blocks, metric: Metric) -> int:
+    """1 or -1 where a ratio counts as a change of the metric from these samples, else 0."""
+    if not isfinite(value):
+        return 0
+    change = (value - 1) * float(np.median([s for block in old.values() for s in block]))
+    limit = 1 + metric.margin
+    if abs(change) < metric.least:
         return 0
     return 1 if value > limit else -1 if value < 1 / limit else 0
 
@@ -171,18 +173,20 @@ def judge(comparison: Comparison) -> Verdict:
     new, old = comparison.stage(confirmation=bool(suspected and comparison.suspects))
     confidence = 1 - 2 * FAMILY / comparison.suspects if suspected and comparison.suspects else 0.95
     found = ratio(new, old, confidence)
-    word, reason = word_for(comparison, found, suspected)
+    word, reason = word_for(comparison, found, suspected, old)
     if word is not Word.EQUIVALENT and (count := contaminated(comparison, new)):
         word = Word.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
-    return Verdict(word, found, detectable(found.spread, comparison), reason)
+    # One block does not know its spread.
+    sees = detectable(found.spread, comparison) if found.blocks > 1 else None
+    return Verdict(word, found, sees, reason)
 
 
-def word_for(comparison: Comparison, found: Ratio, suspected: int) -> tuple[Word, str]:
-    """What an interval says, and why if it says nothing."""
+def word_for(comparison: Comparison, found: Ratio, suspected: int, old: Blocks) -> tuple[Word, str]:
+    """What an interval over these `old` samples says, and why if it says nothing."""
     if found.low is None or found.high is None:
         return Word.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
-    low, high = direction(found.low, comparison), direction(found.high, comparison)
+    low, high = (direction(end, old, comparison.metric) for end in (found.low, found.high))
     if low == high == 0:
         return Word.EQUIVALENT, ""
     if not suspected:
