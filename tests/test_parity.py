@@ -18,7 +18,7 @@ TENSORS = [(a.name, tensor) for a in ARCHITECTURES.values() for tensor in a.weig
 NUDGE = 1e-6
 # The others are variants of these, which compile every network anew for every type: they are asked
 # what they could have changed. `python -m tests.parity_table` asks them everything.
-COMPLETE = (*PAIR, "numpy_reference")
+COMPLETE = (*PAIR, "keras_jax", "keras_torch", "numpy_reference")
 ASKED_OF_VARIANTS = [("mlp", "float64 Adam")]
 ASKED_OF_VARIANTS += product(ARCHITECTURES, ["float32 forward", "float32 epoch"])
 
