@@ -91,6 +91,20 @@ def test_what_cannot_be_compared_counts_as_infinitely_different(kind, answer):
     assert parity.violations(found)
 
 
+def test_losses_may_be_means_over_the_steps_so_far():
+    """And nothing else that is close to them, such as the mean over all steps for each."""
+    right = np.array([2.0, 1.0, 0.6])
+    for answer, passes in [
+        (right, True),
+        (np.array([2.0, 1.5, 1.2]), True),
+        (np.array([2.0, 1.5, 0.6]), False),
+        (np.full(3, 1.2), False),
+        (np.array([2.0, 2.0, 2.0]), False),
+    ]:
+        found = parity.differences({"loss": answer}, {"loss": right}, parity.LEFT_OUT)
+        assert (parity.violations(found) == []) == passes
+
+
 # The referee
 
 
