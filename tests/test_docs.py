@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import options
+from benchmarks import options, versions
 from benchmarks.comparing import ratios
 from benchmarks.measuring import workers
 from benchmarks.measuring.plan import Plan, Trial
@@ -381,19 +381,27 @@ class TestReadme:
 
 
 def test_environments_exist():
-    """Every tox environment that a page or a workflow runs is one of tox.ini's."""
+    """Every tox environment that a page or a workflow runs is one of tox.ini's or of the grid's."""
     tox = ConfigParser()
     tox.read(ROOT / "tox.ini")
     known = {section.removeprefix("testenv:") for section in tox.sections()}
-    pages = [*PAGES, ".ci/run", ".github/workflows/ci.yml"]
+    known |= {*versions.environments(), "<name>"}
+    pages = [*PAGES, ".ci/run", ".github/workflows/ci.yml", ".github/workflows/gate.yml"]
     used = {
         environment
         for page in pages
-        for names in re.findall(r"tox run -e ([\w,]+)", text(page))
+        for names in re.findall(r"tox run -e ([^\s`]+)", text(page))
         for environment in names.split(",")
     }
     assert used
     assert used <= known
+
+
+def test_labels_exist():
+    """Every label that a page selects environments by is one of versions.toml's."""
+    used = {label for page in PAGES for label in re.findall(r"tox run -m (\w+)", text(page))}
+    assert used
+    assert used <= set(versions.grid()["labels"])
 
 
 # Numbers that stand in two places
@@ -432,6 +440,8 @@ def test_the_changelog_has_this_version():
         ("CHANGELOG.md", ("[0.1.0] -", "[0.1.1] -"), test_the_changelog_has_this_version),
         ("tox.ini", ("ruff==", "ruff==9."), test_one_ruff),
         (".ci/run", ("-e lint", "-e lind"), test_environments_exist),
+        ("docs/versions.md", ("-torch2.9-", "-torch2.99-"), test_environments_exist),
+        ("docs/versions.md", ("-m corners", "-m edges"), test_labels_exist),
     ],
 )
 def test_planted_faults_are_found(page, fault, check, monkeypatch):
