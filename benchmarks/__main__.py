@@ -58,6 +58,13 @@ def selfcheck(options: argparse.Namespace) -> int:
     return check(options.architecture, options.blocks, options.rounds)
 
 
+def versions(options: argparse.Namespace) -> int:
+    """Print the page about framework versions, write it, or check an environment's."""
+    from benchmarks.versions import run
+
+    return run(options.check, options.write)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -88,6 +95,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--architecture", default="mlp", help="network (default: mlp)")
     sub.add_argument("--blocks", type=int, default=6, help="as for pytest benchmarks (default: 6)")
     sub.add_argument("--rounds", type=int, default=20, help="likewise (default: 20)")
+    either = command(versions).add_mutually_exclusive_group()
+    either.add_argument("--check", metavar="ENV", help="are this environment's versions ENV's?")
+    either.add_argument("--write", action="store_true", help="write the page into docs/")
     return top
 
 

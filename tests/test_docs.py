@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import options
+from benchmarks import options, versions
 from benchmarks.comparing import ratios
 from benchmarks.measuring import workers
 from benchmarks.measuring.plan import Plan, Trial
@@ -68,7 +68,7 @@ def column(page, section, heading):
 HEADINGS = {"option", "word", "code", "key", "name", "line", "place", "unit"}
 
 
-def results(seconds=(1.0, 1.0), blocks=6, more=None):
+def results(seconds=(1.0, 1.0), blocks=6, more=None, pair=PAIR):
     """Results of a training-step trial that never was, of as many of the pair as have seconds."""
     entry = {
         "facts": {"versions": {"numpy": "2"}, "python": "3", "in_force": {}},
@@ -78,7 +78,7 @@ def results(seconds=(1.0, 1.0), blocks=6, more=None):
         "first_call_seconds": 0.5,
         "peak_memory_bytes": 1,
     } | (more or {})
-    names = PAIR[: len(seconds)]
+    names = pair[: len(seconds)]
     records = [
         {
             "block": block,
@@ -163,14 +163,22 @@ def verdicts():
         yield "\n".join(line.plain for line in lines)
 
 
+def taxes():
+    """A line of every kind about what Keras costs, as plain text."""
+    for blocks in (1, 6):
+        (line,) = terminal.taxes(STEP, results(blocks=blocks, pair=terminal.TAXED[0]))
+        yield line.plain
+
+
 def test_the_panels_words_are_explained():
     """Every verdict that the panel can give is in the table, word by word, and no other is."""
     words = [row[0] for row in column(MEASURING, "The words of the panel", "word")]
-    shown = list(verdicts())
-    assert [word for word in words if not any(word in panel for panel in shown)] == []
-    told = [word for word in words if not word.startswith("accuracy")]
+    shown, below = list(verdicts()), ("accuracy", "Keras tax", "no interval")
+    everything = [*shown, *taxes()]
+    assert [word for word in words if not any(word in panel for panel in everything)] == []
+    told = [word for word in words if not word.startswith(below)]
     assert [sum(word in panel.splitlines()[0] for word in told) for panel in shown] == [1] * 6
-    assert len(words) == len(told) + 1
+    assert len(words) == len(told) + len(below)
 
 
 def test_the_intervals_numbers_are_right():
@@ -373,19 +381,27 @@ class TestReadme:
 
 
 def test_environments_exist():
-    """Every tox environment that a page or a workflow runs is one of tox.ini's."""
+    """Every tox environment that a page or a workflow runs is one of tox.ini's or of the grid's."""
     tox = ConfigParser()
     tox.read(ROOT / "tox.ini")
     known = {section.removeprefix("testenv:") for section in tox.sections()}
-    pages = [*PAGES, ".ci/run", ".github/workflows/ci.yml"]
+    known |= {*versions.environments(), "<name>"}
+    pages = [*PAGES, ".ci/run", ".github/workflows/ci.yml", ".github/workflows/gate.yml"]
     used = {
         environment
         for page in pages
-        for names in re.findall(r"tox run -e ([\w,]+)", text(page))
+        for names in re.findall(r"tox run -e ([^\s`]+)", text(page))
         for environment in names.split(",")
     }
     assert used
     assert used <= known
+
+
+def test_labels_exist():
+    """Every label that a page selects environments by is one of versions.toml's."""
+    used = {label for page in PAGES for label in re.findall(r"tox run -m (\w+)", text(page))}
+    assert used
+    assert used <= set(versions.grid()["labels"])
 
 
 # Numbers that stand in two places
@@ -424,6 +440,8 @@ def test_the_changelog_has_this_version():
         ("CHANGELOG.md", ("[0.1.0] -", "[0.1.1] -"), test_the_changelog_has_this_version),
         ("tox.ini", ("ruff==", "ruff==9."), test_one_ruff),
         (".ci/run", ("-e lint", "-e lind"), test_environments_exist),
+        ("docs/versions.md", ("-torch2.9-", "-torch2.99-"), test_environments_exist),
+        ("docs/versions.md", ("-m corners", "-m edges"), test_labels_exist),
     ],
 )
 def test_planted_faults_are_found(page, fault, check, monkeypatch):

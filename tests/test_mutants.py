@@ -1,6 +1,7 @@
-"""Mutants: mistakes that people make, planted in the pair's own files, do not go unnoticed."""
+"""Mutants: mistakes that people make, planted in the files themselves, do not go unnoticed."""
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,11 +154,78 @@ TORCH = {
     "weights decay": Mutant("torch.optim.Adam(", "torch.optim.AdamW(", "weights"),
     "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
 }
+INDEXED = "        images, labels = images[order], labels[order]"
+# Keras on another backend is the same text but for the door to it; a part of the mutants will do.
+ANOTHER_BACKEND = {
+    title: KERAS[title]
+    for title in (
+        "softmax before the loss",
+        "flatten order swapped",
+        "kernel transposed",
+        "PyTorch's epsilon",
+        "optimiser not reset",
+        "last layer not trained",
+        "shuffled again",
+        "epsilon not passed on",
+        "momentum not passed on",
+    )
+} | {
+    "last partial batch dropped": Mutant(
+        INDEXED, f"        order = order[: -(len(order) % self.batch_size)]\n{INDEXED}", "epoch"
+    ),
+    "order not applied": Mutant(
+        INDEXED, f"        order = order[order.argsort()]\n{INDEXED}", "epoch"
+    ),
+}
+KERAS_JAX = ANOTHER_BACKEND | {
+    "labels shifted": Mutant("array(labels,", "array((labels + 1) % 10,", "loss"),
+    "float32 where float64 was asked for": Mutant(
+        '"jax_enable_x64", True', '"jax_enable_x64", False', "float64 Adam"
+    ),
+}
+KERAS_TORCH = ANOTHER_BACKEND | {
+    "labels shifted": Mutant("tensor(labels,", "tensor((labels + 1) % 10,", "loss"),
+    "float32 where float64 was asked for": Mutant('= "float64"\n', '= "float32"\n', "float64 Adam"),
+}
+CALLED = "self.model(images, training=True)"
+BATCH = "order[start : start + self.batch_size]"
+CUSTOM_LOOP = {
+    # Keras's loss looks through `tf.nn.softmax`, with a warning; through this it does not.
+    "softmax before the loss": Mutant(CALLED, f"tf.exp(tf.nn.log_softmax({CALLED}))", "loss"),
+    "softmax among the layers": Mutant(
+        "self.model(images, training=False)",
+        "tf.nn.softmax(self.model(images, training=False))",
+        "logits",
+    ),
+    "last layer not trained": Mutant(
+        "self.model.trainable_variables", "self.model.trainable_variables[:-2]", "gradients"
+    ),
+    "loss not averaged": Mutant("loss = self", "loss = self.batch_size * self", "gradients"),
+    "loss after the update": Mutant(
+        "        return loss\n",
+        "        return self.model.loss(labels, self.model(images))\n",
+        "loss",
+    ),
+    "a batch skipped": Mutant("range(0,", "range(self.batch_size,", "epoch"),
+    "last partial batch dropped": Mutant(
+        "len(order), self", "len(order) - self.batch_size + 1, self", "epoch"
+    ),
+    "order not applied": Mutant(BATCH, f"np.sort(order)[{BATCH[6:]}", "epoch"),
+    "order not applied to the labels": Mutant(
+        "tf.gather(labels, batch)", f"tf.gather(labels, np.sort(order)[{BATCH[6:]})", "epoch"
+    ),
+}
 CONTROLS = {
-    f"nothing changed, {name}": Mutant("def versions", "def versions", "", name)
+    f"nothing changed, {name}": Mutant("class Trainer", "class Trainer", "", name)
     for name in ARCHITECTURES
 }
-MUTANTS = dict(zip(implementations.PAIR, (KERAS | CONTROLS, TORCH | CONTROLS), strict=True))
+MUTANTS = {
+    "keras_tensorflow": KERAS | CONTROLS,
+    "pytorch_eager": TORCH | CONTROLS,
+    "keras_jax": KERAS_JAX | {"nothing changed": CONTROLS["nothing changed, lenet5"]},
+    "keras_torch": KERAS_TORCH | {"nothing changed": CONTROLS["nothing changed, lenet5"]},
+    "tensorflow_function": CUSTOM_LOOP | {"nothing changed": CONTROLS["nothing changed, lenet5"]},
+}
 # PyTorch takes this setting once per process.
 ONCE = "    torch.set_num_interop_threads(threads)\n"
 SHOWN_IN = {
@@ -211,7 +279,7 @@ def plant(folder, implementation, mutant, file):
 
 @pytest.fixture(scope="module")
 def findings(request, hire, tmp_path_factory):
-    """A future of what is found in each selected mutant; the pair are examined side by side."""
+    """A future of what is found in each selected mutant; the files are examined side by side."""
     root, home = tmp_path_factory.mktemp("copy"), Path(mnist_models.__file__).parent
     shutil.copytree(home, root / home.name, ignore=shutil.ignore_patterns("__pycache__"))
     chosen = selected(request, "implementation", "mutant")
@@ -273,6 +341,25 @@ def test_the_mutant_is_found_in_float64_alone(findings, implementation, mutant):
     in_session, in_float64 = finding(findings, implementation, mutant)
     assert parity.violations(in_session) == []
     assert in_float64["weights"] > FLOAT64_TOLERANCE
+
+
+def test_threads_that_jax_made_are_counted(tmp_path, monkeypatch):
+    """JAX has no setting that could be asked: too large a pool is seen on Linux's list."""
+    if lacks := implementations.missing("keras_jax"):
+        pytest.skip(f"not installed: pip install {' '.join(lacks)}")
+    if sys.platform != "linux":
+        pytest.skip("only Linux lists the threads of a process")
+    home = Path(mnist_models.__file__).parent
+    shutil.copytree(home, tmp_path / home.name, ignore=shutil.ignore_patterns("__pycache__"))
+    more = Mutant("str(threads)", "str(threads + 2)", "RuntimeError")
+    plant(tmp_path / home.name / "implementations", "keras_jax", more, "greedy")
+    monkeypatch.setattr(workers, "ROOT", tmp_path)
+    process = workers.WorkerProcess("greedy", "cpu", 1, tmp_path)
+    try:
+        with pytest.raises(WorkerError, match="--threads 1 is not in force: 3 threads"):
+            process.ask("start", "greedy", "cpu", 1, "float32", limit=LIMIT)
+    finally:
+        process.kill()
 
 
 @cases("ValueError", "RuntimeError")

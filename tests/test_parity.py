@@ -18,7 +18,7 @@ TENSORS = [(a.name, tensor) for a in ARCHITECTURES.values() for tensor in a.weig
 NUDGE = 1e-6
 # The others are variants of these, which compile every network anew for every type: they are asked
 # what they could have changed. `python -m tests.parity_table` asks them everything.
-COMPLETE = (*PAIR, "numpy_reference")
+COMPLETE = (*PAIR, "keras_jax", "keras_torch", "numpy_reference")
 ASKED_OF_VARIANTS = [("mlp", "float64 Adam")]
 ASKED_OF_VARIANTS += product(ARCHITECTURES, ["float32 forward", "float32 epoch"])
 
@@ -89,6 +89,20 @@ def test_what_cannot_be_compared_counts_as_infinitely_different(kind, answer):
     found = parity.differences({kind: answer}, {kind: np.eye(2)}, parity.LEFT_OUT)
     assert found == {kind: float("inf")}
     assert parity.violations(found)
+
+
+def test_losses_may_be_means_over_the_steps_so_far():
+    """And nothing else that is close to them, such as the mean over all steps for each."""
+    right = np.array([2.0, 1.0, 0.6])
+    for answer, passes in [
+        (right, True),
+        (np.array([2.0, 1.5, 1.2]), True),
+        (np.array([2.0, 1.5, 0.6]), False),
+        (np.full(3, 1.2), False),
+        (np.array([2.0, 2.0, 2.0]), False),
+    ]:
+        found = parity.differences({"loss": answer}, {"loss": right}, parity.LEFT_OUT)
+        assert (parity.violations(found) == []) == passes
 
 
 # The referee

@@ -456,6 +456,43 @@ def test_panel_without_the_pair():
     assert "nobody to compare with" in shown(make_results({(STEP, "a"): ([1.0] * 6, {})}))
 
 
+OWED = {
+    (STEP, "keras_torch"): ([2e-3] * 6, {}),
+    (STEP, PYTORCH): ([1e-3] * 6, {}),
+    (STEP, KERAS): ([3e-3] * 6, {}),
+    (STEP, "tensorflow_function"): ([2e-3] * 6, {}),
+}
+
+
+def test_panel_names_the_keras_tax():
+    """Keras over what its backend takes without it, on each of two backends, with the interval."""
+    text = shown(make_results(OWED))
+    assert "Keras tax keras_torch/PyTorch 2.00 [2.00, 2.00]" in text
+    assert "Keras tax Keras/tensorflow_function 1.50 [1.50, 1.50]" in text
+    assert max(map(len, lines_of(make_results(OWED), 80))) <= 80
+
+
+def test_keras_tax_of_few_blocks_has_no_interval():
+    """It is then a look, as the verdict is."""
+    rows = {row: (seconds[:2], more) for row, (seconds, more) in OWED.items()}
+    text = shown(make_results(rows, blocks=2))
+    assert "Keras tax keras_torch/PyTorch 2.00, no interval: 2 of 6 blocks" in text
+
+
+@pytest.mark.parametrize("name", ["keras_torch", PYTORCH])
+@pytest.mark.parametrize("change", ["void", "incomplete", "not selected"])
+def test_no_keras_tax_of_what_does_not_count(name, change):
+    """A void or missing row, on either side, leaves its line out, and the other line alone."""
+    seconds, _ = OWED[STEP, name]
+    row = (seconds, BAD_PARITY) if change == "void" else (seconds[:5], {})
+    rows = OWED | {(STEP, name): row}
+    if change == "not selected":
+        del rows[STEP, name]
+    text = shown(make_results(rows))
+    assert "Keras tax keras_torch/PyTorch" not in text
+    assert "Keras tax Keras/tensorflow_function 1.50" in text
+
+
 def test_panel_of_nothing():
     """Without a complete row there is no panel."""
     assert terminal.panel(make_results({(STEP, KERAS): ([1.0], {})}, blocks=2)) is None

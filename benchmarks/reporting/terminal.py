@@ -23,6 +23,8 @@ NOTHING_SAVED = (
     "Nothing to compare with: no saved run matches. "
     "Save one with: pytest benchmarks --benchmark-autosave"
 )
+# Keras on a backend, and the same backend without Keras's loop.
+TAXED = (("keras_torch", "pytorch_eager"), ("keras_tensorflow", "tensorflow_function"))
 
 
 def panel(results: Results) -> Panel | None:
@@ -34,6 +36,7 @@ def panel(results: Results) -> Panel | None:
     for trial in results.plan.contests:
         if rows := contest(results, trial):
             parts += [heading(trial, rows, results.plan.blocks), *lines(trial, rows, results)]
+            parts += taxes(trial, results)
     faults = dict.fromkeys(chain(*(void_lines(row) for row in complete)))
     parts += [Text(line, style="red") for line in faults]
     parts += [Text(note, style="dim") for note in footnotes(results, complete)]
@@ -67,6 +70,21 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
         text.append(line.append("  void", "red") if row.void else line)
+    return text
+
+
+def taxes(trial: Trial, results: Results) -> list[Text]:
+    """A line for each backend: what Keras takes over what its backend takes without it."""
+    text = []
+    for pair in TAXED:
+        rows = [row for name in pair if (row := results.rows.get((trial, name))) and row.valid]
+        if len(rows) == 2:
+            found = ratio(rows[0].by_block(), rows[1].by_block())
+            line = f"  Keras tax  {'/'.join(map(label, rows))} {found.value:.2f}"
+            if found.low is None or found.high is None:
+                text.append(Text(f"{line}, no interval: {results.plan.blocks} of 6 blocks"))
+            else:
+                text.append(Text(f"{line} [{found.low:.2f}, {found.high:.2f}]"))
     return text
 
 

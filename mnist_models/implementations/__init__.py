@@ -55,7 +55,10 @@ class Trainer(Protocol):
         """Softmax of the logits, (n, 10)."""
 
     def train_step(self, images: Any, labels: Any) -> Any:
-        """Forward, mean cross-entropy, backward, update; returns the loss before the update."""
+        """Forward, mean cross-entropy, backward, update; returns the loss before the update.
+
+        Or its mean over the steps since `reset`, as `train_on_batch` of Keras before 3.15.
+        """
 
     def train_epoch(self, images: Any, labels: Any, order: Any) -> None:
         """One pass over `order` (n,), in steps of the batch size, the last partial batch kept."""

@@ -89,6 +89,7 @@ class Trainer:
             self.model.optimizer.variables, self.fresh_optimizer, strict=True
         ):
             variable.assign(fresh)
+        self.model.reset_metrics()
 
     def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.constant(images, self.dtype), tf.constant(labels, "int64")

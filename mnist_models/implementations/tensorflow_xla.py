@@ -1,15 +1,13 @@
-"""TensorFlow's custom loop, compiled by XLA: `keras_tensorflow` with one thing changed.
+"""TensorFlow's custom loop, compiled by XLA: `tensorflow_function` with one thing changed.
 
-The same Keras layers and optimiser, but trained through `tf.GradientTape` under
-`tf.function(jit_compile=True)` instead of `train_on_batch` and `fit`.
+The same functions under `tf.function(jit_compile=True)`.
 """
 
-import numpy as np
 import tensorflow as tf
 
 from mnist_models.architectures import Architecture
-from mnist_models.implementations import keras_tensorflow
-from mnist_models.implementations.keras_tensorflow import (  # noqa: F401  (the contract)
+from mnist_models.implementations import tensorflow_function
+from mnist_models.implementations.tensorflow_function import (  # noqa: F401  (the contract)
     ADAM_EPSILON,
     build_model,
     configure,
@@ -19,24 +17,12 @@ from mnist_models.implementations.keras_tensorflow import (  # noqa: F401  (the 
 from mnist_models.recipe import Recipe
 
 
-class Trainer(keras_tensorflow.Trainer):
+class Trainer(tensorflow_function.Trainer):
     def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
         super().__init__(architecture, recipe, device, dtype)
         self.compilation = "XLA"
 
-    @tf.function(jit_compile=True)
-    def forward(self, images: tf.Tensor) -> tf.Tensor:
-        return self.model(images, training=False)
-
-    @tf.function(jit_compile=True)
-    def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = self.model.loss(labels, self.model(images, training=True))
-        variables = self.model.trainable_variables
-        self.model.optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
-
-    def train_epoch(self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray) -> None:
-        for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
-            self.train_step(tf.gather(images, batch), tf.gather(labels, batch))
+    forward = tf.function(tensorflow_function.Trainer.forward.python_function, jit_compile=True)
+    train_step = tf.function(
+        tensorflow_function.Trainer.train_step.python_function, jit_compile=True
+    )

@@ -1,0 +1,208 @@
+"""The grid of framework versions: which environments there are, and what is in each.
+
+The data are in versions.toml. Standard library only: tox imports this, too, through toxfile.py.
+"""
+
+import platform
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "versions.toml"
+PAGE = ROOT / "docs" / "versions.md"
+EXAMPLE = "py312-torch2.9-tf2.20"
+
+
+class NoSuchEnvironment(Exception):
+    """A name that is not an environment's; says which part is wrong, and what to use instead."""
+
+
+@cache
+def grid() -> dict[str, Any]:
+    """What versions.toml says."""
+    return tomllib.loads(FILE.read_text(encoding="utf-8"))
+
+
+def factors() -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+    """The parts that names are made of, oldest first, and what versions.toml says of each."""
+    frameworks = grid()["torch"], grid()["tensorflow"]
+    pythons = {one for rows in frameworks for row in rows.values() for one in row["python"]}
+    return (
+        {f"py{one.replace('.', '')}": one for one in sorted(pythons, key=numbers)},
+        {f"torch{minor}": row for minor, row in grid()["torch"].items()},
+        {f"tf{minor}": row for minor, row in grid()["tensorflow"].items()},
+    )
+
+
+def numbers(release: str) -> tuple[int, ...]:
+    """A version of numbers alone, to sort by: 3.9 is before 3.10."""
+    return tuple(map(int, release.split(".")))
+
+
+def pins(name: str) -> dict[str, str]:
+    """Version by package, and of Python, in the environment of this name.
+
+    Raises `NoSuchEnvironment` for a part that is not in the grid, and for a combination that
+    cannot be installed.
+    """
+    pythons, torch, tensorflow = factors()
+    match name.split("-"):
+        case [py, one, two] if py in pythons and one in torch and two in tensorflow:
+            chosen = {one: (torch, torch[one]), two: (tensorflow, tensorflow[two])}
+        case parts:
+            known = {*pythons, *torch, *tensorflow}
+            unknown = ", ".join(part for part in parts if part not in known)
+            raise NoSuchEnvironment(
+                f"{name}: {f'unknown {unknown}' if unknown else 'not three parts in order'}; name "
+                f"one each of {', '.join(pythons)}; {', '.join(torch)}; {', '.join(tensorflow)}: "
+                f"such as {EXAMPLE}; add what is missing to {FILE.name}"
+            )
+    found = {"python": pythons[py]}
+    for part, (others, row) in chosen.items():
+        if pythons[py] not in row["python"]:
+            older = [each for each, python in pythons.items() if python in row["python"]]
+            newer = [each for each, one in others.items() if pythons[py] in one["python"]]
+            raise NoSuchEnvironment(
+                f"{name}: {part} cannot be installed on Python {pythons[py]}; in place of {py} "
+                f"one of {', '.join(older)}, or in place of {part} one of {', '.join(newer)}"
+            )
+        found |= {package: pin for package, pin in row.items() if package != "python"}
+    return found
+
+
+def environments() -> list[str]:
+    """Names of all environments that can be installed."""
+    return [name for name in map("-".join, product(*factors())) if possible(name)]
+
+
+def possible(name: str) -> bool:
+    """Whether the environment of this name can be installed."""
+    try:
+        return bool(pins(name))
+    except NoSuchEnvironment:
+        return False
+
+
+def labels(name: str) -> list[str]:
+    """The labels that select this environment."""
+    return [label for label, names in grid()["labels"].items() if name in names]
+
+
+def differences(name: str) -> list[str]:
+    """In words, where this Python and its packages are not what the environment's name says."""
+    found = []
+    for package, pin in pins(name).items():
+        if package == "python":
+            here = ".".join(platform.python_version_tuple()[:2])
+        else:
+            try:
+                here = version(package).split("+")[0]  # 2.9.1+cpu is a build of 2.9.1
+            except PackageNotFoundError:
+                here = "not installed"
+        if here != pin:
+            found.append(f"{package} is {here}, and should be {pin}")
+    return found
+
+
+def run(check: str | None, write: bool) -> int:
+    """`python -m benchmarks versions`: check this environment, write or print the page."""
+    if check:
+        try:
+            wrong = differences(check)
+        except NoSuchEnvironment as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        for line in wrong:
+            print(f"error: {check}: {line}", file=sys.stderr)
+        if wrong:
+            print(f"build it again: tox run -r -e {check}", file=sys.stderr)
+        return int(bool(wrong))
+    if write:
+        PAGE.write_text(page(), encoding="utf-8")
+    else:
+        print(page(), end="")
+    return 0
+
+
+# The page
+
+
+def table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """The lines of a Markdown table, an empty one before and after."""
+    heading = list(heading)
+    yield ""
+    for row in (heading, ["---"] * len(heading), *rows):
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def pinned(rows: dict[str, dict[str, Any]], packages: dict[str, str]) -> Iterator[str]:
+    """A table of one framework: a row for each minor version."""
+    yield from table(
+        ["in the name", *packages.values(), "Python"],
+        (
+            [f"`{part}`", *(row[package] for package in packages), ", ".join(row["python"])]
+            for part, row in rows.items()
+        ),
+    )
+
+
+def page() -> str:
+    """docs/versions.md."""
+    _, torch, tensorflow = factors()
+    runs = grid()["runs"]
+    lines = [
+        "# Framework versions",
+        "",
+        "<!-- Written by `python -m benchmarks versions --write` from versions.toml. -->",
+        "",
+        "Every TensorFlow and every PyTorch below, on every Python that both have, make an",
+        f"environment: {len(environments())} of them, named such as `{EXAMPLE}`.",
+        "On Python 3.11 and 3.12 all combine with all.",
+        "",
+        "```bash",
+        f"tox run -e {EXAMPLE}             # tests, then benchmarks, in this environment",
+        f"tox run -e {EXAMPLE} -- --quick  # what follows -- goes to the benchmarks",
+        "tox run -m corners                           # all environments of a label",
+        "tox list                                     # all there are",
+        "```",
+        "",
+        "tox installs what the name says, checks that this is what got installed, runs the tests",
+        "that framework versions may change (parity, imports, data) and the benchmarks, and saves",
+        "these under the environment's name, apart from all others, in",
+        "`.benchmarks/environments/NAME/`. Test ids are the same everywhere. With a CUDA build of",
+        "PyTorch, one environment takes up 5 to 6 GB.",
+        "",
+        "## TensorFlow",
+        *pinned(tensorflow, {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}),
+        "Keras is the newest that there was before the next TensorFlow; with TensorFlow 2.16 it is",
+        "the oldest that the suite supports. NumPy is the newest that works there.",
+        "",
+        "## PyTorch",
+        *pinned(torch, {"torch": "PyTorch", "torchvision": "torchvision"}),
+        "## Labels",
+        *table(
+            ["label", "environments"],
+            (
+                [f"`{label}`", ", ".join(f"`{name}`" for name in names)]
+                for label, names in grid()["labels"].items()
+            ),
+        ),
+        "## What was run",
+        "",
+        "On Linux on x86-64, by `tox run -e <name> -- --quick`; nothing is claimed of the others.",
+        *table(
+            ["environment", "date", "tests", "benchmarks"],
+            (
+                [f"`{name}`", run["date"], run["tests"], run["benchmarks"]]
+                for name, run in runs.items()
+            ),
+        ),
+    ]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,281 @@
+"""The version grid: names, pins, the check inside an environment, tox, the page, the gate."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from benchmarks import versions
+from benchmarks.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = versions.EXAMPLE
+PINS = {
+    "python": "3.12",
+    "torch": "2.9.1",
+    "torchvision": "0.24.1",
+    "tensorflow": "2.20.0",
+    "keras": "3.13.2",
+    "numpy": "2.3.5",
+}
+WORKFLOWS = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in (ROOT / ".github" / "workflows").glob("*.yml")
+}
+
+
+# Names and pins
+
+
+def test_pins_are_those_of_the_name():
+    """Whoever reads the name knows what is inside, to the minor version."""
+    assert versions.pins(EXAMPLE) == PINS
+    for name in versions.environments():
+        inside = versions.pins(name)
+        python = inside["python"].replace(".", "")
+        torch, tensorflow = (
+            inside[framework].rpartition(".")[0] for framework in ("torch", "tensorflow")
+        )
+        assert name == f"py{python}-torch{torch}-tf{tensorflow}"
+
+
+@pytest.mark.parametrize("python", ["py311", "py312"])
+def test_two_pythons_span_the_grid(python):
+    """All combine with all there, and nothing is left out of the ranges in between."""
+    torch = [f"torch2.{minor}" for minor in range(4, 16)]
+    tensorflow = [f"tf2.{minor}" for minor in range(16, 22)]
+    wanted = ["-".join((python, *rest)) for rest in product(torch, tensorflow)]
+    assert [name for name in versions.environments() if name.startswith(python)] == wanted
+
+
+def test_the_oldest_are_those_that_the_package_admits():
+    """The lower bounds of pyproject.toml are in the grid, and every pin is within them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    needs = [*project["dependencies"], *extras["tensorflow"], *extras["torch"]]
+    ranges = {each.name: each.specifier for each in map(Requirement, needs)}
+    ranges["python"] = Requirement(f"python{project['requires-python']}").specifier
+    inside = [versions.pins(name) for name in versions.environments()]
+    for package in PINS:
+        assert all(one[package] in ranges[package] for one in inside), package
+        (bound,) = ranges[package]
+        oldest = min((one[package] for one in inside), key=versions.numbers)
+        assert versions.numbers(oldest)[:2] == versions.numbers(bound.version)[:2], package
+
+
+def test_labels_are_the_ends_and_the_corners():
+    """Of the grid as it is, not as it was when somebody wrote the labels."""
+    names = versions.environments()
+    oldest, newest = names[0], names[-1]
+    pythons, torch, tensorflow = map(list, versions.factors())
+    assert versions.grid()["labels"] == {
+        "oldest": [oldest],
+        "newest": [newest],
+        "corners": [
+            oldest,
+            f"{pythons[1]}-{torch[0]}-{tensorflow[-1]}",
+            f"{pythons[1]}-{torch[-1]}-{tensorflow[0]}",
+            newest,
+        ],
+    }
+
+
+REFUSED = {
+    "py312-torch2.99-tf2.20": ["unknown torch2.99", "torch2.15", "versions.toml"],
+    "py312-foo": ["unknown foo", "py311, py312, py313", EXAMPLE],
+    "py312": ["not three parts", EXAMPLE],
+    "torch2.9-py312-tf2.20": ["not three parts in order", EXAMPLE],
+    "py313-torch2.9-tf2.16": [
+        "tf2.16 cannot be installed on Python 3.13",
+        "in place of py313 one of py311, py312",
+        "in place of tf2.16 one of tf2.20, tf2.21",
+    ],
+    "py313-torch2.4-tf2.21": ["torch2.4 cannot be installed on Python 3.13", "one of torch2.6, "],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_other_names_are_refused_in_words(name):
+    """Which part is wrong, what is allowed, what to do."""
+    with pytest.raises(versions.NoSuchEnvironment) as caught:
+        versions.pins(name)
+    assert [words for words in REFUSED[name] if words not in str(caught.value)] == []
+
+
+# Inside an environment
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """What the check finds installed: all that the example is pinned to, to be changed at will."""
+    found = dict(PINS)
+
+    def version(package):
+        if found[package] is None:
+            raise versions.PackageNotFoundError(package)
+        return found[package]
+
+    monkeypatch.setattr(versions, "version", version)
+    monkeypatch.setattr(
+        versions.platform, "python_version_tuple", lambda: (*found["python"].split("."), "0")
+    )
+    return found
+
+
+def test_an_environment_that_keeps_its_name_passes(installed, capsys):
+    """Another build of the same version does, too."""
+    installed["torch"] = "2.9.1+cpu"
+    assert main(["versions", "--check", EXAMPLE]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("package", "found"),
+    [
+        ("python", "3.11"),
+        ("torch", "2.9.0"),
+        ("torch", "2.15.0"),
+        ("torchvision", None),
+        ("tensorflow", "2.21.0"),
+        ("keras", "3.15.1"),
+        ("numpy", "1.26.4"),
+    ],
+)
+def test_an_environment_that_holds_something_else_fails(installed, capsys, package, found):
+    """Any package of another version than the name stands for, or missing."""
+    installed[package] = found
+    assert main(["versions", "--check", EXAMPLE]) == 1
+    said = capsys.readouterr().err
+    have = found or "not installed"
+    assert f"{EXAMPLE}: {package} is {have}, and should be {PINS[package]}" in said
+    assert f"tox run -r -e {EXAMPLE}" in said
+
+
+def test_the_check_knows_no_other_names(capsys):
+    """A name outside the grid is no environment without differences."""
+    assert main(["versions", "--check", "py312-foo"]) == 2
+    assert "unknown foo" in capsys.readouterr().err
+
+
+# tox
+
+
+def tox(folder, *arguments, config=ROOT / "tox.ini"):
+    """Run this environment's tox without anything that it would have to install."""
+    command = [sys.executable, "-m", "tox", *arguments, "-c", str(config), "-x", "tox.requires=tox"]
+    return subprocess.run(
+        [*command, "--workdir", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_tox_has_the_whole_grid(tmp_path):
+    """All environments, each pinned to what its name says, on its own Python."""
+    listed = tox(tmp_path, "list", "--no-desc").stdout.split()
+    assert set(versions.environments()) < set(listed)
+    shown = tox(tmp_path, "config", "-e", EXAMPLE, "-k", "deps", "base_python", "commands").stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    for package, pin in PINS.items():
+        assert ("base_python = python3.12" if package == "python" else f"{package}=={pin}") in lines
+    check, *_, bench = lines[lines.index("commands =") + 1 :][:3]
+    assert check == f"python -m benchmarks versions --check {EXAMPLE}"
+    assert f"--benchmark-storage=.benchmarks/environments/{EXAMPLE} " in bench
+    assert f"--benchmark-save={EXAMPLE}" in bench
+
+
+@pytest.mark.parametrize("label", versions.grid()["labels"])
+def test_tox_selects_by_label(tmp_path, label):
+    """`tox run -m LABEL` is about the label's environments and no others."""
+    listed = tox(tmp_path, "list", "-m", label, "--no-desc").stdout.split()
+    assert sorted(listed) == sorted(versions.grid()["labels"][label])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-e", "py312-foo"], ["unknown foo", "bench, tests, lint, types"]),
+        (["-e", "tests,py312-torch2.99-tf2.20"], ["unknown torch2.99"]),
+        (["-e", "py313-torch2.9-tf2.16"], ["tf2.16 cannot be installed on Python 3.13"]),
+        (["-e", "py312"], ["not three parts", EXAMPLE]),
+        (["-m", "oldset"], ["-m oldset: no such label", "oldest, newest, corners"]),
+    ],
+    ids=lambda value: value[-1] if value[0].startswith("-") else "",
+)
+def test_tox_refuses_what_is_not_in_the_grid(tmp_path, arguments, words):
+    """Before it installs anything."""
+    ended = tox(tmp_path, "run", "--notest", *arguments)
+    assert ended.returncode not in (0, 1)
+    assert [word for word in words if word not in ended.stdout + ended.stderr] == []
+    assert not any(tmp_path.glob("py*"))
+
+
+def test_tox_alone_would_not_refuse(tmp_path):
+    """Without toxfile.py it takes any interpreter for an environment, with nothing pinned."""
+    shutil.copy(ROOT / "tox.ini", tmp_path)
+    ended = tox(tmp_path, "config", "-e", "py312", "-k", "deps", config=tmp_path / "tox.ini")
+    assert ended.returncode == 0
+    assert "==" not in ended.stdout
+
+
+# The page
+
+
+def test_the_page_is_fresh():
+    """docs/versions.md is what versions.toml gives."""
+    assert versions.PAGE.read_text(encoding="utf-8") == versions.page()
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_a_stale_page_is_noticed(monkeypatch, framework):
+    """One changed pin makes another page."""
+    changed = versions.grid() | {
+        framework: {
+            minor: row | {framework: row[framework] + "1"}
+            for minor, row in versions.grid()[framework].items()
+        }
+    }
+    monkeypatch.setattr(versions, "grid", lambda: changed)
+    with pytest.raises(AssertionError):
+        test_the_page_is_fresh()
+
+
+def test_runs_are_of_the_grid():
+    """What the page says was run are environments that exist."""
+    assert set(versions.grid()["runs"]) <= set(versions.environments())
+
+
+# The gate
+
+
+def steps(workflow):
+    return [step for job in WORKFLOWS[workflow]["jobs"].values() for step in job["steps"]]
+
+
+def test_the_gate_watches_files_that_exist():
+    """A path that was renamed would switch the gate off in silence."""
+    paths = WORKFLOWS["gate"][True]["pull_request"]["paths"]  # YAML takes `on` for true
+    assert {"pyproject.toml", "tox.ini", "versions.toml"} <= set(paths)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_gate_uses_the_actions_of_ci():
+    """The same versions of the same actions."""
+    used = {name: {step["uses"] for step in steps(name) if "uses" in step} for name in WORKFLOWS}
+    assert used["gate"] == used["ci"]
+
+
+def test_the_gate_asks_for_a_label_that_exists():
+    """And measures what tox built for it."""
+    commands = "\n".join(step.get("run", "") for step in steps("gate"))
+    assert set(re.findall(r" -m ([a-z]+) --no-desc", commands)) <= set(versions.grid()["labels"])
+    assert "list -m newest" in commands
