@@ -196,7 +196,8 @@ def page() -> str:
         ),
         "## What was run",
         "",
-        "On Linux on x86-64, by `tox run -e <name> -- --quick`; nothing is claimed of the others.",
+        "On the CPU of Linux on x86-64, by `tox run -e <name> -- --quick`; nothing is claimed of",
+        "the others. Skipped benchmarks are a GPU's, and those that 40 seconds had no room for.",
         *table(
             ["environment", "date", "tests", "benchmarks"],
             (

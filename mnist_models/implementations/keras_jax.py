@@ -103,6 +103,7 @@ class Trainer:
             self.model.optimizer.variables, self.fresh_optimizer, strict=True
         ):
             variable.assign(fresh)
+        self.model.reset_metrics()
 
     def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[jax.Array, jax.Array]:
         return jax.numpy.array(images, self.dtype), jax.numpy.array(labels, "int32")

@@ -96,6 +96,7 @@ class Trainer:
             self.model.optimizer.variables, self.fresh_optimizer, strict=True
         ):
             variable.assign(fresh)
+        self.model.reset_metrics()
 
     def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         images = keras.ops.convert_to_tensor(images, self.dtype)
