@@ -1,0 +1,195 @@
+"""How other tools' rules fare on the same machine, at the same cost, each sampling in its own way.
+
+    python -m tests.peers record --baseline OTHER --sessions 40 --seconds 90
+    python -m tests.peers table
+
+They all measure one environment after the other. A recorded session does so for the pair's forward
+pass and training step, in two processes of each implementation, and keeps what each tool looks at:
+pytest-benchmark the mean and the minimum over single calls, asv samples of 10 ms, pyperf values of
+100 ms. Every other session has more work planted, as in `tests.campaigns`. The verdicts are those
+of asv's and pyperf's own code; both have to be installed for the table.
+"""
+
+import argparse
+import gzip
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.selfcheck import ROOT, plant
+from mnist_models import data, implementations, weights, worker
+from mnist_models.architectures import MLP
+from mnist_models.implementations import PAIR
+from mnist_models.recipe import DEFAULT
+from tests.campaigns import digits, path_of, planted_in, recorded
+
+OPERATIONS = ("forward", "train_step")
+PROCESSES = 2
+SAMPLE_SECONDS = 0.01  # asv's default sample_time
+VALUES = 10  # asv samples in a pyperf value: its default is 100 ms
+# Seconds that a process takes to start, import and prepare, roughly.
+START = 6.0
+
+
+def sample(name: str, folder: Path, seconds: float) -> dict[str, Any]:
+    """Time single calls of both operations, in this process, for so many seconds each."""
+    module = implementations.load(name)
+    module.configure(1, "float32")
+    trainer = module.Trainer(MLP, DEFAULT, "cpu", "float32")
+    trainer.set_weights(weights.initial(MLP, 0))
+    read = data.read(folder)
+    images, labels = data.preprocess(read.train_images[:8192]), read.train_labels[:8192]
+    batches = [trainer.put(images[i : i + 128], labels[i : i + 128]) for i in range(0, 8192, 128)]
+    worker.bind(1)
+    calls = {
+        "forward": lambda batch: trainer.forward(batch[0]),
+        "train_step": lambda batch: trainer.train_step(*batch),
+    }
+    found = {}
+    for operation in OPERATIONS:
+        call, times, groups = calls[operation], [], []
+        for batch in batches[:20]:
+            call(batch)
+        until = perf_counter() + seconds
+        while perf_counter() < until:
+            group, began = 0, perf_counter()
+            while (now := perf_counter()) - began < SAMPLE_SECONDS:
+                call(batches[len(times) % len(batches)])
+                times.append(perf_counter() - now)
+                group += 1
+            groups.append((perf_counter() - began) / group)
+        found[operation] = {
+            "mean": float(np.mean(times)),
+            "min": float(np.min(times)),
+            "samples": digits(groups),
+        }
+    return found
+
+
+def record(baseline: Path, sessions: int, seconds: float) -> None:
+    """Append sessions until there are as many as asked for."""
+    folder = data.load(None).folder
+    each = (seconds / (2 * PROCESSES * len(PAIR)) - START) / len(OPERATIONS)
+    for number in range(len(list(recorded("peers"))), sessions):
+        side, shares = planted_in(number // 2)
+        planted = shares if number % 2 else dict.fromkeys(shares, 0.0)
+        environment = {"here": Path(sys.prefix), "baseline": baseline}[side]
+        plant(environment, planted)
+        began = monotonic()
+        sides = {}
+        try:
+            # The older version is what was measured first.
+            for where, prefix in (("baseline", baseline), ("here", Path(sys.prefix))):
+                sides[where] = [
+                    {name: subsample(prefix, name, folder, max(1.0, each)) for name in PAIR}
+                    for _ in range(PROCESSES)
+                ]
+        finally:
+            plant(environment, dict.fromkeys(shares, 0.0))
+        result = {"number": number, "side": side, "shares": planted, "sides": sides}
+        result["seconds"] = round(monotonic() - began, 1)
+        with gzip.open(path_of("peers"), "at", encoding="utf-8") as file:
+            file.write(json.dumps(result) + "\n")
+        print(number, side, planted, f"{result['seconds']} s", flush=True)
+
+
+def subsample(prefix: Path, name: str, folder: Path, seconds: float) -> dict[str, Any]:
+    """`sample` in a process of an environment."""
+    command = [prefix / "bin" / "python", "-m", "tests.peers", "sample", name, str(folder)]
+    ended = subprocess.run(
+        [*command, str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(ended.stdout.splitlines()[-1]))
+
+
+def says(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> dict[str, int]:
+    """What each tool says of one benchmark: 1 for slower, -1 for faster, 0 for neither."""
+    from asv.commands.compare import _is_result_better as is_better
+    from asv_runner.statistics import compute_stats
+    from pyperf._utils import is_significant
+
+    found = {}
+    for field in ("mean", "min"):
+        change = np.mean([p[field] for p in new]) / np.mean([p[field] for p in old])
+        found[f"pytest-benchmark {field}:5%"] = int(change > 1.05) - int(change < 1 / 1.05)
+    olds, news = ([s for process in side for s in process["samples"]] for side in (old, new))
+    values = [
+        np.array(s[: len(s) // VALUES * VALUES]).reshape(-1, VALUES).mean(axis=1).tolist()
+        for s in (olds, news)
+    ]
+    significant, _ = is_significant(*values)
+    direction = 1 if np.mean(values[1]) > np.mean(values[0]) else -1
+    found["pyperf compare_to"] = direction if significant else 0
+    (old_value, old_stats), (new_value, new_stats) = (compute_stats(s, 1) for s in (olds, news))
+    for factor in (1.1, 1.05):
+        sides = (old_stats, olds), (new_stats, news)
+        slower = is_better(old_value, new_value, *sides, factor)
+        faster = is_better(new_value, old_value, *sides[::-1], factor)
+        found[f"asv continuous, factor {factor}"] = int(slower) - int(faster)
+    return found
+
+
+def table() -> None:
+    """False alarms and detections of each tool."""
+    alarms, suites, detected, planted = Counter(), Counter(), Counter(), Counter()
+    for session in recorded("peers"):
+        false: Counter[str] = Counter()
+        for name in PAIR:
+            for operation in OPERATIONS:
+                old, new = (
+                    [process[name][operation] for process in session["sides"][where]]
+                    for where in ("baseline", "here")
+                )
+                share = session["shares"]["torch" if "pytorch" in name else "keras"]
+                right = 1 if session["side"] == "here" else -1
+                for tool, said in says(old, new).items():
+                    if operation == "train_step" and share:
+                        detected[tool, share] += said == right
+                        planted[tool, share] += 1
+                    else:
+                        false[tool] += said != 0
+                        alarms[tool, "rows"] += 1
+        for tool in says(old, new):
+            suites[tool] += 1
+            alarms[tool] += false[tool] > 0
+            alarms[tool, "wrong"] += false[tool]
+    for tool, count in suites.items():
+        found = ", ".join(
+            f"{detected[key]} of {planted[key]} at {key[1]:.0%}"
+            for key in sorted(k for k in planted if k[0] == tool)
+        )
+        wrong = f"{alarms[tool, 'wrong']} of {alarms[tool, 'rows']}"
+        print(f"{tool}: false alarms in {alarms[tool]} of {count} suites, {wrong} rows")
+        print(f"  found {found}")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.peers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    taking = commands.add_parser("record")
+    taking.add_argument("--baseline", type=Path, required=True)
+    taking.add_argument("--sessions", type=int, default=40)
+    taking.add_argument("--seconds", type=float, default=90.0, help="of a session of the gate")
+    one = commands.add_parser("sample")
+    one.add_argument("name")
+    one.add_argument("folder", type=Path)
+    one.add_argument("seconds", type=float)
+    commands.add_parser("table")
+    options = parser.parse_args()
+    if options.command == "record":
+        record(options.baseline.resolve(), options.sessions, options.seconds)
+    elif options.command == "sample":
+        print(json.dumps(sample(options.name, options.folder, options.seconds)))
+    else:
+        table()
+
+
+if __name__ == "__main__":
+    main()
