@@ -134,6 +134,17 @@ def reference_of(name: str) -> str:
     return f"{name.removesuffix(implementation + ']')}{REFERENCE}]"
 
 
+def incomparable(old: Run, new: Run) -> set[str]:
+    """Names of rows, the reference's included, that differ in more than the framework's version."""
+    ours, theirs = by_name(new), by_name(old)
+    machines = new["machine_info"], old["machine_info"]
+    return {
+        name
+        for name in ours.keys() & theirs.keys()
+        if differences(ours[name]["extra_info"], theirs[name]["extra_info"], *machines)
+    }
+
+
 def relative_to_reference(name: str, rows: Mapping[str, Record]) -> list[float]:
     """Each block's median log-ratio of a row to the reference in the same rounds; or nothing."""
     other = rows.get(reference_of(name))

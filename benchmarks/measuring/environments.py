@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -43,10 +44,15 @@ class Environment:
     versions: dict[str, str] = field(default_factory=dict)
 
 
+def local_spec(python: str | Path) -> str:
+    """The execnet spec of a local interpreter; execnet splits its path as a shell does."""
+    return f"popen//python={shlex.quote(str(python))}"
+
+
 def own() -> Environment:
     """The environment that this process runs in; tox tells its name."""
     name = os.environ.get("TOX_ENV_NAME") or Path(sys.prefix).name
-    return Environment(name, f"popen//python={sys.executable}")
+    return Environment(name, local_spec(sys.executable))
 
 
 def parse(text: str) -> Environment:
@@ -89,14 +95,16 @@ def from_interpreter(python: Path, text: str) -> Environment:
         version, found = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         words = getattr(error, "stderr", "") or str(error)
-        raise EnvironmentProblem(f"--baseline {text}: {python} does not run: {words}") from None
+        remedy = "give the folder of a virtual environment, or its Python"
+        problem = f"--baseline {text}: {python} does not run as Python ({words.strip()}); {remedy}"
+        raise EnvironmentProblem(problem) from None
     if tuple(version[:2]) < OLDEST_PYTHON:
         has, needs = (".".join(map(str, numbers)) for numbers in (version, OLDEST_PYTHON))
         raise EnvironmentProblem(f"--baseline {text}: has Python {has}, workers need {needs}")
     folder = python.parent.parent
     name = folder.name if (folder / "pyvenv.cfg").exists() else python.name
     found["python"] = ".".join(map(str, version))
-    return Environment(name, f"popen//python={python}", found)
+    return Environment(name, local_spec(python), found)
 
 
 def parse_all(texts: Iterable[str]) -> dict[str, Environment]:

@@ -67,7 +67,8 @@ class Timed:
         demanded = settings.baselines or settings.strict_verdicts
         named = isinstance(config.getoption("benchmark_compare"), str)
         failing = bool(config.getoption("benchmark_compare_fail"))
-        if session.exitstatus != 0 or not (demanded or named or failing or self.verdicts):
+        expected = demanded or named or failing or self.verdicts
+        if session.exitstatus != 0 or config.option.collectonly or not expected:
             return
         judged = [one for several in self.verdicts.values() for one in several]
         session.exitstatus = exit_status(judged, settings.fail_on, settings.strict_verdicts)
@@ -164,6 +165,7 @@ def against_saved_runs(config: pytest.Config, results: Results) -> dict[str, lis
         old = run | {"benchmarks": [row for row in run["benchmarks"] if row["name"] in rows_here]}
         found[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)
         lost = {one.comparison.test for one in judged if one.verdict.word is Word.NOT_COMPARABLE}
+        lost |= saved.incomparable(old, new)
         # pytest-benchmark joins by name alone, in its table and in --benchmark-compare-fail.
         for fullname in [f for f in rows if rows[f]["name"] in lost]:
             del rows[fullname]

@@ -11,7 +11,7 @@ import execnet
 
 import mnist_models
 from benchmarks.measuring import launch
-from benchmarks.measuring.environments import split
+from benchmarks.measuring.environments import local_spec, split
 from mnist_models.worker import PROTOCOL, source_hash
 
 ROOT = Path(mnist_models.__file__).parents[1]
@@ -35,7 +35,7 @@ class WorkerProcess:
         device: str,
         threads: int,
         folder: Path,
-        spec: str = f"popen//python={sys.executable}",
+        spec: str = local_spec(sys.executable),
     ) -> None:
         self.contestant = contestant
         self.log = folder / f"{contestant}-{device}-{os.urandom(3).hex()}.log"
@@ -70,7 +70,7 @@ class WorkerProcess:
             raise self.death(error) from error
         if status == "error":
             kind, trace = reply
-            raise WorkerError(f"{self.contestant} raised\n{trace}", kind)
+            raise WorkerError(f"{self.contestant} raised {last_line(trace)}\n{trace}", kind)
         return reply[0]
 
     def ask(self, method: str, *arguments: Any, limit: float) -> Any:
@@ -81,9 +81,10 @@ class WorkerProcess:
     def death(self, error: BaseException | None = None) -> WorkerError:
         """What to say when the process is gone."""
         self.kill()
-        words = str(error) if isinstance(error, self.channel.RemoteError) else ""
         text = f"{self.contestant}: its worker died (crashed, or killed for want of memory)"
-        return WorkerError(text + words + self.last_output(), fatal=True)
+        if isinstance(error, self.channel.RemoteError):
+            text = f"{self.contestant}: its worker ended with {last_line(str(error))}\n{error}"
+        return WorkerError(text + self.last_output(), fatal=True)
 
     def last_output(self, lines: int = 40) -> str:
         """The end of what the worker printed."""
@@ -96,6 +97,11 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         self.group.terminate(timeout=2)
+
+
+def last_line(trace: str) -> str:
+    """What a traceback says was wrong."""
+    return trace.strip().rpartition("\n")[2]
 
 
 def check_handshake(worker: WorkerProcess, info: dict[str, Any]) -> None:
