@@ -2,6 +2,7 @@
 
 import ctypes
 import faulthandler
+import importlib.util
 import os
 import signal
 import sys
@@ -18,6 +19,20 @@ def prepare(log: str, environment: dict[str, str]) -> None:
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
     os.environ.update(environment)
+    keep_bytecode(environment["PYTHONPYCACHEPREFIX"])
+
+
+def keep_bytecode(folder: str) -> None:
+    """Where nothing is compiled and nothing may be, compile into a folder of our own.
+
+    PYTHONDONTWRITEBYTECODE and an installer that does not compile would otherwise have every
+    worker compile its whole framework, which takes longer than all that is measured.
+    """
+    for package in ("numpy", "tensorflow", "keras", "torch", "jax"):
+        found = importlib.util.find_spec(package) if sys.dont_write_bytecode else None
+        if found and found.origin:
+            if not os.path.exists(importlib.util.cache_from_source(found.origin)):
+                sys.dont_write_bytecode, sys.pycache_prefix = False, folder
 
 
 if __name__ == "__channelexec__":

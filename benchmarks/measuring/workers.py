@@ -127,6 +127,7 @@ def variables_of(device: str, threads: int, folder: Path, environment: str) -> d
         "OPENBLAS_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
         "KERAS_HOME": str(keras),  # empty: a user's keras.json could change floatx
+        "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
         # What was compiled in earlier sessions, or in another environment, must not make this
         # one's first calls look cheap.
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor" / environment),

@@ -1,0 +1,855 @@
+"""What the words rest on: screen and confirmation, saved runs, drift, baselines. Numbers alone."""
+
+import json
+from itertools import chain
+from math import comb, inf, log, nan
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.comparing import baseline, saved, verdicts
+from benchmarks.comparing.ratios import Ratio, ratio
+from benchmarks.comparing.records import Judged, compare, judge_all
+from benchmarks.comparing.saved import RunError, compare_runs, confirm_command
+from benchmarks.comparing.verdicts import (
+    FAMILY,
+    FIRST_CALL,
+    FOREIGN,
+    OUTLIERS,
+    PEAK_MEMORY,
+    UNDECIDED,
+    Comparison,
+    Verdict,
+    Word,
+    confirmation_blocks,
+    detectable,
+    judge,
+    judge_accuracy,
+    parse_margin,
+    suspicion,
+    time,
+    word_for,
+)
+from benchmarks.measuring.plan import Trial
+from benchmarks.measuring.results import Results
+from benchmarks.reporting.verdicts import exit_status, headline, markdown
+from mnist_models.accuracy import Bounds
+from mnist_models.implementations import PAIR
+from tests.test_statistics import BAD_PARITY, make_plan, make_results
+
+KERAS, PYTORCH = PAIR
+REFERENCE = "numpy_reference"
+MARGIN = 0.02
+METRIC = time(MARGIN)
+EQUAL = [1.0] * 6
+SLOWER = [1.3] * 6
+MANY = (*range(1, 31), 100)
+
+
+def compared(screen, confirmation=(), suspects=None, metric=METRIC, old=1.0, **more):
+    """A comparison with these ratios in the blocks of the screen and of the confirmation."""
+    every = [*screen, *confirmation]
+    suspects = bool(len(confirmation)) if suspects is None else suspects
+    sides = [{b: [r * old] for b, r in enumerate(every)}, {b: [old] for b in range(len(every))}]
+    place = "train_step[mlp-b128-cpu]", PYTORCH, "older"
+    return Comparison(*place, metric, *sides, len(screen), int(suspects), **more)
+
+
+def mirrored(comparison):
+    """The same with new and old exchanged."""
+    place = comparison.trial, comparison.implementation, comparison.environment, comparison.metric
+    stages = comparison.screened, comparison.suspects, comparison.foreign
+    return Comparison(*place, comparison.old, comparison.new, *stages)
+
+
+def word(*arguments, **more):
+    return judge(compared(*arguments, **more)).word
+
+
+# How many blocks confirm
+
+
+@pytest.mark.parametrize(
+    ("suspects", "blocks"), [(1, 11), (2, 12), (3, 12), (4, 13), (5, 13), (6, 14), (24, 16)]
+)
+def test_numbers_of_confirming_blocks(suspects, blocks):
+    assert confirmation_blocks(suspects) == blocks
+
+
+@pytest.mark.parametrize("suspects", MANY)
+def test_confirming_blocks_keep_the_family_wise_rate(suspects):
+    """By the binomial itself: all of them together at most FAMILY; one block less is not enough."""
+
+    def chance(blocks):
+        return sum(comb(blocks, against) for against in range(OUTLIERS + 1)) / 2**blocks
+
+    blocks = confirmation_blocks(suspects)
+    assert suspects * chance(blocks) <= FAMILY < suspects * chance(blocks - 1)
+
+
+@pytest.mark.parametrize("suspects", MANY)
+def test_confirmed_interval_leaves_out_one_block_on_each_side(suspects):
+    """The exact interval and the count of blocks say the same: all but OUTLIERS must agree."""
+    blocks = confirmation_blocks(suspects)
+    values = np.random.default_rng(suspects).permutation(np.arange(1.0, blocks + 1))
+    found = stats.quantile_test(values, p=0.5).confidence_interval(1 - 2 * FAMILY / suspects)
+    assert (found.low, found.high) == (1 + OUTLIERS, blocks - OUTLIERS)
+
+
+def test_eight_blocks_can_never_pass_a_bonferroni_over_24():
+    """2⁻⁸ is above 0.05 / 24, two-sided and even one-sided, with no block out of line."""
+    assert 2**-8 > 0.05 / 24
+    found = ratio({b: [9.0] for b in range(8)}, {b: [1.0] for b in range(8)}, 1 - 2 * 0.05 / 24)
+    assert (found.low, found.high) == (None, None)
+    assert confirmation_blocks(24) > 8
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("screen", "confirmation", "expected", "reason"),
+    [
+        (SLOWER, [1.3] * 11, "REGRESSED", ""),
+        (SLOWER, [1.3] * 10 + [0.5], "REGRESSED", ""),
+        (SLOWER, [1.3] * 9 + [1.0, 1.0], "INCONCLUSIVE", "not confirmed"),
+        ([0.7] * 6, [0.7] * 11, "IMPROVED", ""),
+        ([0.7] * 6, [0.7] * 10 + [2.0], "IMPROVED", ""),
+        (EQUAL, (), "EQUIVALENT", ""),
+        ([0.99, 1.01] * 3, (), "EQUIVALENT", ""),
+        (SLOWER, [1.0] * 11, "EQUIVALENT", ""),
+        (SLOWER, [0.7] * 11, "INCONCLUSIVE", "not confirmed"),
+        ([0.7] * 6, [1.3] * 11, "INCONCLUSIVE", "not confirmed"),
+        ([0.9, 1.1] * 3, (), "INCONCLUSIVE", "wider than the margin"),
+        (EQUAL[:5], (), "INCONCLUSIVE", "5 blocks are too few"),
+        (SLOWER[:1], (), "INCONCLUSIVE", "1 blocks are too few"),
+        (SLOWER, (), "INCONCLUSIVE", "its confirmation was not measured"),
+        (SLOWER, [1.3] * 6, "INCONCLUSIVE", "6 blocks are too few"),
+    ],
+)
+def test_words(screen, confirmation, expected, reason):
+    found = judge(compared(screen, confirmation))
+    assert found.word == expected
+    assert reason in found.reason
+    assert bool(found.reason) == (found.word in UNDECIDED)
+
+
+def test_lost_confirmation_is_no_verdict():
+    """Confirmed were others, or it was cut off before its first block."""
+    found = judge(compared(SLOWER, suspects=3))
+    assert (found.word, found.detectable) == (Word.INCONCLUSIVE, None)
+
+
+@pytest.mark.parametrize("value", [nan, 0.0, -1.0, inf])
+@pytest.mark.parametrize("side", ["new", "old"])
+@pytest.mark.parametrize("block", [0, 8], ids=["screen", "confirmation"])
+def test_what_is_no_measurement_is_not_comparable(value, side, block):
+    """One bad sample among good ones is enough, wherever it is; never a pass, never a warning."""
+    comparison = compared(SLOWER, [1.3] * 11)
+    getattr(comparison, side)[block].append(value)
+    found = judge(comparison)
+    assert found.word is Word.NOT_COMPARABLE
+    assert str(value) in found.reason
+    assert ("here" if side == "new" else "older") in found.reason
+    assert suspicion(comparison) == 0
+
+
+def test_nothing_measured_is_not_comparable():
+    place = "forward[mlp-b128-cpu]", PYTORCH, "older", METRIC
+    for new, old, reason in (
+        ({}, {0: [1.0]}, "nothing was measured (here)"),
+        ({0: [1.0]}, {}, "nothing was measured (older)"),
+        ({0: []}, {0: [1.0]}, "nothing was measured (here)"),
+        ({0: [1.0]}, {1: [1.0]}, "no block in common"),
+    ):
+        found = judge(Comparison(*place, new, old, screened=6))
+        assert (found.word, found.reason) == (Word.NOT_COMPARABLE, reason)
+
+
+def test_a_reason_is_not_comparable_whatever_was_measured():
+    comparison = compared(SLOWER, [1.3] * 11, reason="void here")
+    assert judge(comparison) == Verdict(Word.NOT_COMPARABLE, reason="void here")
+    assert suspicion(comparison) == 0
+
+
+# Contamination
+
+
+def shares(blocks, of=17):
+    """A foreign share above the limit in these blocks."""
+    return {block: FOREIGN + 0.01 if block in blocks else 0.0 for block in range(of)}
+
+
+@pytest.mark.parametrize(
+    ("screen", "confirmation", "disturbed", "expected"),
+    [
+        ([0.9, 1.1] * 3, (), (1, 2), "CONTAMINATED"),
+        ([0.9, 1.1] * 3, (), (1,), "INCONCLUSIVE"),
+        (SLOWER, (), (1, 2), "CONTAMINATED"),
+        (SLOWER, [1.3] * 11, (0, 5), "CONTAMINATED"),
+        (SLOWER, [1.3] * 11, (8, 9), "CONTAMINATED"),
+        (SLOWER, [1.3] * 11, (5, 9), "REGRESSED"),
+        (SLOWER, [1.3] * 11, (9,), "REGRESSED"),
+        ([0.7] * 6, [0.7] * 11, range(6, 17), "CONTAMINATED"),
+        (EQUAL, (), range(6), "EQUIVALENT"),
+        (SLOWER, [1.0] * 11, range(6, 17), "EQUIVALENT"),
+    ],
+)
+def test_disturbed_blocks_speak_for_nothing_but_equality(screen, confirmation, disturbed, expected):
+    """Others can make equal ones look different; they hardly make different ones look equal."""
+    found = judge(compared(screen, confirmation, foreign=shares(disturbed)))
+    assert found.word == expected
+    if found.word is Word.CONTAMINATED:
+        count = len(set(disturbed) & set(range(6) if max(disturbed) < 6 else range(6, 17)))
+        assert f"in {count} of" in found.reason
+
+
+def test_a_disturbed_screen_suspects_nothing():
+    """What is looked at again is no matter of others' work."""
+    assert suspicion(compared(SLOWER)) == 1
+    assert suspicion(compared(SLOWER, foreign=shares((1, 2)))) == 0
+
+
+def test_limit_of_disturbance_and_unknown_shares():
+    """A share at the limit is none above it; where nobody could tell, nobody is accused."""
+    wide = [0.9, 1.1] * 3
+    assert word(wide, foreign=dict.fromkeys(range(6), FOREIGN)) == "INCONCLUSIVE"
+    assert word(wide, foreign=dict.fromkeys(range(6), None)) == "INCONCLUSIVE"
+    assert word(wide, foreign={}) == "INCONCLUSIVE"
+
+
+# Margins
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "suspected", "expected"),
+    [
+        (1 + MARGIN, 1.5, 1, "INCONCLUSIVE"),
+        (np.nextafter(1 + MARGIN, 2), 1.5, 1, "REGRESSED"),
+        (0.5, 1 / (1 + MARGIN), -1, "INCONCLUSIVE"),
+        (0.5, np.nextafter(1 / (1 + MARGIN), 0), -1, "IMPROVED"),
+        (1 / (1 + MARGIN), 1 + MARGIN, 1, "EQUIVALENT"),
+        (1 / (1 + MARGIN), np.nextafter(1 + MARGIN, 2), 1, "INCONCLUSIVE"),
+        (np.nextafter(1 / (1 + MARGIN), 0), 1 + MARGIN, -1, "INCONCLUSIVE"),
+    ],
+)
+def test_margins_are_exact(low, high, suspected, expected):
+    """An interval that ends exactly at the margin is within it."""
+    found = Ratio(1.0, low, high, 11)
+    comparison = compared(EQUAL, EQUAL)
+    assert word_for(comparison, found, suspected, comparison.old)[0] == expected
+
+
+def test_new_and_old_are_mirrors():
+    """Exchanging them exchanges REGRESSED and IMPROVED and inverts the interval, no more."""
+    random = np.random.default_rng(7)
+    other = {Word.REGRESSED: Word.IMPROVED, Word.IMPROVED: Word.REGRESSED}
+    seen = set()
+    for center in (0.7, 0.98, 1.0, 1.02, 1.3):
+        for spread in (0.001, 0.1):
+            logs = log(center) + random.normal(0, spread, 17)
+            comparison = compared(np.exp(logs[:6]), np.exp(logs[6:]))
+            here, there = judge(comparison), judge(mirrored(comparison))
+            seen.add(here.word)
+            assert there.word == other.get(here.word, here.word)
+            ends = 1 / here.ratio.value, 1 / here.ratio.high, 1 / here.ratio.low
+            assert (there.ratio.value, there.ratio.low, there.ratio.high) == pytest.approx(ends)
+            assert suspicion(comparison) == -suspicion(mirrored(comparison))
+    assert {*other, Word.EQUIVALENT, Word.INCONCLUSIVE} <= seen
+
+
+@pytest.mark.parametrize(
+    ("metric", "old", "factor", "expected"),
+    [
+        (FIRST_CALL, 0.01, 4.0, "EQUIVALENT"),
+        (FIRST_CALL, 0.01, 7.0, "REGRESSED"),
+        (FIRST_CALL, 0.01, 1 / 4, "EQUIVALENT"),
+        (FIRST_CALL, 10.0, 1.2, "EQUIVALENT"),
+        (FIRST_CALL, 10.0, 1.3, "REGRESSED"),
+        (FIRST_CALL, 10.0, 1 / 1.3, "IMPROVED"),
+        (PEAK_MEMORY, 100 * 2**20, 1.15, "EQUIVALENT"),
+        (PEAK_MEMORY, 100 * 2**20, 1.17, "REGRESSED"),
+        (PEAK_MEMORY, 1000 * 2**20, 1.04, "EQUIVALENT"),
+        (PEAK_MEMORY, 1000 * 2**20, 1.06, "REGRESSED"),
+        (PEAK_MEMORY, 1000 * 2**20, 1 / 1.06, "IMPROVED"),
+    ],
+)
+def test_first_calls_and_memory_need_both_a_share_and_an_amount(metric, old, factor, expected):
+    """Milliseconds of a file cache and one step of an allocator are no regression."""
+    assert word([factor] * 6, [factor] * 11, metric=metric, old=old) == expected
+
+
+def test_suspicion_is_a_matter_of_the_screen_alone():
+    """That the old side was another one in the confirmation makes no suspect, and unmakes none."""
+    for screened, later in ((0.01, 10.0), (10.0, 0.01)):
+        comparison = compared([1.3] * 6, metric=FIRST_CALL, old=screened)
+        alone = suspicion(comparison)
+        again = compared([1.3] * 6, [1.3] * 11, metric=FIRST_CALL, old=screened)
+        for block in range(6, 17):
+            again.new[block], again.old[block] = [1.3 * later], [later]
+        assert suspicion(again) == alone == int(screened > 1)
+
+
+# Two stages
+
+
+@pytest.mark.parametrize("factor", [1.5, 1 / 1.5])
+def test_one_stage_alone_never_calls_a_change(factor):
+    """Seen in the screen and gone in the confirmation is gone; unseen in the screen is unasked."""
+    calls = Word.REGRESSED, Word.IMPROVED
+    assert word([factor] * 6, EQUAL + EQUAL[:5]) not in calls
+    assert word(EQUAL, [factor] * 11) not in calls
+    assert word([factor] * 30, ()) not in calls
+
+
+def test_screen_does_not_enter_the_confirmed_interval():
+    """The samples that raised the suspicion are no evidence for it."""
+    random = np.random.default_rng(1)
+    confirmation = random.uniform(1.2, 1.4, 11)
+    intervals = {
+        (found.ratio.value, found.ratio.low, found.ratio.high, found.ratio.blocks, found.detectable)
+        for screen in ([1.1] * 6, [9.0] * 6, [1.05, 50.0] * 10)
+        for found in [judge(compared(screen, confirmation))]
+    }
+    second, *_ = np.sort(confirmation)[1:]
+    [(value, low, _, blocks, _)] = intervals
+    assert (value, low, blocks) == (
+        pytest.approx(np.median(confirmation)),
+        pytest.approx(second),
+        11,
+    )
+
+
+def test_confirmed_together_needs_more_than_confirmed_alone():
+    """What eleven blocks show of one suspect they do not show of one in five."""
+    assert word(SLOWER, [1.3] * 10 + [1.0], suspects=1) == "REGRESSED"
+    assert word(SLOWER, [1.3] * 10 + [1.0], suspects=5) == "INCONCLUSIVE"
+    assert word(SLOWER, [1.3] * 12 + [1.0], suspects=5) == "REGRESSED"
+
+
+# What could have been seen
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.02, 0.1])
+def test_detectable_grows_from_the_margin_with_the_spread(margin):
+    found = [detectable(sd, compared(EQUAL, metric=time(margin))) for sd in (0, 0.01, 0.02, 0.05)]
+    assert found[0] == pytest.approx(margin)
+    assert found == sorted(set(found))
+
+
+def test_detectable_is_found_nine_times_in_ten():
+    """Drawn from the normal distribution that it is meant for."""
+    spread, blocks = 0.02, confirmation_blocks(1)
+    true = log(1 + detectable(spread, compared(EQUAL, suspects=1)))
+    logs = np.random.default_rng(5).normal(true, spread, (20_000, blocks))
+    found = np.sort(logs, axis=1)[:, OUTLIERS] > log(1 + MARGIN)
+    assert found.mean() == pytest.approx(verdicts.POWER, abs=0.01)
+
+
+def test_one_block_does_not_know_what_it_could_have_seen():
+    """Its spread is unknown, not zero."""
+    assert judge(compared([1.0])).detectable is None
+    assert judge(compared([1.0, 1.01])).detectable > MARGIN
+
+
+# Accuracy, margins in words, exit statuses
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "expected"),
+    [
+        (0.96, 0.96, "EQUIVALENT"),
+        (0.941, 0.96, "EQUIVALENT"),
+        (0.939, 0.96, "REGRESSED"),
+        (0.985, 0.96, "IMPROVED"),
+        (nan, 0.96, "NOT COMPARABLE"),
+        (0.96, nan, "NOT COMPARABLE"),
+        (0.96, 0.0, "NOT COMPARABLE"),
+    ],
+)
+def test_accuracy_is_judged_by_how_much_seeds_differ(new, old, expected):
+    """With bounds of 0.94 to 0.98, five standard deviations are 0.02."""
+    found = judge_accuracy(new, old, (0.94, 0.98), "older")
+    assert found.word == expected
+    assert found.reason
+
+
+@pytest.mark.parametrize(("text", "share"), [("2%", 0.02), ("0.02", 0.02), ("0", 0), ("99%", 0.99)])
+def test_margins_are_read(text, share):
+    assert parse_margin(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "2 %%", "two", "-1%", "nan", "inf", "100%", "1", "2"])
+def test_wrong_margins_are_refused(text):
+    with pytest.raises(ValueError, match=r"--margin .*: must be from 0% to below 100%"):
+        parse_margin(text)
+
+
+def judged(*words):
+    return [Judged(compared(EQUAL), Verdict(Word(one))) for one in words]
+
+
+@pytest.mark.parametrize(
+    ("words", "plain", "failing", "strict", "both"),
+    [
+        ([], 11, 11, 11, 11),
+        (["NOT COMPARABLE"], 11, 11, 11, 11),
+        (["NOT COMPARABLE"] * 2, 11, 11, 11, 11),
+        (["EQUIVALENT", "IMPROVED"], 0, 0, 0, 0),
+        (["EQUIVALENT", "NOT COMPARABLE"], 0, 0, 10, 10),
+        (["EQUIVALENT", "INCONCLUSIVE"], 0, 0, 10, 10),
+        (["EQUIVALENT", "CONTAMINATED"], 0, 0, 10, 10),
+        (["SUSPECT"], 0, 0, 10, 10),
+        (["EQUIVALENT", "REGRESSED"], 0, 1, 0, 1),
+        (["INCONCLUSIVE", "REGRESSED", "NOT COMPARABLE"], 0, 1, 10, 1),
+    ],
+)
+def test_exit_statuses(words, plain, failing, strict, both):
+    """11 where nothing could be compared, 1 for a regression, 10 for the undecided if asked."""
+    assert exit_status(judged(*words), None, False) == plain
+    assert exit_status(judged(*words), "regression", False) == failing
+    assert exit_status(judged(*words), None, True) == strict
+    assert exit_status(judged(*words), "regression", True) == both
+
+
+def test_every_word_is_either_decided_or_not():
+    """A word that is added must be given a place."""
+    assert {*Word} - {*UNDECIDED} == {Word.REGRESSED, Word.IMPROVED, Word.EQUIVALENT}
+
+
+def test_headline_and_markdown():
+    """Every word is counted, and nothing that a name holds breaks the table."""
+    every = judged("EQUIVALENT", "REGRESSED", "EQUIVALENT")
+    every += [Judged(compared(EQUAL), Verdict(Word.NOT_COMPARABLE, reason="a|b\n<c>"))]
+    text = markdown(every, "against x", ["note"])
+    assert headline(every) == "1 REGRESSED, 2 EQUIVALENT, 1 NOT COMPARABLE"
+    assert headline([]) == "nothing compared"
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(every)
+    assert {row.replace("\\|", "").count("|") for row in rows} == {8}
+    assert "REGRESSED" in rows[2]
+    assert "a\\|b &lt;c>" in rows[-1]
+
+
+# Saved rows
+
+
+def record(trial, implementation, blocks, session="a", screened=6, suspects=0, **more):
+    """A row as it is saved: `blocks` are lists of seconds; `more` goes into its extra_info."""
+    operation = trial.split("[")[0]
+    info = {
+        "schema": 1,
+        "session": session,
+        "trial": trial,
+        "operation": operation,
+        "implementation": implementation,
+        "device": "cpu",
+        "in_force": {"threads": 1, "compilation": "none", "environment": {}},
+        "recipe": {"optimizer": "Adam", "batch_size": 128},
+        "dataset": {"name": "mnist", "sha256": "0" * 64},
+        "blocks": [block for block, found in enumerate(blocks) for _ in found],
+        "first_call_seconds": [1.0 for _ in blocks],
+        "peak_memory_bytes_by_block": [10**9 for _ in blocks],
+        "foreign_cpu": {str(block): 0.0 for block in range(len(blocks))},
+        "screened_blocks": screened,
+        "suspects": suspects,
+        "accuracy": 0.96,
+        "accuracy_bounds": [0.94, 0.98],
+    }
+    name = f"test_{trial[:-1]}-{implementation}]"
+    return {
+        "name": name,
+        "extra_info": info | more,
+        "stats": {"data": list(chain.from_iterable(blocks))},
+    }
+
+
+STEP, FORWARD, EPOCH = (f"{kind}[mlp-b128-cpu]" for kind in ("train_step", "forward", "epoch"))
+MACHINE = {"cpu": {"brand_raw": "Abacus 9", "count": 2}}
+
+
+def measured(seconds, reference=1.0, session="a", spread=0.001, trial=STEP, **more):
+    """A saved run of PyTorch and the NumPy referee, six blocks of five rounds."""
+    random = np.random.default_rng(len(session) + ord(session[0]))
+    pace = random.uniform(1, 1.01, (6, 5))  # which both see
+    noise = np.exp(random.normal(0, spread, (6, 1)))
+    rows = [record(trial, PYTORCH, (seconds * pace * noise).tolist(), session, **more)]
+    if reference:
+        rows.append(record(trial, REFERENCE, (reference * pace).tolist(), session, **more))
+    return {"machine_info": MACHINE, "benchmarks": rows}
+
+
+def across(old, new, margin=MARGIN):
+    """The one verdict on two runs of different times."""
+    [one] = compare_runs(old, new, "0001_older", margin)
+    return one.verdict
+
+
+def test_drift_of_the_machine_is_no_change():
+    """All that was measured got 1.3 times slower, NumPy as well: so did the machine."""
+    found = across(measured(1.0), measured(1.3, 1.3, "b"))
+    assert found.word is Word.EQUIVALENT
+    assert found.ratio.value == pytest.approx(1, abs=0.01)
+    noisy = across(measured(1.0, spread=0.1), measured(1.3, 1.3, "b", spread=0.1))
+    assert noisy.word is Word.INCONCLUSIVE
+    assert noisy.ratio.low < 1 < noisy.ratio.high
+
+
+@pytest.mark.parametrize("factor", [1.3, 1 / 1.3])
+def test_change_against_the_reference_is_a_suspect(factor):
+    """And never more than that, whatever the interval."""
+    old, new = measured(1.0), measured(factor, session="b")
+    [one] = compare_runs(old, new, "0001_older", MARGIN)
+    assert one.verdict.word is Word.SUSPECT
+    assert one.verdict.ratio.value == pytest.approx(factor, rel=0.01)
+    assert ("slower" if factor > 1 else "faster") in one.verdict.reason
+    command = confirm_command([one], "older")
+    assert command.startswith("pytest benchmarks ")
+    assert "--baseline" in command
+    for part in ("train_step", f"--implementation {PYTORCH}", "--architecture mlp"):
+        assert part in command
+    assert exit_status([one], "regression", False) == 0
+
+
+def test_without_suspects_there_is_nothing_to_confirm():
+    assert (
+        confirm_command(compare_runs(measured(1), measured(1, session="b"), "o", 0.02), "o") == ""
+    )
+
+
+@pytest.mark.parametrize("sides", [(1.0, None), (None, 1.0), (None, None)])
+def test_without_the_reference_drift_remains(sides):
+    """Nothing can be said then, and the reason is."""
+    found = across(measured(1.0, sides[0]), measured(1.3, sides[1], "b"))
+    assert found.word is Word.INCONCLUSIVE
+    assert "numpy_reference was not measured in both" in found.reason
+    assert found.ratio.value == pytest.approx(1.3, rel=0.01)
+    assert (found.ratio.low, found.ratio.high) == (None, None)
+
+
+def test_few_blocks_across_time_are_no_interval():
+    few = measured(1.3, session="b")
+    for row in few["benchmarks"]:
+        row["stats"]["data"] = row["stats"]["data"][:10]
+        row["extra_info"]["blocks"] = row["extra_info"]["blocks"][:10]
+    found = across(measured(1.0), few)
+    assert (found.word, found.reason) == (Word.INCONCLUSIVE, "2 blocks are too few for an interval")
+
+
+@pytest.mark.parametrize("value", [nan, 0.0, -1.0, inf])
+@pytest.mark.parametrize("row", [0, 1], ids=["row", "reference"])
+def test_no_measurement_across_time_is_not_comparable(value, row):
+    """One bad sample in a saved run is enough, in the reference's row as well."""
+    bad = measured(1.0, session="b")
+    bad["benchmarks"][row]["stats"]["data"][3] = value
+    for found in (across(measured(1.0), bad), across(bad, measured(1.0))):
+        assert found.word is Word.NOT_COMPARABLE
+        assert str(value) in found.reason
+
+
+def changed(run, **info):
+    for row in run["benchmarks"]:
+        row["extra_info"] |= info
+    return run
+
+
+def in_force(**more):
+    return {"in_force": {"threads": 1, "compilation": "none", "environment": {}} | more}
+
+
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        ({"dataset": {"name": "digits", "sha256": "1" * 64}}, "data set was mnist 0"),
+        ({"dataset": {"name": "mnist", "sha256": "1" * 64}}, "is mnist 11111111"),
+        (in_force(threads=4), "threads was 1, is 4"),
+        (in_force(environment={"XLA_FLAGS": "x"}), "environment was {}, is {'XLA_FLAGS': 'x'}"),
+        ({"recipe": {"optimizer": "SGD", "batch_size": 128}}, "recipe was {'optimizer': 'Adam'"),
+        ({"schema": 2}, "schema was 1, is 2"),
+    ],
+)
+def test_what_else_differs_is_not_comparable(info, reason):
+    """Whatever is not the framework's version must be the same, or no ratio is shown."""
+    found = across(measured(1.0), changed(measured(1.3, session="b"), **info))
+    assert found.word is Word.NOT_COMPARABLE
+    assert reason in found.reason
+    assert found.ratio is None
+
+
+def test_how_a_framework_compiles_is_its_own_affair():
+    """That a version compiles differently is what is to be seen."""
+    other = changed(measured(1.0, session="b"), **in_force(compilation="XLA"))
+    assert across(measured(1.0), other).word is Word.EQUIVALENT
+
+
+def test_another_cpu_is_not_comparable():
+    other = measured(1.0, session="b") | {"machine_info": {"cpu": {"brand_raw": "Z", "count": 2}}}
+    assert "CPU was Abacus 9, 2 cores, is Z, 2 cores" in across(measured(1.0), other).reason
+
+
+def test_rows_of_one_side_are_not_comparable():
+    """What vanished and what is new is named; nothing in common is status 11."""
+    old, new = measured(1.0, None), measured(1.0, None, "b", trial=FORWARD)
+    found = compare_runs(old, new, "0001_older", MARGIN)
+    assert [(one.comparison.trial, one.verdict.reason) for one in found] == [
+        (FORWARD, "not measured in 0001_older"),
+        (STEP, "not measured here"),
+    ]
+    assert exit_status(found, None, False) == 11
+
+
+def test_a_run_saved_without_its_samples_is_not_comparable():
+    old = measured(1.0)
+    del old["benchmarks"][0]["stats"]["data"]
+    found = across(old, measured(1.0, session="b"))
+    assert found.word is Word.NOT_COMPARABLE
+    assert "--benchmark-save-data" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "give a file that pytest saved"),
+        ("", "is no run that pytest-benchmark saved"),
+        ("[]", "is no run that pytest-benchmark saved"),
+        ("{}", "is no run that pytest-benchmark saved"),
+        ('{"benchmarks": []}', "holds no rows"),
+        ('{"benchmarks": [{"extra_info": {}}]}', "rows lack blocks, session"),
+        ('{"benchmarks": [{}]}', "is no run that pytest-benchmark saved"),
+    ],
+)
+def test_what_is_no_saved_run_is_refused_in_words(tmp_path, content, words):
+    path = tmp_path / "run.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(RunError, match=words) as refused:
+        saved.read(path)
+    assert str(path) in str(refused.value)
+
+
+# One session in two files
+
+
+def by_name(rows):
+    return {row["name"]: row for row in rows}
+
+
+def session_rows(factor, suspects=1):
+    """A session's rows here and there: a suspect trial with a confirmation, and another."""
+    random = np.random.default_rng(3)
+    pace = random.uniform(1, 1.01, (17, 5))
+    more = {"suspects": suspects}
+    ours = [
+        record(STEP, PYTORCH, (factor * pace).tolist(), **more),
+        record(EPOCH, PYTORCH, pace[:6, :1].tolist(), **more),
+    ]
+    theirs = [
+        record(STEP, PYTORCH, pace.tolist(), **more),
+        record(EPOCH, PYTORCH, pace[:6, :1].tolist(), accuracy=0.99, **more),
+    ]
+    return by_name(ours), by_name(theirs)
+
+
+def words_of(every):
+    return {(one.comparison.trial, one.comparison.metric.name): one.verdict.word for one in every}
+
+
+def test_a_session_is_compared_metric_by_metric():
+    """Times and first calls of each row, memory of each worker, accuracy of each epoch."""
+    ours, theirs = session_rows(1.3)
+    found = words_of(judge_all(compare(ours, theirs, "older", MARGIN, {}), ours, theirs))
+    assert found == {
+        (STEP, "time"): Word.REGRESSED,
+        (STEP, "first call"): Word.EQUIVALENT,
+        (STEP, "peak memory"): Word.EQUIVALENT,
+        (EPOCH, "time"): Word.EQUIVALENT,
+        (EPOCH, "first call"): Word.EQUIVALENT,
+        (EPOCH, "accuracy"): Word.REGRESSED,
+    }
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.3, 1 / 1.3])
+def test_files_of_one_session_say_what_the_session_said(factor):
+    """Written, read again and compared: the same verdicts, digit by digit."""
+    ours, theirs = session_rows(factor)
+    said = judge_all(compare(ours, theirs, "older", MARGIN, {}), ours, theirs)
+    old, new = (
+        json.loads(json.dumps({"machine_info": MACHINE, "benchmarks": [*rows.values()]}))
+        for rows in (theirs, ours)
+    )
+    assert [o.record() for o in compare_runs(old, new, "older", MARGIN)] == [
+        o.record() for o in said
+    ]
+
+
+def test_memory_is_the_largest_of_a_process_over_its_trials():
+    """A process has but one peak, whichever of its trials was the last."""
+    megabytes = {STEP: [100, 900], FORWARD: [900, 100]}
+    rows = by_name(
+        record(trial, PYTORCH, [[1.0]] * 2, peak_memory_bytes_by_block=[m * 2**20 for m in peaks])
+        for trial, peaks in megabytes.items()
+    )
+    [found] = [c for c in compare(rows, rows, "older", MARGIN, {}) if c.metric is PEAK_MEMORY]
+    assert found.new == found.old == {0: [900 * 2**20], 1: [900 * 2**20]}
+
+
+def test_reasons_stand_instead_of_times():
+    """A void row is named with its reason and judged by nothing else."""
+    ours, theirs = session_rows(1.3)
+    name = f"test_{STEP[:-1]}-{PYTORCH}]"
+    found = compare(ours, theirs, "older", MARGIN, {name: "void here"})
+    assert [(c.reason, c.metric.name) for c in found if c.trial == STEP] == [("void here", "time")]
+
+
+# The results of a session
+
+
+def with_baseline(rows):
+    """Results whose plan has a baseline, "older"."""
+    results = make_results(rows)
+    plan = make_plan(results.plan.contests)
+    object.__setattr__(plan, "baselines", {"older": None})
+    return Results(plan, results.journal, Bounds())
+
+
+@pytest.mark.parametrize("side", [PYTORCH, f"{PYTORCH}@older"])
+def test_void_rows_are_not_comparable(side):
+    """Wrong answers are no slower and no faster than right ones, whoever gives them."""
+    trial, facts = (
+        Trial("train_step", "mlp", 128, "cpu"),
+        {"versions": {}, "python": "3", "in_force": {}},
+    )
+    entry = {"facts": facts, "compilation": "none", "recipe": {}, "first_call_seconds": 1.0}
+    rows = {(trial, name): ([1.0] * 6, entry) for name in (PYTORCH, f"{PYTORCH}@older")}
+    rows[trial, side] = ([1.0] * 6, entry | BAD_PARITY)
+    [found] = with_baseline(rows).verdicts()["older"]
+    assert found.verdict.word is Word.NOT_COMPARABLE
+    assert found.verdict.reason.startswith("here: " if side == PYTORCH else "in older: ")
+    assert "differ from the NumPy referee" in found.verdict.reason
+
+
+# Baselines
+
+
+@pytest.fixture
+def storage(tmp_path):
+    """A storage of three runs, of which the newest two are unfit."""
+    folder = tmp_path / "storage" / "Linux-machine"
+    folder.mkdir(parents=True)
+    for number, unfit in enumerate(([], ["train_step: void"], ["forward: REGRESSED"]), start=1):
+        run = measured(1.0) | {baseline.UNFIT: unfit}
+        (folder / f"{number:04}_run.json").write_text(json.dumps(run))
+    return tmp_path / "storage"
+
+
+def test_unfit_runs_are_passed_over(storage):
+    """The newest fit run is the baseline; what was passed over is named with the reason."""
+    path, passed = baseline.default(storage, "Linux-machine")
+    assert path.name == "0001_run.json"
+    assert passed == ["0003_run.json: forward: REGRESSED", "0002_run.json: train_step: void"]
+
+
+def test_no_fit_run_is_no_baseline(storage):
+    (storage / "Linux-machine" / "0001_run.json").write_text("{")
+    path, passed = baseline.default(storage, "Linux-machine")
+    assert path is None
+    assert [line.split(":")[0] for line in passed][-1] == "0001_run.json"
+    assert "unreadable" in passed[-1]
+    assert baseline.default(storage, "another machine") == (None, [])
+
+
+def test_pinned_run_is_the_baseline(storage):
+    """Unfit or not, whoever pins it is told why not."""
+    path, reasons = baseline.pin("0002", storage)
+    assert (path.name, reasons) == ("0002_run.json", ["train_step: void"])
+    assert baseline.default(storage, "Linux-machine") == (path.absolute(), [])
+
+
+def test_pinned_run_that_is_gone_is_an_error(storage):
+    path, _ = baseline.pin("0001", storage)
+    path.unlink()
+    with pytest.raises(RunError, match=r"0001_run\.json is gone; pin another with .* or delete"):
+        baseline.default(storage, "Linux-machine")
+
+
+@pytest.mark.parametrize(("run", "words"), [("0009", "no such run"), ("000", "means several runs")])
+def test_run_to_pin_must_be_one(storage, run, words):
+    """The message lists what there is."""
+    with pytest.raises(RunError, match=rf"{run}: {words}; choose one of: .*0003_run\.json"):
+        baseline.pin(run, storage)
+    assert baseline.pinned(storage) is None
+
+
+def test_environments_files_are_no_default(storage):
+    """They lie deeper than any run that is looked for."""
+    deep = storage / "environments" / "older" / "Linux-machine"
+    deep.mkdir(parents=True)
+    (deep / "0009_run.json").write_text(json.dumps(measured(1.0)))
+    assert baseline.default(storage, "Linux-machine")[0].name == "0001_run.json"
+    with pytest.raises(RunError, match="no such run"):
+        baseline.find("0009", storage)
+
+
+# Simulated sessions
+
+
+BENCHMARKS, BLOCKS, ROUNDS, OFFSET = 12, 6, 10, 0.02
+
+
+def blocks_of(true, size, random):
+    """Log-ratios of rounds: two processes a block, each faster or slower by 2 % than the next."""
+    offsets = random.normal(0, OFFSET, (2, *size, 1))
+    noise = random.normal(0, 0.005, (2, *size, ROUNDS))
+    return log(true) + (offsets + noise)[0] - (offsets + noise)[1]
+
+
+def suite(true, random):
+    """A session of the gate in numbers alone: its screen, its suspects and its false alarms."""
+    screen = np.median(blocks_of(true, (BENCHMARKS, BLOCKS), random), axis=2)
+    medians, limit = np.median(screen, axis=1), log(1 + MARGIN)
+    suspects = np.flatnonzero(np.abs(medians) > limit)
+    if not len(suspects):
+        return screen, suspects, np.empty((0, 0)), []
+    count = confirmation_blocks(len(suspects))
+    again = np.median(blocks_of(true, (len(suspects), count), random), axis=2)
+    ordered = np.sort(again, axis=1)
+    slower = (medians[suspects] > 0) & (ordered[:, OUTLIERS] > limit)
+    faster = (medians[suspects] < 0) & (ordered[:, -1 - OUTLIERS] < -limit)
+    words = np.where(slower, "REGRESSED", np.where(faster, "IMPROVED", ""))
+    return screen, suspects, again, list(words)
+
+
+def most(count, rate):
+    """What a share of `rate` stays below, but for one simulation in a thousand."""
+    return stats.binom.ppf(0.999, count, rate)
+
+
+@pytest.mark.parametrize("true", [1.0, 1 + MARGIN, 1 / (1 + MARGIN)])
+def test_suites_in_which_nothing_changed_raise_no_alarm(true):
+    """At most 1 % of them, also when all that is allowed to change did; the screen alone would."""
+    random, gates = np.random.default_rng(2026), 400
+    alarms, screened = 0, 0
+    for gate in range(gates):
+        screen, suspects, again, words = suite(true, random)
+        alarms += any(words)
+        screened += bool((np.abs(screen).min(axis=1) > log(1 + MARGIN)).any())
+        for index, (which, said) in enumerate(zip(suspects, words, strict=True)):
+            if gate < 20:  # these numbers are those of the product
+                comparison = compared(np.exp(screen[which]), np.exp(again[index]), len(suspects))
+                assert suspicion(comparison)
+                assert (judge(comparison).word in ("REGRESSED", "IMPROVED")) == bool(said)
+    assert alarms <= most(gates, FAMILY)
+    assert screened > 0.02 * gates or true == 1
+
+
+def test_interval_covers_the_truth_and_rounds_for_blocks_do_not():
+    """Blocks keep the promise of 95 %; every round taken as evidence of its own breaks it."""
+    random, sessions = np.random.default_rng(7), 200
+    held = {"blocks": 0, "rounds": 0}
+    for rounds in blocks_of(1.0, (sessions, BLOCKS), random):
+        for name, logs in (("blocks", np.median(rounds, axis=1)), ("rounds", rounds.ravel())):
+            found = ratio(*(compared(np.exp(logs)).stage(confirmation=False)))
+            held[name] += found.low <= 1 <= found.high
+    assert sessions - held["blocks"] <= most(sessions, 0.05)
+    assert held["rounds"] < 0.75 * sessions
