@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.comparing.saved import compare_runs, confirm_command, read
+from benchmarks.comparing.saved import compare_runs, confirm_command, environment_of, read
 from benchmarks.reporting import verdicts
 
 
@@ -12,18 +12,22 @@ def compare(
     old: Path, new: Path, margin: float, fail_on: str | None, strict: bool, markdown: bool
 ) -> int:
     """Print the verdicts on NEW against OLD; returns the exit status. Raises RunError."""
-    judged = compare_runs(read(old), read(new), old.stem, margin)
+    runs = read(old), read(new)
+    names = [
+        f"{environment_of(run)} ({path.stem})" for run, path in zip(runs, (old, new), strict=True)
+    ]
+    judged = compare_runs(*runs, names[0], margin)
     paired = any(one.comparison.screened for one in judged)
-    title = f"{new} against {old}"
+    title = f"against {names[0]}"
     notes = [
-        f"ratio: {new.stem} over {old.stem}, margin {margin:.1%}; "
+        f"ratio: {names[1]} over {names[0]}, margin {margin:.1%}; "
         + (
             "one session, paired round by round"
             if paired
             else "two sessions, drift of numpy_reference removed: SUSPECT is the strongest word"
         )
     ]
-    if command := confirm_command(judged, old.parent.parent.name):
+    if command := confirm_command(judged, environment_of(runs[0])):
         notes.append(f"to confirm, with the environment of {old.name}: {command}")
     if markdown:
         print(verdicts.markdown(judged, title, notes))

@@ -167,7 +167,9 @@ def choose_baseline(config: pytest.Config) -> None:
     except RunError as error:
         raise pytest.UsageError(f"--benchmark-compare: {error}") from error
     if path is not None:
-        config.option.benchmark_compare = str(path)
+        # pytest-benchmark's tables are narrower for what lies in its storage.
+        stored = path.parent == storage / get_machine_id()
+        config.option.benchmark_compare = path.stem if stored else str(path)
     elif passed:
         raise pytest.UsageError(
             f"--benchmark-compare: no saved run may be the baseline by itself ({'; '.join(passed)})"

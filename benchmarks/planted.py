@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.util import find_spec
-from statistics import median
 from time import perf_counter
 from types import ModuleType
 from typing import Any
@@ -20,7 +19,9 @@ PLACES = {
     "keras.src.backend.tensorflow.trainer": ("keras", "TensorFlowTrainer", "train_on_batch"),
     "torch.optim.adam": ("torch", "Adam", "step"),
 }
-# Steps whose median tells how long one takes, so that another network is soon noticed.
+# Steps whose lower quartile tells how long one takes: few, so that another network is soon
+# noticed; not their median, because the first step of each burst seems to take as long as all that
+# went on since the last one.
 WINDOW = 31
 
 
@@ -56,7 +57,8 @@ def slower(method: Callable[..., Any], share: float) -> Callable[..., Any]:
         began = perf_counter() if last is None else last
         result = method(*arguments, **options)
         steps.append(perf_counter() - began)
-        for _ in range(round(share * median(steps) / each)):
+        typical = sorted(steps)[len(steps) // 4]
+        for _ in range(round(share * typical / each)):
             unit()
         last = perf_counter()
         return result

@@ -229,7 +229,8 @@ def test_extra_info_is_complete(run_saved, name):
         *("schema", "session", "trial", "operation", "architecture", "batch_size", "device"),
         *("implementation", "versions", "python", "in_force", "recipe", "dataset", "source"),
         *("blocks", "iterations", "cpu_seconds", "first_call_seconds", "peak_memory_bytes"),
-        *("parity", "accuracy", "accuracy_by_block", "accuracy_bounds"),
+        *("parity", "accuracy", "accuracy_by_block", "accuracy_bounds", "environment"),
+        *("peak_memory_bytes_by_block", "foreign_cpu", "screened_blocks", "suspects", "verdicts"),
     }
     place = (info["architecture"], info["batch_size"], info["device"], info["implementation"])
     assert name == "test_{}[{}-b{}-{}-{}]".format(info["operation"], *place)

@@ -128,6 +128,17 @@ class Parser:
         self.added[name] = True
 
 
+def test_the_gate_of_pull_requests_uses_options_that_exist():
+    """A misspelt option would end the workflow before anything is measured."""
+    workflow = (ROOT / ".github" / "workflows" / "gate.yml").read_text(encoding="utf-8")
+    [command] = re.findall(r"-m pytest benchmarks .*?(?=\n      - )", workflow, re.DOTALL)
+    parser = Parser()
+    options.pytest_addoption(parser)
+    used = set(re.findall(r"--[a-z-]+", command))
+    assert used > {"--baseline", "--fail-on"}
+    assert used <= parser.added.keys()
+
+
 def test_every_option_is_documented():
     """The table has each option of benchmarks/options.py once, and nothing else."""
     parser = Parser()

@@ -82,6 +82,8 @@ def missing(
     for side, words in ((new, "here"), (old, f"in {environment}")):
         if name not in side:
             return f"not measured {words}"
+        if "session" not in side[name]["extra_info"]:
+            return f"saved by something else {words}"
         if not side[name]["stats"].get("data"):
             return f"saved without its samples {words}: use --benchmark-save-data"
     return ""

@@ -60,16 +60,14 @@ def by_name(run: Run) -> dict[str, Record]:
 def compare_runs(old: Run, new: Run, old_name: str, margin: float) -> list[Judged]:
     """The verdicts on two runs: paired where they share a session, else as across time."""
     ours, theirs = by_name(new), by_name(old)
-    sessions = [{row["extra_info"]["session"] for row in rows.values()} for rows in (ours, theirs)]
+    sessions = [
+        {row["extra_info"].get("session") for row in rows.values()} for rows in (ours, theirs)
+    ]
     if sessions[0] == sessions[1] and len(sessions[0]) == 1:
         return judge_all(compare(ours, theirs, old_name, margin, {}), ours, theirs)
     machines = new["machine_info"], old["machine_info"]
     names = dict.fromkeys((*ours, *theirs))
-    return [
-        across_time(name, ours, theirs, machines, old_name, margin)
-        for name in names
-        if place_of(name)[1] != REFERENCE
-    ]
+    return [across_time(name, ours, theirs, machines, old_name, margin) for name in names]
 
 
 def across_time(
@@ -93,8 +91,10 @@ def across_time(
                 return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
     plain = np.median(ours[name]["stats"]["data"]) / np.median(theirs[name]["stats"]["data"])
     new, old = relative_to_reference(name, ours), relative_to_reference(name, theirs)
-    if not (new and old):
+    if comparison.implementation == REFERENCE or not (new and old):
         reason = f"{REFERENCE} was not measured in both, so that drift cannot be removed"
+        if comparison.implementation == REFERENCE:
+            reason = "it is what the machine's drift is measured by"
         verdict = Verdict(Word.INCONCLUSIVE, Ratio(float(plain), None, None, 0), reason=reason)
         return Judged(comparison, verdict)
     return Judged(comparison, suspect(unpaired(new, old), margin))
@@ -182,6 +182,12 @@ def suspect(found: Ratio, margin: float) -> Verdict:
     if found.low >= 1 / (1 + margin) and found.high <= 1 + margin:
         return Verdict(Word.EQUIVALENT, found)
     return Verdict(Word.INCONCLUSIVE, found, reason="the interval is wider than the margin")
+
+
+def environment_of(run: Run) -> str:
+    """The name of the environment that a run was measured in."""
+    names = {row["extra_info"].get("environment") for row in run["benchmarks"]} - {None}
+    return ", ".join(sorted(names)) or "ENV"
 
 
 def confirm_command(judged: list[Judged], environment: str) -> str:

@@ -30,9 +30,9 @@ def keep_bytecode(folder: str) -> None:
     """
     for package in ("numpy", "tensorflow", "keras", "torch", "jax"):
         found = importlib.util.find_spec(package) if sys.dont_write_bytecode else None
-        if found and found.origin:
-            if not os.path.exists(importlib.util.cache_from_source(found.origin)):
-                sys.dont_write_bytecode, sys.pycache_prefix = False, folder
+        source = found and found.origin
+        if source and not os.path.exists(importlib.util.cache_from_source(source)):
+            sys.dont_write_bytecode, sys.pycache_prefix = False, folder
 
 
 if __name__ == "__channelexec__":

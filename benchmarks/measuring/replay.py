@@ -160,7 +160,7 @@ def against_saved_runs(config: pytest.Config, results: Results) -> dict[str, lis
     for (path, rows), run in zip(
         (session.compared_mapping or {}).items(), config.stash.get(COMPARED, []), strict=True
     ):
-        name = Path(path).stem
+        name = f"{saved.environment_of(run)} ({Path(path).stem})"
         # What was not selected this time is no gap.
         old = run | {"benchmarks": [row for row in run["benchmarks"] if row["name"] in rows_here]}
         found[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)

@@ -201,7 +201,7 @@ class Session:
         rounds = self.plan.rounds * (CONFIRMATION_ROUNDS if block >= self.plan.blocks else 1)
         meter = Meter((worker.pid for worker in self.crew.values()), self.plan.threads)
         for _ in range(1 if trial.operation == "epoch" else rounds):
-            for name in chance.sample(live, len(live)):
+            for name in shuffled(live, chance):
                 if "error" not in entries[name]:
                     self.attempt(entries[name], self.sample, name, trial)
         foreign = meter.foreign()
@@ -266,3 +266,15 @@ class Session:
             sample = worker.ask("sample", trial.operation, entry["iterations"], limit=limit)
             entry["samples"].append(sample)
         entry["peak_memory_bytes"] = worker.ask("peak_memory", limit=limit)
+
+
+def shuffled(contestants: Iterable[str], chance: random.Random) -> list[str]:
+    """Contestants in random order, an implementation's environments next to each other.
+
+    What the machine does changes within a tenth of a second: neighbours share most of it.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in contestants:
+        groups.setdefault(split(name)[0], []).append(name)
+    order = chance.sample(list(groups.values()), len(groups))
+    return [name for group in order for name in chance.sample(group, len(group))]

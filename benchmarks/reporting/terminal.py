@@ -204,7 +204,7 @@ def comparison_notes(results: Results, name: str, judged: list[Judged]) -> list[
             f"two times, drift of numpy_reference removed, margin {margin}: nothing stronger than "
             "SUSPECT can be said"
         ]
-        if command := confirm_command(judged, name.partition("_")[2]):
+        if command := confirm_command(judged, name.partition(" (")[0]):
             notes.append(f"to confirm, with the environment of that run: {command}")
         return notes
     count = results.suspects()
