@@ -25,30 +25,11 @@ PLACES = {
 WINDOW = 31
 
 
-def unit() -> int:
-    """A little work that no interpreter skips."""
-    total = 0
-    for i in range(50):
-        total += i * i
-    return total
-
-
-def seconds_per_unit(times: int = 200) -> float:
-    """The fastest of many: what a unit takes when nobody interferes."""
-    found = []
-    for _ in range(times):
-        began = perf_counter()
-        unit()
-        found.append(perf_counter() - began)
-    return min(found)
-
-
 def slower(method: Callable[..., Any], share: float) -> Callable[..., Any]:
     """The method, followed by work for `share` of the time from the end of its last call.
 
     That is the whole step, wherever in it the method is called.
     """
-    each = seconds_per_unit()
     steps: deque[float] = deque(maxlen=WINDOW)
     last: float | None = None
 
@@ -57,10 +38,9 @@ def slower(method: Callable[..., Any], share: float) -> Callable[..., Any]:
         began = perf_counter() if last is None else last
         result = method(*arguments, **options)
         steps.append(perf_counter() - began)
-        typical = sorted(steps)[len(steps) // 4]
-        for _ in range(round(share * typical / each)):
-            unit()
-        last = perf_counter()
+        until = perf_counter() + share * sorted(steps)[len(steps) // 4]
+        while (last := perf_counter()) < until:
+            pass
         return result
 
     return slowed

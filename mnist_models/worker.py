@@ -110,8 +110,8 @@ class Worker:
     def read(self, folder: str) -> None:
         """Read the data set that the controller found, outside every clock."""
         dataset = data.read(Path(folder))
-        self.images, self.labels = data.preprocess(dataset.train_images), dataset.train_labels
-        self.test_images = data.preprocess(dataset.test_images)
+        self.images, self.labels = dataset.train_images, dataset.train_labels
+        self.test_images = dataset.test_images
         self.test_labels = dataset.test_labels
 
     def take(self, architecture: str, recipe: dict[str, Any], dtype: str, start: bytes) -> str:
@@ -131,7 +131,7 @@ class Worker:
     def observe(self, question: str, batches: int, attempt: int = 0) -> bytes:
         """Answer one of the referee's questions (`parity.observe`) on the `attempt`-th images."""
         part = parity.part(question, batches, self.form[0], len(self.images), attempt)
-        sample = self.images[part], self.labels[part]
+        sample = data.preprocess(self.images[part]), self.labels[part]
         return weights.to_bytes(parity.observe(self.trainer, question, *sample, self.form[0]))
 
     def first_call(self, operation: str) -> float:
@@ -201,7 +201,9 @@ class Worker:
             size = self.form[0]
             stops = range(size, len(self.images) + 1, size)[:PREPARED_BATCHES]
             self.batches[self.form] = [
-                self.trainer.put(self.images[i - size : i], self.labels[i - size : i])
+                self.trainer.put(
+                    data.preprocess(self.images[i - size : i]), self.labels[i - size : i]
+                )
                 for i in stops
             ]
         batches, count = self.batches[self.form], len(self.batches[self.form])
@@ -214,7 +216,7 @@ class Worker:
     def training_set(self) -> tuple[Any, Any]:
         """All training images and labels, on the device."""
         if self.form not in self.whole:
-            self.whole[self.form] = self.trainer.put(self.images, self.labels)
+            self.whole[self.form] = self.trainer.put(data.preprocess(self.images), self.labels)
         return self.whole[self.form]
 
     def accuracy(self) -> float:
@@ -226,7 +228,8 @@ class Worker:
         right = 0
         for i in range(0, total, size):
             batch = np.arange(i, i + size) % total
-            images, _ = self.trainer.put(self.test_images[batch], self.test_labels[batch])
+            images = data.preprocess(self.test_images[batch])
+            images, _ = self.trainer.put(images, self.test_labels[batch])
             guess = self.trainer.fetch(self.trainer.forward(images)).argmax(axis=1)
             right += int((guess == self.test_labels[batch])[: total - i].sum())
         return right / total

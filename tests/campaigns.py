@@ -4,7 +4,7 @@
     python -m tests.campaigns detection --baseline OTHER --sessions 20
     python -m tests.campaigns hog       --baseline OTHER --sessions 5
     python -m tests.campaigns drift     --baseline OTHER --sessions 5
-    python -m tests.campaigns summary
+    python -m tests.campaigns write     # what was found, into docs/
 
 Run it with the Python of one of two environments that were built separately from the same pins;
 OTHER is the folder of the other one. Every finished session is appended to `tests/recorded/`, so
@@ -22,12 +22,16 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from time import monotonic
 from typing import Any
 
+from benchmarks.comparing.verdicts import Word
 from benchmarks.selfcheck import gate, plant
 
 RECORDED = Path(__file__).with_name("recorded")
+DOCS = Path(__file__).parents[1] / "docs"
+CAMPAIGNS = ("identical", "detection", "hog", "drift")
 SHARES = (0.05, 0.10)
 # Busy loops of random length on the CPU that the workers are bound to, and pauses between them.
 HOG = """
@@ -142,63 +146,121 @@ def digits(values: list[float]) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
 
-def times(session: dict[str, Any]) -> dict[str, str]:
-    """The verdict on each benchmark's time in a recorded session."""
+# What they found
+
+
+def judged(session: dict[str, Any], metric: str = "time") -> dict[str, dict[str, Any]]:
+    """The verdict on a metric of each row of a recorded session."""
     return {
-        name: verdict["verdict"]
+        name: verdict
         for name, row in session["rows"].items()
         for verdict in row["verdicts"]
-        if verdict["metric"] == "time"
+        if verdict["metric"] == metric
     }
 
 
-def summary() -> None:
-    """What all campaigns found so far."""
-    for campaign in ("identical", "hog", "drift"):
-        sessions = list(recorded(campaign))
-        words = Counter(word for session in sessions for word in times(session).values())
-        other = Counter(
-            f"{v['metric']} {v['verdict']}"
-            for session in sessions
-            for row in session["rows"].values()
-            for v in row["verdicts"]
-            if v["metric"] != "time" and v["verdict"] != "EQUIVALENT"
-        )
-        print(f"{campaign}: {len(sessions)} sessions, {seconds(sessions)}:")
-        print(f"  times: {dict(words)}; others but EQUIVALENT: {dict(other)}")
-    sessions = list(recorded("detection"))
-    found: Counter[tuple[float, str]] = Counter()
-    untouched: Counter[str] = Counter()
+def planted(session: dict[str, Any], name: str) -> float:
+    """The share of work that was planted in a row; negative where it was in the baseline."""
+    if "train_step" not in name or "shares" not in session:
+        return 0.0
+    share = session["shares"]["torch" if "pytorch" in name else "keras"]
+    return float(share if session["side"] == "here" else -share)
+
+
+def counted(sessions: Iterable[dict[str, Any]]) -> dict[float, Counter[str]]:
+    """How often each word fell on times, by what was planted."""
+    found: dict[float, Counter[str]] = {}
     for session in sessions:
-        for name, word in times(session).items():
-            share = session["shares"]["torch" if "pytorch" in name else "keras"]
-            if "train_step" in name:
-                right = "REGRESSED" if session["side"] == "here" else "IMPROVED"
-                found[share, "found" if word == right else word] += 1
-            else:
-                untouched[word] += 1
-    print(f"detection: {len(sessions)} sessions, {seconds(sessions)}")
-    for (share, word), count in sorted(found.items()):
-        print(f"  {share:.0%} planted: {count} × {word}")
-    print(f"  untouched: {dict(untouched)}")
+        for name, verdict in judged(session).items():
+            share = planted(session, name)
+            found.setdefault(abs(share), Counter())[verdict["verdict"]] += 1
+            right = {1: "REGRESSED", -1: "IMPROVED"}.get((share > 0) - (share < 0))
+            found[abs(share)]["found"] += verdict["verdict"] == right
+    return found
 
 
-def seconds(sessions: list[dict[str, Any]]) -> str:
-    """How long sessions took."""
-    found = sorted(session["seconds"] for session in sessions)
-    return f"{found[len(found) // 2]:.0f} s each (at most {found[-1]:.0f})" if found else "none yet"
+def page() -> str:
+    """docs/measured.md."""
+    lines = [
+        "# What the gate found on a real machine",
+        "",
+        "<!-- Written by `python -m tests.campaigns write` from tests/recorded/. -->",
+        "",
+        'Live sessions of `pytest benchmarks -k "forward or train_step" --baseline OTHER` on two',
+        "shared virtual cores, one thread, two environments built separately from the same pins.",
+        "CONTRIBUTING.md says how to add to them; how to read the verdicts is in measuring.md.",
+        "",
+        "| campaign | sessions | seconds each, median (most) | planted | verdicts on times |",
+        "|---|---|---|---|---|",
+    ]
+    for campaign in CAMPAIGNS:
+        sessions = list(recorded(campaign))
+        cost = sorted(session["seconds"] for session in sessions)
+        took = f"{median(cost):.0f} ({cost[-1]:.0f})" if cost else ""
+        for share, words in sorted(counted(sessions).items()):
+            found = f"found {words['found']} of {words.total() - words['found']}; " if share else ""
+            said = ", ".join(f"{words[word]} {word}" for word in Word if words[word])
+            row = (campaign, str(len(sessions)), took, f"{share:.0%}", found + said)
+            lines.append(f"| {' | '.join(row)} |")
+    lines += [
+        "",
+        "![Ratios with their intervals, session by session](measured.svg)",
+        "",
+        "Each line is the interval of one benchmark's ratio in one session, thick where it was",
+        "called REGRESSED or IMPROVED. In grey nothing was planted; in colour the training step",
+        "had 5 % (blue) or 10 % (brown) more work, in the baseline where the ratio is below 1.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def picture(width: int = 760, height: int = 300) -> str:
+    """docs/measured.svg: the intervals of all live sessions, and what was planted."""
+    rows = [
+        (planted(session, name), verdict)
+        for campaign in ("identical", "detection")
+        for session in recorded(campaign)
+        for name, verdict in judged(session).items()
+        if verdict["low"] is not None
+    ]
+    rows.sort(key=lambda row: (row[0], row[1]["ratio"]))
+    left, top, low, high = 50, 15, 0.85, 1.15
+
+    def y(ratio: float) -> float:
+        return top + (height - 2 * top) * (high - min(max(ratio, low), high)) / (high - low)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="11"><title>Ratios with their intervals</title>'
+        f'<rect width="{width}" height="{height}" fill="white"/>'
+    ]
+    for tick in (0.9, 0.95, 1.0, 1.05, 1.1):
+        dash = "" if tick == 1 else ' stroke-dasharray="3"'
+        parts.append(
+            f'<line x1="{left}" x2="{width - 5}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
+            f'stroke="#999"{dash}/><text x="10" y="{y(tick) + 4:.1f}">{tick:.2f}</text>'
+        )
+    for i, (share, verdict) in enumerate(rows):
+        x = left + (i + 0.5) * (width - left - 5) / len(rows)
+        color = "#888" if not share else "#0b5fa5" if abs(share) < 0.07 else "#b3541e"
+        thick = 2.5 if verdict["verdict"] in ("REGRESSED", "IMPROVED") else 1
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y(verdict["low"]):.1f}" '
+            f'y2="{y(verdict["high"]):.1f}" stroke="{color}" stroke-width="{thick}"/>'
+        )
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
-    parser.add_argument("campaign", choices=["identical", "detection", "hog", "drift", "summary"])
+    parser.add_argument("campaign", choices=[*CAMPAIGNS, "write"])
     parser.add_argument("--baseline", type=Path, help="the other environment's folder")
     parser.add_argument("--sessions", type=int, default=1, help="how many to have in the end")
     parser.add_argument("options", nargs="*", help="for pytest, after --")
     options = parser.parse_args()
-    if options.campaign == "summary":
-        summary()
+    if options.campaign == "write":
+        (DOCS / "measured.md").write_text(page(), encoding="utf-8")
+        (DOCS / "measured.svg").write_text(picture(), encoding="utf-8")
     elif options.baseline is None:
         parser.error("--baseline: which other environment?")
     else:

@@ -151,7 +151,7 @@ def pytorch_loops(worker: Worker, images: Any, labels: Any, size: int) -> dict[s
 def keras_loops(worker: Worker, images: Any, labels: Any, size: int) -> dict[str, Any]:
     """`fit` on NumPy arrays as in Keras's guides, and a plain loop of `train_on_batch`."""
     model = worker.trainer.model
-    x, y = worker.images, worker.labels.astype("int64")
+    x, y = data.preprocess(worker.images), worker.labels.astype("int64")
     worker.operation("train_step")
     batches = worker.batches[worker.form]
 
