@@ -481,9 +481,18 @@ def measured(seconds, reference=1.0, session="a", spread=0.001, trial=STEP, **mo
 
 
 def across(old, new, margin=MARGIN):
-    """The one verdict on two runs of different times."""
-    [one] = compare_runs(old, new, "0001_older", margin)
+    """The one verdict on two runs of different times, but for the reference's own."""
+    judged = compare_runs(old, new, "0001_older", margin)
+    [one] = [one for one in judged if one.comparison.implementation != REFERENCE]
     return one.verdict
+
+
+def test_the_reference_itself_is_not_judged():
+    """It is what the others are held against, however much slower it got."""
+    judged = compare_runs(measured(1.0), measured(1.0, 1.3, "b"), "0001_older", MARGIN)
+    [one] = [one for one in judged if one.comparison.implementation == REFERENCE]
+    assert one.verdict.word is Word.INCONCLUSIVE
+    assert "drift is measured by" in one.verdict.reason
 
 
 def test_drift_of_the_machine_is_no_change():
@@ -500,7 +509,7 @@ def test_drift_of_the_machine_is_no_change():
 def test_change_against_the_reference_is_a_suspect(factor):
     """And never more than that, whatever the interval."""
     old, new = measured(1.0), measured(factor, session="b")
-    [one] = compare_runs(old, new, "0001_older", MARGIN)
+    one, _ = compare_runs(old, new, "0001_older", MARGIN)
     assert one.verdict.word is Word.SUSPECT
     assert one.verdict.ratio.value == pytest.approx(factor, rel=0.01)
     assert ("slower" if factor > 1 else "faster") in one.verdict.reason

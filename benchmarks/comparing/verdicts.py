@@ -20,7 +20,7 @@ FAMILY = 0.01
 OUTLIERS = 1
 # Samples of each contestant in a block of the confirmation, in `--rounds`: starting the workers
 # costs more than sampling them.
-CONFIRMATION_ROUNDS = 2
+CONFIRMATION_ROUNDS = 3
 # Share of the workers' CPUs that others took, above which a block is contaminated.
 FOREIGN = 0.1
 POWER = 0.9
