@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from time import monotonic
@@ -23,6 +23,7 @@ from benchmarks.doctor import machine
 
 ROOT = Path(mnist_models.__file__).parents[1]
 PLANTED = Path(__file__).with_name("planted.py")
+STEPS = "forward or train_step"
 SHARE = 0.05
 TRIED_ROUNDS = (10, 20, 40, 80)
 # The median of normally distributed numbers varies more than their mean does, by √(π / 2).
@@ -39,12 +40,12 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         plant(slower, {"keras": SHARE, "torch": SHARE})
         options = ["--architecture", architecture, "--blocks", str(blocks), "--rounds", str(rounds)]
         began = monotonic()
-        same = gate(Path(folder), twin, options)
+        same = gate(Path(folder), [twin], options)
         seconds = monotonic() - began
         console.print(noise(same, rounds, seconds))
         wrong = [name for name in same[0] if word(same[0][name]) in (Word.REGRESSED, Word.IMPROVED)]
         console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
-        planted = gate(Path(folder), slower, options)[0]
+        planted, _ = gate(Path(folder), [slower], options)
     steps = {name: word(row) for name, row in planted.items() if "train_step" in name}
     for name, found in steps.items():
         console.print(f"{SHARE:.0%} more work in the baseline of {name}: {found}")
@@ -82,33 +83,26 @@ def plant(environment: Path, shares: Mapping[str, float]) -> None:
 
 
 def gate(
-    folder: Path, environment: Path, options: list[str]
-) -> tuple[dict[str, Record], dict[str, Record]]:
-    """One gate session of the pair; its rows here and in the environment, by test name."""
-    result = folder / f"{environment.name}.json"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        str(ROOT / "benchmarks"),
-        "-q",
-        "-p",
-        "no:cacheprovider",
-    ]
-    command += [
-        "-c",
-        str(ROOT / "pyproject.toml"),
-        "--rootdir",
-        str(ROOT),
-        "-k",
-        "forward or train_step",
-    ]
-    command += ["--baseline", str(environment), f"--benchmark-json={result}", *options]
-    ended = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    folder: Path, environments: Sequence[Path], options: Sequence[str], select: str = STEPS
+) -> list[dict[str, Record]]:
+    """One gate session of the pair; its rows by test name, here and in each environment."""
+    result = folder / "here.json"
+    command = ["-m", "pytest", f"{ROOT}/benchmarks", "-q", f"--rootdir={ROOT}"]
+    command.append(f"--config-file={ROOT}/pyproject.toml")
+    baselines = [f"--baseline={environment}" for environment in environments]
+    saved = [f"--benchmark-json={result}", "--benchmark-save=here"]
+    ended = subprocess.run(
+        [sys.executable, *command, "-k", select, *baselines, *saved, *options],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if not result.exists():
-        raise ChildProcessError(f"the session of {environment.name} failed:\n{ended.stdout}")
-    other = max((folder / ".benchmarks" / "environments" / environment.name).glob("*/*.json"))
-    return by_name(read(result)), by_name(read(other))
+        raise ChildProcessError(f"the session failed:\n{ended.stdout}")
+    others = folder / ".benchmarks" / "environments"
+    files = [max((others / each.name).glob("*/*_here.json")) for each in environments]
+    return [by_name(read(file)) for file in (result, *files)]
 
 
 def word(row: Record) -> str:
@@ -116,9 +110,7 @@ def word(row: Record) -> str:
     return next(v["verdict"] for v in row["extra_info"]["verdicts"] if v["metric"] == "time")
 
 
-def noise(
-    rows: tuple[Mapping[str, Record], Mapping[str, Record]], rounds: int, seconds: float
-) -> Table:
+def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> Table:
     """What processes and rounds vary by, and so what could be seen with how many rounds."""
     new, old = rows
     heads = [f"sees with\n{r} rounds" for r in TRIED_ROUNDS]

@@ -27,7 +27,7 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.comparing.verdicts import Word
-from benchmarks.selfcheck import gate, plant
+from benchmarks.selfcheck import STEPS, gate, plant
 
 RECORDED = Path(__file__).with_name("recorded")
 DOCS = Path(__file__).parents[1] / "docs"
@@ -99,7 +99,7 @@ def run(campaign: str, baseline: Path, sessions: int, options: list[str]) -> Non
             tempfile.TemporaryDirectory() as folder,
             circumstances(campaign, number, baseline) as known,
         ):
-            new, old = gate(Path(folder), baseline, options)
+            new, old = gate(Path(folder), [baseline], options)
         record = {
             "number": number,
             "began": f"{when:%Y-%m-%d %H:%M}",
@@ -112,6 +112,36 @@ def run(campaign: str, baseline: Path, sessions: int, options: list[str]) -> Non
             file.write(json.dumps(record) + "\n")
         words = Counter(v["verdict"] for row in new.values() for v in row["extra_info"]["verdicts"])
         print(number, f"{record['seconds']:.0f} s", known, dict(words), flush=True)
+
+
+def run_versions(baselines: list[Path], options: list[str]) -> None:
+    """Record one session of this environment against several others, epochs and accuracy too."""
+    began, when = monotonic(), datetime.now(UTC)
+    with tempfile.TemporaryDirectory() as folder:
+        select = f"{STEPS} or epoch"
+        here, *others = gate(Path(folder), baselines, ["--time-budget=1200", *options], select)
+    environments: dict[str, dict[str, Any]] = {}
+    for name, row in ((name, row) for rows in (here, *others) for name, row in rows.items()):
+        info = row["extra_info"]
+        known = environments.setdefault(
+            info["environment"], {"versions": {}, "accuracy": {}, "parity": 0.0, "seconds": {}}
+        )
+        known["versions"] |= info["versions"]
+        known["parity"] = max(known["parity"], *info["parity"].values())
+        known["seconds"][name] = row["stats"]["median"]
+        if info["operation"] == "epoch":
+            known["accuracy"][name] = info["accuracy"]
+    record = {
+        "began": f"{when:%Y-%m-%d %H:%M}",
+        "seconds": round(monotonic() - began, 1),
+        "options": options,
+        "environments": environments,
+        "verdicts": {name: row["extra_info"]["verdicts"] for name, row in here.items()},
+    }
+    RECORDED.mkdir(exist_ok=True)
+    with gzip.open(path_of("versions"), "at", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    print(json.dumps(record, indent=1))
 
 
 def path_of(campaign: str) -> Path:
@@ -253,8 +283,10 @@ def picture(width: int = 760, height: int = 300) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
-    parser.add_argument("campaign", choices=[*CAMPAIGNS, "write"])
-    parser.add_argument("--baseline", type=Path, help="the other environment's folder")
+    parser.add_argument("campaign", choices=[*CAMPAIGNS, "versions", "write"])
+    parser.add_argument(
+        "--baseline", type=Path, action="append", help="the other environment's folder"
+    )
     parser.add_argument("--sessions", type=int, default=1, help="how many to have in the end")
     parser.add_argument("options", nargs="*", help="for pytest, after --")
     options = parser.parse_args()
@@ -265,7 +297,11 @@ def main() -> None:
         parser.error("--baseline: which other environment?")
     else:
         arguments = options.options or ["--architecture", "mlp"]
-        run(options.campaign, options.baseline.resolve(), options.sessions, arguments)
+        baselines = [path.resolve() for path in options.baseline]
+        if options.campaign == "versions":
+            run_versions(baselines, arguments)
+        else:
+            run(options.campaign, *baselines, options.sessions, arguments)
 
 
 if __name__ == "__main__":
