@@ -8,7 +8,8 @@
 
 Run it with the Python of one of two environments that were built separately from the same pins;
 OTHER is the folder of the other one. Every finished session is appended to `tests/recorded/`, so
-that a campaign that was ended goes on where it stopped, and can be judged again.
+that a campaign that was ended goes on where it stopped, and can be judged again. Further options
+are pytest's; without any, `--architecture mlp`.
 """
 
 import argparse
@@ -288,15 +289,14 @@ def main() -> None:
         "--baseline", type=Path, action="append", help="the other environment's folder"
     )
     parser.add_argument("--sessions", type=int, default=1, help="how many to have in the end")
-    parser.add_argument("options", nargs="*", help="for pytest, after --")
-    options = parser.parse_args()
+    options, more = parser.parse_known_args()
     if options.campaign == "write":
         (DOCS / "measured.md").write_text(page(), encoding="utf-8")
         (DOCS / "measured.svg").write_text(picture(), encoding="utf-8")
     elif options.baseline is None:
         parser.error("--baseline: which other environment?")
     else:
-        arguments = options.options or ["--architecture", "mlp"]
+        arguments = more or ["--architecture", "mlp"]
         baselines = [path.resolve() for path in options.baseline]
         if options.campaign == "versions":
             run_versions(baselines, arguments)
