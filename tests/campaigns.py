@@ -241,7 +241,45 @@ def page() -> str:
         "called REGRESSED or IMPROVED. In grey nothing was planted; in colour the training step",
         "had 5 % (blue) or 10 % (brown) more work, in the baseline where the ratio is below 1.",
     ]
+    for session in recorded("versions"):
+        lines += version_lines(session)
     return "\n".join(lines) + "\n"
+
+
+def version_lines(session: dict[str, Any]) -> list[str]:
+    """What one session over several versions found, as Markdown."""
+    here, *others = session["environments"]
+    lines = [
+        "",
+        f"## From version to version, {session['began'][:10]}",
+        "",
+        f"One session of {session['seconds'] / 60:.0f} minutes, `{' '.join(session['options'])}`:",
+        f"`{here}` over each of the others. Above 1, the newest is slower, or takes more.",
+        "",
+        "| environment | versions | worst parity | accuracy after an epoch |",
+        "|---|---|---|---|",
+    ]
+    for name, known in session["environments"].items():
+        versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
+        accuracy = ", ".join(f"{value:.4f}" for value in known["accuracy"].values())
+        lines.append(f"| `{name}` | {versions} | {known['parity']:.1e} | {accuracy} |")
+    lines += ["", "| | " + " | ".join(f"over `{name}`" for name in others) + " |"]
+    lines.append("|---" * (len(others) + 1) + "|")
+    for test, verdicts in session["verdicts"].items():
+        for metric in dict.fromkeys(verdict["metric"] for verdict in verdicts):
+            cells = {v["environment"]: cell(v) for v in verdicts if v["metric"] == metric}
+            row = (f"{test.removeprefix('test_')}, {metric}", *(cells.get(e, "") for e in others))
+            lines.append(f"| {' | '.join(row)} |")
+    return lines
+
+
+def cell(verdict: dict[str, Any]) -> str:
+    """A verdict with its ratio and interval."""
+    if verdict["ratio"] is None:
+        return str(verdict["verdict"])
+    ends = verdict["low"], verdict["high"]
+    interval = "" if None in ends else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+    return f"{verdict['verdict']} {verdict['ratio']:.3f}{interval}"
 
 
 def picture(width: int = 760, height: int = 300) -> str:

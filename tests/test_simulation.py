@@ -1,0 +1,40 @@
+"""The gate on sessions drawn from recorded ones; `python -m tests.simulation` draws thousands."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.comparing import verdicts
+from tests import simulation
+from tests.simulation import NOISES, pools, simulate
+
+GATES = 150
+# So many of GATES are above 1 % by chance once in a thousand times.
+FALSE_ALARMS = 7
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """What was really measured on identical code."""
+    return pools()
+
+
+@pytest.mark.parametrize("noise", ["as recorded", "all of these"])
+def test_identical_code_is_hardly_ever_called_different(pool, noise):
+    """And intervals hold the truth as often as they say, unless rounds are taken for evidence."""
+    found = simulate(pool, NOISES[noise], GATES)
+    assert found["false alarms"] * GATES <= FALSE_ALARMS
+    assert found["coverage"] > 0.95 - 0.015
+    if noise == "all of these":
+        assert found["naive"] < 0.9
+        assert found["confirmed"] > 0
+
+
+def test_without_a_confirmation_there_are_false_alarms(pool, monkeypatch):
+    """Two blocks prove nothing, and the same simulation shows it."""
+    monkeypatch.setattr(verdicts, "FAMILY", 0.3)
+    monkeypatch.setattr(verdicts, "OUTLIERS", 0)
+    monkeypatch.setattr(simulation, "confirmation_blocks", lambda suspects: 2)
+    monkeypatch.setattr(simulation, "judge", lambda c: verdicts.judge(replace(c, suspects=1)))
+    found = simulate(pool, NOISES["all of these"], GATES)
+    assert found["false alarms"] * GATES > FALSE_ALARMS
