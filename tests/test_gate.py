@@ -33,7 +33,7 @@ from tests.test_command_lines import (
     write_data,
 )
 
-_, PYTORCH = PAIR
+KERAS, PYTORCH = PAIR
 REFERENCE = "numpy_reference"
 HERE = Path(sys.prefix).name
 [STEP], [FORWARD] = ids("train_step", PYTORCH), ids("forward", PYTORCH)
@@ -544,3 +544,29 @@ def test_gates_take_one_thread_unless_told_otherwise(quiet, line):
     status, _, settings = quiet[f"benchmarks --co -q {line}"]
     assert f" threads={THREADS[line]}," in settings
     assert status == 0
+
+
+# What the machine can tell
+
+
+def test_selfcheck_finds_what_it_planted_and_nothing_else(tmp_path):
+    """In the copy, twice the work is planted, in the steps of what stands in for the pair."""
+    folder = copy_in(tmp_path)
+    for file, old, new in (
+        ("selfcheck.py", "SHARE = 0.05", "SHARE = 1.0"),
+        ("planted.py", '"keras.src.backend.tensorflow.trainer": ("keras", "TensorFlowTrainer", '
+         '"train_on_batch")', f'"mnist_models.implementations.{KERAS}": ("keras", "Trainer", '
+         '"train_step")'),
+        ("planted.py", '"torch.optim.adam": ("torch", "Adam", "step")',
+         f'"mnist_models.implementations.{PYTORCH}": ("torch", "Trainer", "train_step")'),
+    ):  # fmt: skip
+        path = folder / "benchmarks" / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    options = {"PYTEST_ADDOPTS": f"--dataset={folder / 'small'} --device=cpu"}
+    command = ("-m", "benchmarks", "selfcheck", "--blocks=2", "--rounds=2")
+    ended = run_with(sys.executable, folder, *command, **options)
+    assert ended.returncode == 0, ended.stdout
+    assert "identical code was called different: nowhere" in flat(ended.stdout)
+    assert len(re.findall(r"100% more work in the baseline of .*: IMPROVED", ended.stdout)) == 2
