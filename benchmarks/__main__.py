@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     def command(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         text = (run.__doc__ or "").rstrip(".")
         added = commands.add_parser(run.__name__, help=text[0].lower() + text[1:], description=text)
-        added.set_defaults(run=run)
+        added.set_defaults(function=run)
         return added
 
     command(doctor).add_argument("--dataset", help=DATASET_HELP)
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return options.run(options)
+        return int(options.function(options))
     except ValueError as error:
         parser().error(str(error))
     except (data.DataError, RunError) as error:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.__main__ import main
 from benchmarks.comparing import baseline, saved, verdicts
 from benchmarks.comparing.ratios import Ratio, ratio
 from benchmarks.comparing.records import Judged, compare, judge_all
@@ -481,16 +482,17 @@ def measured(seconds, reference=1.0, session="a", spread=0.001, trial=STEP, **mo
 
 
 def across(old, new, margin=MARGIN):
-    """The one verdict on two runs of different times, but for the reference's own."""
-    judged = compare_runs(old, new, "0001_older", margin)
-    [one] = [one for one in judged if one.comparison.implementation != REFERENCE]
+    """The one verdict on two runs of different times."""
+    [one] = compare_runs(old, new, "0001_older", margin)
     return one.verdict
 
 
 def test_the_reference_itself_is_not_judged():
     """It is what the others are held against, however much slower it got."""
-    judged = compare_runs(measured(1.0), measured(1.0, 1.3, "b"), "0001_older", MARGIN)
-    [one] = [one for one in judged if one.comparison.implementation == REFERENCE]
+    old, new = measured(1.0), measured(1.0, 1.3, "b")
+    for run in (old, new):
+        run["benchmarks"] = [row for row in run["benchmarks"] if REFERENCE in row["name"]]
+    [one] = compare_runs(old, new, "0001_older", MARGIN)
     assert one.verdict.word is Word.INCONCLUSIVE
     assert "drift is measured by" in one.verdict.reason
 
@@ -509,7 +511,7 @@ def test_drift_of_the_machine_is_no_change():
 def test_change_against_the_reference_is_a_suspect(factor):
     """And never more than that, whatever the interval."""
     old, new = measured(1.0), measured(factor, session="b")
-    one, _ = compare_runs(old, new, "0001_older", MARGIN)
+    [one] = compare_runs(old, new, "0001_older", MARGIN)
     assert one.verdict.word is Word.SUSPECT
     assert one.verdict.ratio.value == pytest.approx(factor, rel=0.01)
     assert ("slower" if factor > 1 else "faster") in one.verdict.reason
@@ -862,3 +864,42 @@ def test_interval_covers_the_truth_and_rounds_for_blocks_do_not():
             held[name] += found.low <= 1 <= found.high
     assert sessions - held["blocks"] <= most(sessions, 0.05)
     assert held["rounds"] < 0.75 * sessions
+
+
+# Commands
+
+
+def test_baseline_set_pins_a_run(storage, monkeypatch, capsys):
+    """As typed: by its number; what speaks against the run is said."""
+    storage.rename(storage.with_name(".benchmarks"))
+    monkeypatch.chdir(storage.parent)
+    assert main(["baseline", "set", "0002"]) == 0
+    assert "mind that it is no good one: train_step: void" in capsys.readouterr().out
+    assert baseline.pinned().name == "0002_run.json"
+    assert main(["baseline", "set", "0009"]) == 4
+    assert "no such run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("factor", "options", "status"),
+    [
+        (1.0, [], 0),
+        (1.3, ["--fail-on", "regression"], 0),
+        (1.3, ["--strict-verdicts"], 10),
+        (float("nan"), [], 11),
+    ],
+)
+def test_compare_ends_with_a_status(tmp_path, capsys, factor, options, status):
+    """Of two runs of different times: no regression, but perhaps something undecided."""
+    paths = [tmp_path / "old.json", tmp_path / "new.json"]
+    paths[0].write_text(json.dumps(measured(1.0)))
+    paths[1].write_text(json.dumps(measured(factor, session="b")))
+    assert main(["compare", *map(str, paths), "--markdown", *options]) == status
+    printed = capsys.readouterr().out
+    assert ("| SUSPECT |" in printed) == (factor == 1.3)
+
+
+def test_compare_needs_a_margin_that_is_one(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", "old.json", "new.json", "--margin", "much"])
+    assert "--margin much: must be from 0% to below 100%" in capsys.readouterr().err
