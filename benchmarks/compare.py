@@ -4,7 +4,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.comparing.saved import compare_runs, confirm_command, environment_of, read
+from benchmarks.comparing.saved import (
+    RunError,
+    compare_runs,
+    confirm_command,
+    environment_of,
+    read,
+)
 from benchmarks.reporting import verdicts
 
 
@@ -18,6 +24,11 @@ def compare(
     ]
     judged = compare_runs(*runs, names[0], margin)
     paired = any(one.comparison.screened for one in judged)
+    if fail_on and not paired:
+        raise RunError(
+            f"--fail-on {fail_on}: {old} and {new} are of different sessions, which can give "
+            "suspects at most, so that this would never fail; measure both in one with --baseline"
+        )
     title = f"against {names[0]}"
     notes = [
         f"ratio: {names[1]} over {names[0]}, margin {margin:.1%}; "
@@ -33,4 +44,4 @@ def compare(
         print(verdicts.markdown(judged, title, notes))
     else:
         Console().print(verdicts.panel(judged, title, notes))
-    return verdicts.exit_status(judged, fail_on, strict)
+    return verdicts.exit_status([judged], fail_on, strict)

@@ -208,10 +208,10 @@ def settings(config: pytest.Config) -> Settings:
             raise pytest.UsageError(f"--{name.replace('_', '-')} {value}: must be {limits}")
         return kind(value)
 
-    for name in asked or []:
+    for name in asked or (names if baselines else []):
         if name in everybody and (lacks := implementations.missing(name)):
             raise pytest.UsageError(
-                f"--implementation {name}: not installed; pip install {' '.join(lacks)}"
+                f"--implementation {name}: not installed here; pip install {' '.join(lacks)}"
             )
     return Settings(
         architectures=chosen("--architecture", option("architecture"), ARCHITECTURES),

@@ -94,6 +94,9 @@ def circumstances(
 def run(campaign: str, baseline: Path, sessions: int, options: list[str]) -> None:
     """Append sessions to a campaign until it has as many as asked for."""
     RECORDED.mkdir(exist_ok=True)
+    # What a killed campaign left planted would be taken for the machine's own doing.
+    for environment in (baseline, Path(sys.prefix)):
+        plant(environment, dict.fromkeys(planted_in(0)[1], 0.0))
     for number in range(len(list(recorded(campaign))), sessions):
         began, when = monotonic(), datetime.now(UTC)
         with (

@@ -398,7 +398,7 @@ def judged(*words):
         (["NOT COMPARABLE"], 11, 11, 11, 11),
         (["NOT COMPARABLE"] * 2, 11, 11, 11, 11),
         (["EQUIVALENT", "IMPROVED"], 0, 0, 0, 0),
-        (["EQUIVALENT", "NOT COMPARABLE"], 0, 0, 10, 10),
+        (["EQUIVALENT", "NOT COMPARABLE"], 0, 11, 10, 11),
         (["EQUIVALENT", "INCONCLUSIVE"], 0, 0, 10, 10),
         (["EQUIVALENT", "CONTAMINATED"], 0, 0, 10, 10),
         (["SUSPECT"], 0, 0, 10, 10),
@@ -408,10 +408,26 @@ def judged(*words):
 )
 def test_exit_statuses(words, plain, failing, strict, both):
     """11 where nothing could be compared, 1 for a regression, 10 for the undecided if asked."""
-    assert exit_status(judged(*words), None, False) == plain
-    assert exit_status(judged(*words), "regression", False) == failing
-    assert exit_status(judged(*words), None, True) == strict
-    assert exit_status(judged(*words), "regression", True) == both
+    assert exit_status([judged(*words)], None, False) == plain
+    assert exit_status([judged(*words)], "regression", False) == failing
+    assert exit_status([judged(*words)], None, True) == strict
+    assert exit_status([judged(*words)], "regression", True) == both
+
+
+def test_each_baseline_must_have_something_to_compare():
+    """One that works is no excuse for one that does not."""
+    assert exit_status([judged("EQUIVALENT"), judged("NOT COMPARABLE")], None, False) == 11
+    assert exit_status([judged("EQUIVALENT"), []], None, False) == 11
+
+
+def test_first_blocks_of_a_confirmation_say_nothing():
+    """Judging seven of eleven blocks, and after --resume all of them, would be two looks."""
+    assert judge(compared([1.1] * 6, [1.1] * 11)).word is Word.REGRESSED
+    found = judge(compared([1.1] * 6, [1.1] * 7))
+    assert (found.word, found.reason) == (
+        Word.INCONCLUSIVE,
+        "7 of 11 blocks of its confirmation",
+    )
 
 
 def test_every_word_is_either_decided_or_not():
@@ -520,7 +536,7 @@ def test_change_against_the_reference_is_a_suspect(factor):
     assert "--baseline" in command
     for part in ("train_step", f"--implementation {PYTORCH}", "--architecture mlp"):
         assert part in command
-    assert exit_status([one], "regression", False) == 0
+    assert exit_status([[one]], "regression", False) == 0
 
 
 def test_without_suspects_there_is_nothing_to_confirm():
@@ -607,7 +623,7 @@ def test_rows_of_one_side_are_not_comparable():
         (FORWARD, "not measured in 0001_older"),
         (STEP, "not measured here"),
     ]
-    assert exit_status(found, None, False) == 11
+    assert exit_status([found], None, False) == 11
 
 
 def test_a_run_saved_without_its_samples_is_not_comparable():
@@ -884,7 +900,7 @@ def test_baseline_set_pins_a_run(storage, monkeypatch, capsys):
     ("factor", "options", "status"),
     [
         (1.0, [], 0),
-        (1.3, ["--fail-on", "regression"], 0),
+        (1.0, ["--fail-on", "regression"], 4),
         (1.3, ["--strict-verdicts"], 10),
         (float("nan"), [], 11),
     ],

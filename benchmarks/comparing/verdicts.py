@@ -3,13 +3,13 @@
 The screen may err: it only says what is looked at again. The confirmation takes new blocks, whose
 number was fixed by how many suspects there are, and is the only thing that REGRESSED or IMPROVED
 rests on. So both words together are wrong in at most FAMILY of all sessions in which nothing
-changed, however many benchmarks there are.
+changed, however many benchmarks there are. Accuracy, which is not timed, has a rule of its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import exp, isfinite, log, nan
+from math import exp, inf, isfinite, log, nan
 
 import numpy as np
 
@@ -193,6 +193,9 @@ def word_for(comparison: Comparison, found: Ratio, suspected: int, old: Blocks) 
         return Word.INCONCLUSIVE, "the interval is wider than the margin"
     if not comparison.suspects:
         return Word.INCONCLUSIVE, "suspected; its confirmation was not measured"
+    if found.blocks < (planned := confirmation_blocks(comparison.suspects)):
+        # Judging the first of them and then all would be two looks.
+        return Word.INCONCLUSIVE, f"{found.blocks} of {planned} blocks of its confirmation"
     if suspected == low == 1:
         return Word.REGRESSED, ""
     if suspected == high == -1:
@@ -230,7 +233,9 @@ def detectable(spread: float, comparison: Comparison) -> float:
 
     blocks = confirmation_blocks(max(1, comparison.suspects))
     each = stats.beta.ppf(POWER, blocks - OUTLIERS, OUTLIERS + 1)
-    return exp(log(1 + comparison.metric.margin) + float(stats.norm.ppf(each)) * spread) - 1
+    usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
+    limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
+    return exp(log(limit) + float(stats.norm.ppf(each)) * spread) - 1
 
 
 def judge_accuracy(

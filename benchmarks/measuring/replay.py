@@ -70,8 +70,8 @@ class Timed:
         expected = demanded or named or failing or self.verdicts
         if session.exitstatus != 0 or config.option.collectonly or not expected:
             return
-        judged = [one for several in self.verdicts.values() for one in several]
-        session.exitstatus = exit_status(judged, settings.fail_on, settings.strict_verdicts)
+        status = exit_status(self.verdicts.values(), settings.fail_on, settings.strict_verdicts)
+        session.exitstatus = status
 
     def close(self, session: pytest.Session) -> None:
         """Close the journal of a session that was judged to its end; Ctrl-C is not its end."""

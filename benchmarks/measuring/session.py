@@ -6,9 +6,15 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from benchmarks.comparing.verdicts import CONFIRMATION_ROUNDS, confirmation_blocks, suspicion
+from benchmarks.comparing.verdicts import (
+    CONFIRMATION_ROUNDS,
+    PEAK_MEMORY,
+    Comparison,
+    confirmation_blocks,
+    suspicion,
+)
 from benchmarks.measuring import workers
-from benchmarks.measuring.environments import contestant, split
+from benchmarks.measuring.environments import split
 from benchmarks.measuring.journal import Journal
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, Trial, priority, to_drop
@@ -39,6 +45,7 @@ class Session:
         self.facts: dict[str, Entry] = {}
         self.absent: dict[str, Entry] = {}
         self.suspected: dict[str, list[str]] = {}
+        self.chance = random.Random(journal.session)
 
     def run(self) -> bool:
         """Measure all that the journal does not hold yet; False when Ctrl-C ended it early."""
@@ -57,16 +64,13 @@ class Session:
     def confirmation(self) -> range:
         """The blocks in which suspects are measured again, noted in the journal beforehand."""
         noted = [r["confirmation"] for r in self.journal.records if "confirmation" in r]
-        if not noted and self.plan.baselines and self.plan.rounds:
+        # A single block screens nothing.
+        if not noted and self.plan.baselines and self.plan.rounds and self.plan.blocks > 1:
             results = Results(self.plan, self.journal, Bounds())
             every = [one.comparison for judged in results.verdicts().values() for one in judged]
             suspects = [c for c in every if suspicion(c)]
-            contests: dict[str, list[str]] = {}
-            for c in suspects:
-                names = contests.setdefault(c.trial, [])
-                both = (c.implementation, contestant(c.implementation, c.environment))
-                names += [name for name in both if name not in names]
             blocks = confirmation_blocks(len(suspects)) if suspects else 0
+            contests = self.contests_of(suspects)
             noted = [{"suspects": len(suspects), "blocks": blocks, "contests": contests}]
             self.journal.append({"confirmation": noted[0]})
         if not noted:
@@ -74,6 +78,31 @@ class Session:
         self.suspected = noted[0]["contests"]
         self.progress.confirm(noted[0]["suspects"], noted[0]["blocks"], len(self.suspected))
         return range(self.plan.blocks, self.plan.blocks + noted[0]["blocks"])
+
+    def contests_of(self, suspects: list[Comparison]) -> dict[str, list[str]]:
+        """What is measured again, by trial.
+
+        All environments of an implementation that are involved take the same trials, because what
+        else a process did shows in its memory and in its first calls.
+        """
+        trials: dict[str, set[str]] = {}
+        environments: dict[str, set[str]] = {}
+        for c in suspects:
+            device = c.trial.rpartition("-")[2]
+            every = [str(t) for t in self.plan.contests if str(t).endswith(f"-{device}")]
+            again = every if c.metric is PEAK_MEMORY else [c.trial]
+            trials.setdefault(c.implementation, set()).update(again)
+            environments.setdefault(c.implementation, {""}).add(c.environment)
+        return {
+            str(trial): [
+                name
+                for name in names
+                if str(trial) in trials.get(split(name)[0], ())
+                and split(name)[1] in environments[split(name)[0]]
+            ]
+            for trial, names in self.plan.contests.items()
+            if any(str(trial) in again for again in trials.values())
+        }
 
     def spent(self) -> float:
         """Seconds of measuring so far, those of a killed session that is taken up included."""
@@ -155,8 +184,10 @@ class Session:
 
     def hire(self, names: Iterable[str], device: str) -> None:
         """Start a worker for each name; they import their frameworks side by side."""
+        order = sorted(set(names))
+        self.chance.shuffle(order)
         for step in (self.invite, self.greet):
-            for name in sorted(set(names) - self.absent.keys()):
+            for name in (name for name in order if name not in self.absent):
                 try:
                     step(name, device)
                 except WorkerError as error:

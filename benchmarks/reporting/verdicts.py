@@ -26,16 +26,20 @@ HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
 LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
 
 
-def exit_status(judged: Sequence[Judged], fail_on: str | None, strict: bool) -> int:
-    """What a run with these verdicts ends with; 0 when nothing is to be complained of.
+def exit_status(verdicts: Iterable[Sequence[Judged]], fail_on: str | None, strict: bool) -> int:
+    """What a run with these verdicts, on each of its baselines, ends with; 0 when all is well.
 
-    That nothing could be compared is never a pass.
+    That nothing could be compared with one of them is never a pass, and for a gate that is to fail
+    on a regression nothing may be missing.
     """
-    words = [one.verdict.word for one in judged]
-    if all(word is Word.NOT_COMPARABLE for word in words):
-        return NOTHING_STATUS
+    several = [[one.verdict.word for one in judged] for judged in verdicts]
+    words = [word for each in several for word in each]
     if fail_on == "regression" and Word.REGRESSED in words:
         return REGRESSION_STATUS
+    if not words or any(set(each) <= {Word.NOT_COMPARABLE} for each in several):
+        return NOTHING_STATUS
+    if fail_on and Word.NOT_COMPARABLE in words:
+        return NOTHING_STATUS
     return UNDECIDED_STATUS if strict and set(words) & set(UNDECIDED) else 0
 
 
