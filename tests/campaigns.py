@@ -34,6 +34,14 @@ RECORDED = Path(__file__).with_name("recorded")
 DOCS = Path(__file__).parents[1] / "docs"
 CAMPAIGNS = ("identical", "detection", "hog", "drift")
 SHARES = (0.05, 0.10)
+KNOWN = (
+    "Two of these changes are known to the frameworks' own trackers. Keras 3.3 traced its training",
+    "step anew at every `train_on_batch`, so that the newest takes a 17th of its time",
+    "([tensorflow#67033](https://github.com/tensorflow/tensorflow/issues/67033)); `fit`, that is",
+    "the epoch, was not concerned. Keras 3.15 resets its metrics in each `train_on_batch`, so that",
+    "it returns the loss of that batch alone: a training step got slower",
+    "([keras#22617](https://github.com/keras-team/keras/pull/22617)).",
+)
 # Busy loops of random length on the CPU that the workers are bound to, and pauses between them.
 HOG = """
 import os, random, sys, time
@@ -246,6 +254,7 @@ def page() -> str:
     ]
     for session in recorded("versions"):
         lines += version_lines(session)
+    lines += ["", *KNOWN] if path_of("versions").exists() else []
     return "\n".join(lines) + "\n"
 
 
