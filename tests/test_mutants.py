@@ -248,12 +248,12 @@ class Laboratory(Witness):
         plan = SimpleNamespace(
             seed=DEFAULT.seed, call_limit=LIMIT, precision_on=lambda device: "float32"
         )
-        self.session = Session(plan, dataset, SimpleNamespace(records=[]), None)
+        self.session = Session(plan, dataset, SimpleNamespace(records=[], session=""), None)
         self.dataset, self.folder = dataset, folder
 
     def examine(self, file, mutant):
         """Ask what a session asks before it measures, and the float64 question, if that is it."""
-        name = self.process.implementation
+        name = self.process.contestant
         plant(self.folder, name, mutant, file)
         facts = self.process.ask("start", file, "cpu", 1, "float32", limit=LIMIT)
         self.session.facts[name] = facts

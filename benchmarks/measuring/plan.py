@@ -11,7 +11,7 @@ from mnist_models import implementations
 OPERATIONS = ("forward", "train_step", "epoch")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Trial:
     """One operation on one architecture, batch size and device: what contestants compete in."""
 
@@ -126,7 +126,8 @@ def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[
             units.setdefault((str(trial), implementation), []).append((trial, name))
         elif trial.operation != "train_step":
             units.setdefault((str(trial),), []).append((trial, name))
-    priced = sorted((sum(map(costs.__getitem__, rows)), rows) for rows in units.values())
+    priced = [(sum(map(costs.__getitem__, rows)), rows) for rows in units.values()]
+    priced.sort(key=lambda unit: unit[0])
     dropped: list[tuple[Trial, str]] = []
     while saving > 0 and priced:
         enough = next((i for i, (price, _) in enumerate(priced) if price >= saving), -1)
