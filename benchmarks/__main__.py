@@ -65,6 +65,13 @@ def versions(options: argparse.Namespace) -> int:
     return run(options.check, options.write)
 
 
+def side_by_side(options: argparse.Namespace) -> int:
+    """Print the page that shows the pair in two columns, or write it."""
+    from benchmarks.reporting.side_by_side import run
+
+    return run(options.write)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -98,6 +105,8 @@ def parser() -> argparse.ArgumentParser:
     either = command(versions).add_mutually_exclusive_group()
     either.add_argument("--check", metavar="ENV", help="are this environment's versions ENV's?")
     either.add_argument("--write", action="store_true", help="write the page into docs/")
+    sub = command(side_by_side)
+    sub.add_argument("--write", action="store_true", help="write the page into docs/")
     return top
 
 
