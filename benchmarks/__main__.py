@@ -40,6 +40,24 @@ def compare(options: argparse.Namespace) -> int:
     return run(options.old, options.new, *arguments)
 
 
+def report(options: argparse.Namespace) -> int:
+    """Write a page about a saved run, held against others."""
+    from benchmarks.compare import named
+    from benchmarks.comparing.baseline import find
+    from benchmarks.comparing.saved import read
+    from benchmarks.comparing.verdicts import parse_margin
+    from benchmarks.report import report as run
+
+    paths = [find(run) for run in options.run]
+    runs = {named(saved, path): saved for path in paths for saved in [read(path)]}
+    if len(runs) < len(paths):
+        raise ValueError(f"RUN: {', '.join(map(str, paths))}: two of them are called the same")
+    if options.output.exists() and not options.output.is_dir():
+        raise ValueError(f"--output {options.output}: is a file; give a folder, which may be new")
+    print(run(runs, parse_margin(options.margin), options.output))
+    return 0
+
+
 def baseline(options: argparse.Namespace) -> int:
     """Pin the saved run that a bare --benchmark-compare means."""
     from benchmarks.comparing.baseline import pin
@@ -95,6 +113,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--fail-on", choices=["regression"], help="exit status 1 when confirmed")
     sub.add_argument("--strict-verdicts", action="store_true", help="exit status 10 if undecided")
     sub.add_argument("--markdown", action="store_true", help="for pull requests")
+    sub = command(report)
+    text = "files or numbers of saved runs: the page's own, then those it is held against"
+    sub.add_argument("run", nargs="+", metavar="RUN", help=text)
+    sub.add_argument(
+        *("-o", "--output"), type=Path, default="report", help="a folder (default: report)"
+    )
+    sub.add_argument("--margin", default="2%", help="as for pytest benchmarks (default: 2%%)")
     sub = command(baseline)
     sub.add_argument("action", choices=["set"])
     sub.add_argument("run", metavar="RUN", help="a file, or the number of a saved run")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import (
+    Run,
     RunError,
     compare_runs,
     confirm_command,
@@ -19,29 +21,39 @@ def compare(
 ) -> int:
     """Print the verdicts on NEW against OLD; returns the exit status. Raises RunError."""
     runs = read(old), read(new)
-    names = [
-        f"{environment_of(run)} ({path.stem})" for run, path in zip(runs, (old, new), strict=True)
-    ]
+    names = [named(run, path) for run, path in zip(runs, (old, new), strict=True)]
     judged = compare_runs(*runs, names[0], margin)
-    paired = any(one.comparison.screened for one in judged)
-    if fail_on and not paired:
+    if fail_on and not paired(judged):
         raise RunError(
             f"--fail-on {fail_on}: {old} and {new} are of different sessions, which can give "
             "suspects at most, so that this would never fail; measure both in one with --baseline"
         )
-    title = f"against {names[0]}"
-    notes = [
-        f"ratio: {names[1]} over {names[0]}, margin {margin:.1%}; "
-        + (
-            "one session, paired round by round"
-            if paired
-            else "two sessions, drift of numpy_reference removed: SUSPECT is the strongest word"
-        )
-    ]
-    if command := confirm_command(judged, environment_of(runs[0])):
-        notes.append(f"to confirm, with the environment of {old.name}: {command}")
+    title, below = f"against {names[0]}", notes(judged, names[0], names[1], margin)
     if markdown:
-        print(verdicts.markdown(judged, title, notes))
+        print(verdicts.markdown(judged, title, below))
     else:
-        Console().print(verdicts.panel(judged, title, notes))
+        Console().print(verdicts.panel(judged, title, below))
     return verdicts.exit_status([judged], fail_on, strict)
+
+
+def named(run: Run, path: Path) -> str:
+    """What a saved run is called: its environment and its file."""
+    return f"{environment_of(run)} ({path.stem})"
+
+
+def paired(judged: list[Judged]) -> bool:
+    """Whether both runs are of one session."""
+    return any(one.comparison.screened for one in judged)
+
+
+def notes(judged: list[Judged], old: str, new: str, margin: float) -> list[str]:
+    """How to read the verdicts on two runs."""
+    how = (
+        "one session, paired round by round"
+        if paired(judged)
+        else "two sessions, drift of numpy_reference removed: SUSPECT is the strongest word"
+    )
+    lines = [f"ratio: {new} over {old}, margin {margin:.1%}; {how}"]
+    if command := confirm_command(judged, old.partition(" (")[0]):
+        lines.append(f"to confirm, with the environment of {old}: {command}")
+    return lines

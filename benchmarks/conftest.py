@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.comparing.baseline import UNFIT
-from benchmarks.measuring.files import unfit_as_baseline
+from benchmarks.measuring.files import beside_the_rows
 from benchmarks.measuring.replay import COMPARED, Timed, judge, measure_session
 from benchmarks.measuring.results import Row
 from benchmarks.options import SETTINGS
@@ -69,8 +68,8 @@ def pytest_benchmark_compare_machine_info(
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """Note in the saved run why it must not become the next baseline by itself."""
-    output_json[UNFIT] = unfit_as_baseline(config.stash.get(TIMED, Timed()))
+    """Save what pytest-benchmark has no place for: void rows with their reasons, the data."""
+    output_json |= beside_the_rows(config.stash.get(TIMED, Timed()))
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
@@ -88,3 +87,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The panels, after pytest-benchmark's tables."""
     conclude(terminalreporter.config.stash.get(TIMED, Timed()), terminalreporter)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Where the report is: the last line, where people look for it."""
+    if line := config.stash.get(TIMED, Timed()).report:
+        config.get_terminal_writer().line(line)

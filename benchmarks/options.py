@@ -95,7 +95,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="exit status 10 when a comparison is undecided",
     )
-    group.addoption("--report", metavar="DIR", help="write summary.md, with all verdicts, to DIR")
+    group.addoption("--report", metavar="DIR", help="write a page and summary.md to DIR")
 
 
 @dataclass(frozen=True)
@@ -233,8 +233,15 @@ def settings(config: pytest.Config) -> Settings:
         margin=margin,
         fail_on=fail_on,
         strict_verdicts=option("strict_verdicts"),
-        report=Path(option("report")) if option("report") else None,
+        report=report_folder(option("report")),
     )
+
+
+def report_folder(text: str | None) -> Path | None:
+    """Where a report goes; UsageError where it cannot."""
+    if text and Path(text).exists() and not Path(text).is_dir():
+        raise pytest.UsageError(f"--report {text}: is a file; give a folder, which may be new")
+    return Path(text) if text else None
 
 
 def chosen(option: str, values: Iterable[str] | None, allowed: Collection[str]) -> tuple[str, ...]:

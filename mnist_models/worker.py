@@ -23,7 +23,7 @@ from mnist_models import data, implementations, parity, weights
 from mnist_models.architectures import ARCHITECTURES, MLP
 from mnist_models.recipe import DEFAULT, Recipe
 
-PROTOCOL = 2
+PROTOCOL = 3
 BURST_SECONDS = 0.025
 WARM_UP_SECONDS = 0.01
 PREPARED_BATCHES = 64
@@ -161,14 +161,19 @@ class Worker:
         self.clock(call, max(1, round(iterations * WARM_UP_SECONDS / BURST_SECONDS)))
         return self.limited(self.clock(call, iterations), iterations)
 
-    def epoch(self, order: bytes) -> dict[str, float]:
-        """Wall and CPU seconds of one epoch from the starting weights, and its test accuracy."""
+    def epoch(self, order: bytes) -> dict[str, Any]:
+        """Wall and CPU seconds of one epoch from the starting weights, and what it learned.
+
+        That is its test accuracy, and [image, label, answer] of every test image it misread.
+        """
         visit = weights.from_bytes(order)["order"]
         images, labels = self.training_set()
         self.trainer.reset()
         times = self.clock(lambda i: self.trainer.train_epoch(images, labels, visit), 1)
         seconds, cpu = self.limited(times, 1)
-        return {"seconds": seconds, "cpu_seconds": cpu, "accuracy": self.accuracy()}
+        misread = self.misread()
+        accuracy = (len(self.test_labels) - len(misread)) / len(self.test_labels)
+        return {"seconds": seconds, "cpu_seconds": cpu, "accuracy": accuracy, "misread": misread}
 
     def peak_memory(self) -> int:
         """Bytes that this process held at most."""
@@ -219,20 +224,21 @@ class Worker:
             self.whole[self.form] = self.trainer.put(data.preprocess(self.images), self.labels)
         return self.whole[self.form]
 
-    def accuracy(self) -> float:
-        """Share of the test images whose largest logit is the right one, computed in NumPy.
+    def misread(self) -> list[list[int]]:
+        """[image, label, answer] of each test image whose largest logit is not the right one.
 
-        The last batch is filled up, so that no other shape has to be compiled.
+        Computed in NumPy. The last batch is filled up, so that no other shape has to be compiled.
         """
         size, total = self.form[0], len(self.test_images)
-        right = 0
+        answers = np.empty(total, int)
         for i in range(0, total, size):
             batch = np.arange(i, i + size) % total
             images = data.preprocess(self.test_images[batch])
             images, _ = self.trainer.put(images, self.test_labels[batch])
-            guess = self.trainer.fetch(self.trainer.forward(images)).argmax(axis=1)
-            right += int((guess == self.test_labels[batch])[: total - i].sum())
-        return right / total
+            logits = self.trainer.fetch(self.trainer.forward(images))
+            answers[batch[: total - i]] = logits.argmax(axis=1)[: total - i]
+        wrong = np.flatnonzero(answers != self.test_labels)
+        return np.stack([wrong, self.test_labels[wrong], answers[wrong]], axis=1).tolist()
 
 
 def machine() -> dict[str, Any]:

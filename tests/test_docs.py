@@ -5,6 +5,7 @@ import re
 import tomllib
 from configparser import ConfigParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from benchmarks import options, versions
 from benchmarks.comparing import ratios
 from benchmarks.measuring import workers
+from benchmarks.measuring.files import beside_the_rows
 from benchmarks.measuring.plan import Plan, Trial
+from benchmarks.measuring.replay import Timed
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
 from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
@@ -20,6 +23,7 @@ from mnist_models import implementations, worker
 from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
 from tests import campaigns
+from tests.parity_table import few_digits
 
 ROOT = Path(__file__).parents[1]
 MEASURING = "docs/measuring.md"
@@ -66,7 +70,7 @@ def column(page, section, heading):
     return rows
 
 
-HEADINGS = {"option", "word", "code", "key", "name", "line", "place", "unit"}
+HEADINGS = {"field", "option", "word", "code", "key", "name", "line", "place", "unit"}
 
 
 def results(seconds=(1.0, 1.0), blocks=6, more=None, pair=PAIR):
@@ -220,6 +224,16 @@ def test_the_bursts_numbers_are_right():
 
 
 # What is saved
+
+
+def test_every_field_beside_the_rows_is_documented():
+    """Both of a run and of its data set."""
+    with TemporaryDirectory() as folder:
+        timed = Timed(results=results(), dataset=few_digits(Path(folder, "digits")))
+    found = beside_the_rows(timed)
+    rows = tables(MEASURING, "Beside the rows")[1:]
+    assert [row[0] for row in rows] == [*found]
+    assert all(key in rows[-1][2] for key in found["dataset"])
 
 
 def test_every_key_of_extra_info_is_documented():
@@ -449,6 +463,7 @@ def test_the_changelog_has_this_version():
         (MEASURING, ("| `--rounds` |", "| `--round` |"), test_every_option_is_documented),
         (MEASURING, ("| `cannot tell` |", "| `a tie` |"), test_the_panels_words_are_explained),
         (MEASURING, ("| `session` |", "| `run` |"), test_every_key_of_extra_info_is_documented),
+        (MEASURING, ("| `void` |", "| `lost` |"), test_every_field_beside_the_rows_is_documented),
         (MEASURING, ("| `onednn` |", "| `mkl` |"), test_every_setting_in_force_is_documented),
         (MEASURING, ("`trials`, ", ""), test_the_fingerprint_is_documented),
         (MEASURING, ("`USAGE_ERROR`", "`USAGE`"), test_exit_codes_are_pytests),

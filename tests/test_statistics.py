@@ -15,7 +15,7 @@ from benchmarks.measuring import journal as journals
 from benchmarks.measuring.plan import OPERATIONS, Plan, Trial
 from benchmarks.measuring.replay import Clock
 from benchmarks.measuring.results import Results
-from benchmarks.reporting import terminal
+from benchmarks.reporting import terminal, words
 from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
 
@@ -519,7 +519,7 @@ def test_panel_names_what_was_dropped():
 )
 def test_durations_read_well(seconds, text):
     """Three digits in the unit that suits, never with an exponent."""
-    assert terminal.time(seconds) == text
+    assert words.time(seconds) == text
 
 
 # pytest-benchmark's table

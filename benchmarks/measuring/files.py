@@ -1,15 +1,18 @@
-"""An ordinary pytest-benchmark file for each baseline environment of a session."""
+"""What a session saves: notes in its own file, and a file for each baseline environment."""
 
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pytest_benchmark.stats import Stats
 from pytest_benchmark.storage.file import FileStorage
 
+from benchmarks.comparing.baseline import UNFIT
 from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring.environments import contestant
 from benchmarks.measuring.results import Results, Row
+from benchmarks.reporting.pictures import exploration
 
 # Below this, each environment has a storage of its own, so that none of its files ever is taken
 # for the newest run of this environment.
@@ -64,10 +67,38 @@ def replaced(bench: dict[str, Any], row: Row, results: Results) -> dict[str, Any
     return deepcopy(bench) | {"stats": figures, "extra_info": info}
 
 
+def beside_the_rows(timed: Any) -> dict[str, Any]:
+    """What a saved run holds beside pytest-benchmark's own; documented in docs/measuring.md."""
+    if timed.results is None or timed.dataset is None:
+        return {UNFIT: []}
+    results = timed.results
+    return {
+        UNFIT: unfit_as_baseline(timed),
+        "void": results.void_records(),
+        "not_measured": results.not_measured(),
+        "dataset": exploration(timed.dataset, results.here()),
+    }
+
+
+def this_run(config: Any, timed: Any) -> dict[str, Any]:
+    """The run that was just measured, in the form in which it is saved."""
+    rows = timed.results.records().items()
+    return {
+        "machine_info": config._benchmarksession.get_machine_info(),
+        "datetime": datetime.now(UTC).isoformat(),
+        "benchmarks": [{"name": name} | row for name, row in rows],
+    } | beside_the_rows(timed)
+
+
+def baseline_run(results: Results, environment: str, run: dict[str, Any]) -> dict[str, Any]:
+    """A baseline's rows of the session that gave `run`, in the same form."""
+    rows = results.records(environment).items()
+    benchmarks = [{"name": name} | row for name, row in rows]
+    return {key: run[key] for key in ("machine_info", "datetime")} | {"benchmarks": benchmarks}
+
+
 def unfit_as_baseline(timed: Any) -> list[str]:
     """Why a run must not become the next baseline by itself: void rows, confirmed regressions."""
-    if timed.results is None:
-        return []
     void = [f"{row.trial} {row.name}: void" for row in timed.results.here() if row.void]
     regressed = [
         f"{one.comparison.trial} {one.comparison.implementation}: {one.comparison.metric.name} "

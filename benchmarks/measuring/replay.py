@@ -52,10 +52,14 @@ class Timed:
     why_not: str = ""
     results: Results | None = None
     journal: journals.Journal | None = None
+    dataset: data.Dataset | None = None
     interrupted: bool = False
     # Against each baseline environment and each saved run, by its name.
     verdicts: dict[str, list[Judged]] = field(default_factory=dict)
+    saved_runs: dict[str, saved.Run] = field(default_factory=dict)
     written: list[Path] = field(default_factory=list)
+    # Where the report is, in words; the last line of a session.
+    report: str = ""
 
     def finish(self, session: pytest.Session) -> None:
         """After all was judged and saved: the baselines' files, the exit status, the journal."""
@@ -142,34 +146,34 @@ def measure_session(session: pytest.Session) -> Timed:
     for item in items:
         if (row := results.rows.get(place(item))) and row.complete:
             item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))
-    timed = Timed("", results, None if disabled else record, interrupted=not complete)
+    timed = Timed("", results, None if disabled else record, dataset, interrupted=not complete)
     if not disabled:
-        timed.verdicts = results.verdicts() | against_saved_runs(config, results)
+        timed.verdicts = results.verdicts()
+        judge_saved_runs(config, timed, results)
     return timed
 
 
-def against_saved_runs(config: pytest.Config, results: Results) -> dict[str, list[Judged]]:
-    """Verdicts on the runs that --benchmark-compare names; what cannot be compared is taken out."""
+def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> None:
+    """Judge against the runs that --benchmark-compare names; take out what cannot be compared."""
     session = config._benchmarksession  # type: ignore[attr-defined]
     rows_here = results.records()
     new = {
         "machine_info": session.get_machine_info(),
         "benchmarks": [{"name": name} | row for name, row in rows_here.items()],
     }
-    found = {}
     for (path, rows), run in zip(
         (session.compared_mapping or {}).items(), config.stash.get(COMPARED, []), strict=True
     ):
         name = f"{saved.environment_of(run)} ({Path(path).stem})"
         # What was not selected this time is no gap.
         old = run | {"benchmarks": [row for row in run["benchmarks"] if row["name"] in rows_here]}
-        found[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)
+        timed.saved_runs[name] = old
+        timed.verdicts[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)
         lost = {one.comparison.test for one in judged if one.verdict.word is Word.NOT_COMPARABLE}
         lost |= saved.incomparable(old, new)
         # pytest-benchmark joins by name alone, in its table and in --benchmark-compare-fail.
         for fullname in [f for f in rows if rows[f]["name"] in lost]:
             del rows[fullname]
-    return found
 
 
 def load_dataset(config: pytest.Config) -> data.Dataset:

@@ -157,6 +157,27 @@ class Results:
             if row.valid and split(row.name)[1] == environment
         }
 
+    def void_records(self) -> list[dict[str, Any]]:
+        """This environment's void rows, kept apart from what may be compared, with the reasons."""
+        return [
+            {
+                "name": self.test_id(row),
+                "reasons": row.void,
+                "extra_info": self.extra_info(row),
+                "stats": {"data": row.samples()},
+            }
+            for row in self.here()
+            if row.complete and row.void
+        ]
+
+    def not_measured(self) -> dict[str, str]:
+        """Why planned rows of this environment have no complete set of samples, by test name."""
+        return {
+            self.test_id(row): (row.error or row.skip).strip().splitlines()[-1]
+            for row in self.here()
+            if not row.complete
+        }
+
     def verdicts(self) -> dict[str, list[Judged]]:
         """This environment against each baseline, by its name."""
         new, judged = self.records(), {}
@@ -213,4 +234,5 @@ class Results:
             "accuracy": row.accuracy,
             "accuracy_by_block": [e["accuracy"] for e in entries.values() if "accuracy" in e],
             "accuracy_bounds": row.accuracy_bounds,
+            "misread": first.get("misread"),
         }

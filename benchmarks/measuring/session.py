@@ -292,7 +292,7 @@ class Session:
         if trial.operation == "epoch":
             result = worker.ask("epoch", weights.to_bytes(self.order), limit=limit)
             entry["samples"].append((result["seconds"], result["cpu_seconds"]))
-            entry["accuracy"] = result["accuracy"]
+            entry |= {key: result[key] for key in ("accuracy", "misread")}
         else:
             sample = worker.ask("sample", trial.operation, entry["iterations"], limit=limit)
             entry["samples"].append(sample)

@@ -1,30 +1,30 @@
 """The panel that ends a session: who is faster, by how much, how sure, at which accuracy."""
 
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, Ratio, ratio
+from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, ratio
 from benchmarks.comparing.records import Judged
-from benchmarks.comparing.saved import confirm_command
+from benchmarks.comparing.saved import confirm_command, environment_of
 from benchmarks.comparing.verdicts import FAMILY
 from benchmarks.measuring.environments import split
 from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results, Row
 from benchmarks.options import SETTINGS
 from benchmarks.reporting import verdicts
-from benchmarks.reporting.verdicts import LABELS
+from benchmarks.reporting.page import TAXED, Compared, Report
+from benchmarks.reporting.words import factors, label, time
 from mnist_models.implementations import PAIR
 
 NOTHING_SAVED = (
     "Nothing to compare with: no saved run matches. "
     "Save one with: pytest benchmarks --benchmark-autosave"
 )
-# Keras on a backend, and the same backend without Keras's loop.
-TAXED = (("keras_torch", "pytorch_eager"), ("keras_tensorflow", "tensorflow_function"))
 
 
 def panel(results: Results) -> Panel | None:
@@ -61,11 +61,11 @@ def heading(trial: Trial, rows: list[Row], blocks: int) -> Text:
 def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
     """A line for each contestant: median time, images per second, test accuracy."""
     images = results.plan.images if trial.operation == "epoch" else trial.batch_size
-    width = max(len(label(row)) for row in rows)
+    width = max(len(label(row.name)) for row in rows)
     text = []
     for row in rows:
         rate = f"{images / row.seconds():,.0f} images/s"
-        figures = f"{label(row):<{width}}  {time(row.seconds()):>8}  {rate:>18}"
+        figures = f"{label(row.name):<{width}}  {time(row.seconds()):>8}  {rate:>18}"
         line = Text("  ").append(figures, "strike red" if row.void else "")
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
@@ -80,7 +80,7 @@ def taxes(trial: Trial, results: Results) -> list[Text]:
         rows = [row for name in pair if (row := results.rows.get((trial, name))) and row.valid]
         if len(rows) == 2:
             found = ratio(rows[0].by_block(), rows[1].by_block())
-            line = f"  Keras tax  {'/'.join(map(label, rows))} {found.value:.2f}"
+            line = f"  Keras tax  {'/'.join(label(row.name) for row in rows)} {found.value:.2f}"
             if found.low is None or found.high is None:
                 text.append(Text(f"{line}, no interval: {results.plan.blocks} of 6 blocks"))
             else:
@@ -95,24 +95,15 @@ def verdict(rows: list[Row], blocks: int) -> Text:
     if any(row.void for row in rows):
         return Text("void", style="red")
     found = ratio(rows[0].by_block(), rows[1].by_block())
-    quotient = "/".join(map(label, rows))
+    quotient = "/".join(label(row.name) for row in rows)
     if found.low is None or found.high is None:
         return Text(f"no verdict: {blocks} of 6 blocks, {quotient} {found.value:.2f}")
     if found.winner is None:
         interval = f"[{found.low:.3f}, {found.high:.3f}]"
         return Text(f"cannot tell: {quotient} {found.value:.3f} {interval}")
     times = factors(found)
-    faster = f"{label(rows[found.winner])} is {times[0]:.2f}× faster"
+    faster = f"{label(rows[found.winner].name)} is {times[0]:.2f}× faster"
     return Text(f"{faster} [{times[1]:.2f}, {times[2]:.2f}]", style="green")
-
-
-def factors(found: Ratio) -> tuple[float, float, float]:
-    """How many times faster the winner is, with the interval's ends."""
-    assert found.low is not None
-    assert found.high is not None
-    if found.winner == 0:
-        return 1 / found.value, 1 / found.high, 1 / found.low
-    return found.value, found.low, found.high
 
 
 def void_lines(row: Row) -> list[str]:
@@ -142,19 +133,6 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
     return lines
 
 
-def label(row: Row) -> str:
-    """What people call a contestant."""
-    return LABELS.get(row.name, row.name)
-
-
-def time(seconds: float) -> str:
-    """A duration in the unit that reads best, with three digits."""
-    units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
-    unit, scale = next((u for u in units if seconds >= 0.9995 * u[1]), units[-1])
-    scaled = seconds / scale
-    return f"{scaled:.0f} {unit}" if scaled >= 1000 else f"{scaled:.3g} {unit}"
-
-
 Groups = list[tuple[str, list[dict[str, Any]]]]
 
 
@@ -174,7 +152,7 @@ def strike_out(groups: Groups, results: Results | None) -> Groups:
 
 
 def conclude(timed: Any, reporter: Any) -> None:
-    """End a pytest run: the panels, summary.md, and what to do where nothing was compared."""
+    """End a pytest run: the panels, the report, and what to do where nothing was compared."""
     option, results = reporter.config.getoption, timed.results
     if option("benchmark_compare", None) and not reporter.config._benchmarksession.compared_mapping:
         reporter.write_line(NOTHING_SAVED)
@@ -184,19 +162,31 @@ def conclude(timed: Any, reporter: Any) -> None:
     )
     if results is not None and (shown := panel(results)):
         console.print(shown)
-    sections = []
     for name, judged in timed.verdicts.items():
-        title, notes = f"against {name}", comparison_notes(results, name, judged)
-        console.print(verdicts.panel(judged, title, notes))
-        sections.append(verdicts.markdown(judged, title, notes))
+        console.print(verdicts.panel(judged, f"against {name}", notes_on(results, name, judged)))
     folder = reporter.config.stash[SETTINGS].report
-    if folder and sections:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "summary.md").write_text("\n".join(sections), encoding="utf-8")
-        reporter.write_line(f"verdicts: {folder / 'summary.md'}")
+    if folder and results is not None and results.plan.rounds:
+        timed.report = written(reporter.config, timed, folder)
 
 
-def comparison_notes(results: Results, name: str, judged: list[Judged]) -> list[str]:
+def written(config: Any, timed: Any, folder: Path) -> str:
+    """Write the report of a session; returns where it is, or why there is none, in words."""
+    from benchmarks.measuring.files import baseline_run, this_run
+
+    results = timed.results
+    run = this_run(config, timed)
+    if not run["benchmarks"] and not run["void"]:
+        return f"no report in {folder}: no row is complete"
+    others = {}
+    for name, judged in timed.verdicts.items():
+        other = timed.saved_runs.get(name) or baseline_run(results, name, run)
+        if other["benchmarks"]:
+            others[name] = Compared(other, judged, notes_on(results, name, judged))
+    page = Report(environment_of(run), run, others).write(folder)
+    return f"report: {page}"
+
+
+def notes_on(results: Results, name: str, judged: list[Judged]) -> list[str]:
     """How to read the verdicts against an environment or a saved run."""
     margin = f"{results.plan.margin:.1%}"
     if name not in results.plan.baselines:

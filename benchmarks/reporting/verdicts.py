@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import UNDECIDED, Word
+from benchmarks.reporting.words import label
 
 REGRESSION_STATUS = 1
 UNDECIDED_STATUS = 10
@@ -23,7 +24,6 @@ STYLES = {
     Word.SUSPECT: "yellow",
 }
 HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
-LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
 
 
 def exit_status(verdicts: Iterable[Sequence[Judged]], fail_on: str | None, strict: bool) -> int:
@@ -68,7 +68,7 @@ def name(one: Judged) -> str:
     comparison = one.comparison
     words = re.sub(r"[\[\]-]", " ", comparison.trial).rstrip()
     metric = "" if comparison.metric.name == "time" else f", {comparison.metric.name}"
-    return f"{words} {LABELS.get(comparison.implementation, comparison.implementation)}{metric}"
+    return f"{words} {label(comparison.implementation)}{metric}"
 
 
 def by_urgency(judged: Iterable[Judged]) -> list[Judged]:

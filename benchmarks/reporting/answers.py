@@ -1,0 +1,189 @@
+"""What a saved run answers: who is faster at what, by how much, how sure, at which accuracy."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, ratio
+from benchmarks.comparing.records import Record, samples
+from benchmarks.comparing.saved import REFERENCE, Run
+from benchmarks.reporting.words import OPERATIONS, factors, label, time
+from mnist_models.implementations import PAIR
+
+Place = tuple[str, int, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A saved row; `void` is why it does not count, empty where it does."""
+
+    record: Record
+    void: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What was saved beside the samples."""
+        info: dict[str, Any] = self.record["extra_info"]
+        return info
+
+    @property
+    def name(self) -> str:
+        """The implementation's."""
+        return str(self.info["implementation"])
+
+    @property
+    def place(self) -> Place:
+        """Architecture, batch size and device."""
+        return self.info["architecture"], self.info["batch_size"], self.info["device"]
+
+    def blocks(self) -> Blocks:
+        """Seconds per operation, by block."""
+        return samples(self.record)
+
+    def seconds(self) -> float:
+        """Median seconds per operation over all samples."""
+        return float(np.median(self.record["stats"]["data"]))
+
+    def first_call(self) -> float:
+        """Median seconds of the first call, over all processes."""
+        return float(np.median(self.info["first_call_seconds"]))
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The rows of one operation, architecture, batch size and device in one run."""
+
+    operation: str
+    place: Place
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """What was measured, such as "training step, lenet5, batch 128, cpu"."""
+        architecture, batch_size, device = self.place
+        return f"{OPERATIONS[self.operation]}, {architecture}, batch {batch_size}, {device}"
+
+    def pair(self) -> list[Row]:
+        """Keras's and PyTorch's rows, or the first two where one of them is missing."""
+        rows = {row.name: row for row in self.rows}
+        if all(name in rows for name in PAIR):
+            return [rows[name] for name in PAIR]
+        return [row for row in self.rows if row.name != REFERENCE][:2]
+
+    def ratio(self) -> Ratio | None:
+        """Seconds of the first of the pair over the second's; None where it cannot be had."""
+        pair = self.pair()
+        if len(pair) < 2 or any(row.void for row in pair):
+            return None
+        return ratio(pair[0].blocks(), pair[1].blocks())
+
+    def answer(self) -> str:
+        """Who is faster, by which factor within which interval; or why nothing can be said."""
+        pair, found = self.pair(), self.ratio()
+        if len(pair) < 2:
+            return "nobody to compare with"
+        if found is None:
+            return "void: " + "; ".join(f"{label(row.name)} is void" for row in pair if row.void)
+        quotient = f"{label(pair[0].name)}/{label(pair[1].name)}"
+        if found.low is None or found.high is None:
+            return f"no verdict: {found.blocks} of 6 blocks, {quotient} {found.value:.2f}"
+        if found.winner is None:
+            interval = f"[{found.low:.3f}, {found.high:.3f}]"
+            return f"no difference that this run could see: {quotient} {found.value:.3f} {interval}"
+        times = factors(found)
+        faster = f"{label(pair[found.winner].name)} is {times[0]:.2f}× faster"
+        return f"{faster} [{times[1]:.2f}, {times[2]:.2f}]"
+
+    def accuracies(self) -> str:
+        """Test accuracy of each of the pair after one epoch, in words."""
+        pair = [row for row in self.pair() if row.info["accuracy"] is not None]
+        found = [f"{label(row.name)} {row.info['accuracy']:.2%}" for row in pair]
+        return ", ".join(found) or "not measured"
+
+    def starter(self) -> Row | None:
+        """Who is the first to have made its first call: what compiling must pay off against."""
+        rows = [row for row in self.rows if not row.void and row.name != REFERENCE]
+        return min(rows, key=Row.first_call, default=None)
+
+    def pays_after(self, row: Row) -> float | None:
+        """Operations after which a longer first call is made up for; None where none can be told.
+
+        0 for the one that starts first, infinite for who is no faster than it.
+        """
+        starter = self.starter()
+        if starter is None or row.void or row.name == REFERENCE:
+            return None
+        if row is starter:
+            return 0.0
+        found = ratio(row.blocks(), starter.blocks())
+        if found.winner is None:
+            return None
+        saved = starter.seconds() - row.seconds()
+        extra = row.first_call() - starter.first_call()
+        return extra / saved if found.winner == 0 and saved > 0 else float("inf")
+
+
+def contests(run: Run) -> list[Contest]:
+    """All that was measured in a run, training steps first; void rows stay in their places."""
+    rows = [Row(record) for record in run["benchmarks"]]
+    rows += [Row(record, tuple(record["reasons"])) for record in run.get("void", ())]
+    found: dict[tuple[str, Place], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.info["operation"], row.place), []).append(row)
+    order = [*OPERATIONS]
+    every = [Contest(*key, tuple(sorted(of, key=by_label))) for key, of in found.items()]
+    return sorted(every, key=lambda one: (order.index(one.operation), rank(one.place)))
+
+
+def by_label(row: Row) -> tuple[bool, bool, str]:
+    """Sort key: the pair, then the others, then the referee."""
+    return row.name not in PAIR, row.name == REFERENCE, row.name
+
+
+def rank(place: Place) -> tuple[int, int, str]:
+    """Sort key of a place: small networks first."""
+    from mnist_models.architectures import ARCHITECTURES
+
+    names = [*ARCHITECTURES]
+    known = names.index(place[0]) if place[0] in names else len(names)
+    return known, place[1], place[2]
+
+
+def versions(run: Run) -> dict[str, str]:
+    """Version by package of all that was measured in a run."""
+    found: dict[str, str] = {}
+    for record in (*run["benchmarks"], *run.get("void", ())):
+        found |= record["extra_info"]["versions"]
+    return dict(sorted(found.items()))
+
+
+def circumstances(run: Run) -> str:
+    """Where, with what and how a run was measured, in one sentence."""
+    cpu = run["machine_info"].get("cpu", {})
+    info = next(iter((*run["benchmarks"], *run.get("void", ()))))["extra_info"]
+    listed = ", ".join(f"{name} {version}" for name, version in versions(run).items())
+    kind = cpu.get("brand_raw") or run["machine_info"].get("processor") or "unknown CPU"
+    return (
+        f"{kind}, {cpu.get('count', '?')} CPUs, {run['machine_info'].get('system', '')}, "
+        f"{info['in_force']['threads']} thread(s), Python {info['python']}; {listed}; data set "
+        f"'{info['dataset']['name']}', {info['in_force']['precision']}; "
+        f"{len({*info['blocks']})} blocks of fresh processes; {str(run['datetime'])[:10]}"
+    )
+
+
+def result_table(run: Run) -> list[str]:
+    """The answers as a Markdown table: the README's, and the top of summary.md."""
+    lines = ["| | Keras | PyTorch | verdict, with its interval | accuracy |", "|---" * 5 + "|"]
+    for contest in contests(run):
+        times = {row.name: time(row.seconds()) for row in contest.pair() if not row.void}
+        cells = [contest.title, *(times.get(name, "") for name in PAIR), contest.answer()]
+        lines.append("| " + " | ".join(map(escape, (*cells, contest.accuracies()))) + " |")
+    lines += ["", escape(f"{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}.")]
+    return lines
+
+
+def escape(text: str) -> str:
+    """Text that stays one cell of a Markdown table, and no HTML."""
+    replaced = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return " ".join(replaced.split())

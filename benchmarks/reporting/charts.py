@@ -1,0 +1,238 @@
+"""The charts of a report, as Plotly figures. Every one has its numbers in a table beside it.
+
+Each series has a symbol and, where it has lines, a dash of its own: colour is never the only
+difference. Colours of text and grid are the page's, light or dark, and are set in its style sheet.
+Colours of series are those of Okabe and Ito, "Color Universal Design" (2008).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.saved import Run
+from benchmarks.reporting import tables
+from benchmarks.reporting.answers import Contest, contests
+from benchmarks.reporting.tables import Table
+from benchmarks.reporting.verdicts import name as name_of
+from benchmarks.reporting.words import OPERATIONS, label
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#B8A800")
+SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x", "triangle-down")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+
+# Of a ratio's axis, by how far its logarithm goes.
+TICKS = {
+    0.2: (0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15),
+    0.9: (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2),
+    np.inf: (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100),
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Plotly figure (`data` and `layout`) with what it shows in words and in numbers."""
+
+    key: str
+    title: str
+    text: str
+    data: Sequence[dict[str, Any]]
+    layout: dict[str, Any]
+    table: Table
+
+
+def series(number: int, **more: Any) -> dict[str, Any]:
+    """A scatter series with the colour and symbol of its number."""
+    place = number % len(COLORS)
+    marker = {"color": COLORS[place], "symbol": SYMBOLS[place], "size": 10}
+    return {"type": "scatter", "mode": "markers", "marker": marker} | more
+
+
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """What all charts have in common; without a size of text or paper of their own."""
+    return {
+        "height": height,
+        "margin": {"l": 10, "r": 10, "t": 50, "b": 40},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "hoverlabel": {"align": "left"},
+    } | more
+
+
+def whiskers(points: Sequence[tuple[float, float | None, float | None]]) -> dict[str, Any]:
+    """Error bars from (value, low, high), none where there is no interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - value if high else 0.0 for value, _, high in points],
+        "arrayminus": [value - low if low else 0.0 for value, low, _ in points],
+        "thickness": 2,
+        "width": 6,
+    }
+
+
+def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
+    """A logarithmic axis around 1, with ticks where people expect them."""
+    reach = max((abs(np.log(value)) for value in values), default=0.1) + 0.03
+    ticks = next(ticks for limit, ticks in TICKS.items() if reach <= limit)
+    end = reach / np.log(10)
+    return {
+        "type": "log",
+        "range": [-end, end],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+        "title": {"text": title},
+        "zeroline": False,
+    }
+
+
+def one_line(axis: str) -> dict[str, Any]:
+    """A line across the chart where nothing differs."""
+    other = {"x": "y", "y": "x"}[axis]
+    ends = {f"{other}0": 0, f"{other}1": 1, f"{other}ref": "paper"}
+    line = {"width": 2, "dash": "dot", "color": "#7F7F7F"}
+    return {"type": "line", f"{axis}0": 1, f"{axis}1": 1, "line": line} | ends
+
+
+def ratios(every: Sequence[Contest]) -> Chart:
+    """Keras's time over PyTorch's: each contest with its interval, and a line at 1."""
+    data = []
+    decided = [(contest, found) for contest in every if (found := contest.ratio())]
+    for number, operation in enumerate(OPERATIONS):
+        points = [(c, found) for c, found in decided if c.operation == operation]
+        if points:
+            values = [(found.value, found.low, found.high) for _, found in points]
+            data.append(
+                series(
+                    number,
+                    name=OPERATIONS[operation],
+                    x=[value for value, _, _ in values],
+                    y=[short(contest) for contest, _ in points],
+                    error_x=whiskers(values),
+                    hovertext=[escape(contest.answer()) for contest, _ in points],
+                    hoverinfo="text",
+                )
+            )
+    ends = [end for _, f in decided for end in (f.value, f.low, f.high) if end]
+    shape = layout(
+        120 + 34 * len(decided),
+        xaxis=log_axis(ends, "← Keras faster · time of Keras ÷ time of PyTorch · PyTorch faster →"),
+        yaxis={"automargin": True, "autorange": "reversed"},
+        shapes=[one_line("x")],
+    )
+    text = "; ".join(f"{contest.title}: {contest.answer()}" for contest, _ in decided)
+    return Chart("chart-ratios", "Who is faster", text, data, shape, tables.answers(every))
+
+
+def short(contest: Contest) -> str:
+    """A contest's name on an axis; `<` would be markup to Plotly."""
+    architecture, batch_size, device = contest.place
+    return escape(f"{architecture} {OPERATIONS[contest.operation]}, b{batch_size} {device}")
+
+
+def samples(contest: Contest) -> Chart:
+    """Every sample of a contest, block by block, void rows left out."""
+    data = []
+    for number, row in enumerate(contest.rows):
+        if row.void:
+            continue
+        x, y = [], []
+        for block, seconds in row.blocks().items():
+            count = len(seconds)
+            x += [round(block + 0.7 * (i + 0.5) / count - 0.35, 3) for i in range(count)]
+            y += [float(f"{second * 1000:.4g}") for second in seconds]
+        points = series(number, name=escape(label(row.name)), x=x, y=y)
+        data.append(points | {"marker": points["marker"] | {"size": 6}})
+    shape = layout(
+        380,
+        xaxis={"title": {"text": "block of fresh processes"}, "dtick": 1},
+        yaxis={"title": {"text": "ms"}, "type": "log", "automargin": True},
+    )
+    text = f"Samples of {contest.title}, in the order in which they were taken."
+    table = tables.samples(contest)
+    return Chart(f"chart-{table.key}", contest.title, text, data, shape, table)
+
+
+def classes(dataset: dict[str, Any]) -> Chart:
+    """How many images there are of each digit."""
+    patterns = {"train_counts": ("training", ""), "test_counts": ("test", "/")}
+    data = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": [*range(10)],
+            "y": dataset[key],
+            "marker": {"color": COLORS[number], "pattern": {"shape": pattern}},
+        }
+        for number, (key, (name, pattern)) in enumerate(patterns.items())
+    ]
+    shape = layout(280, xaxis={"title": {"text": "digit"}, "dtick": 1}, yaxis={"automargin": True})
+    least, most = min(dataset["train_counts"]), max(dataset["train_counts"])
+    text = f"Between {least:,} and {most:,} training images of each digit."
+    return Chart("chart-classes", "Class balance", text, data, shape, tables.classes(dataset))
+
+
+def versions(runs: dict[str, Run]) -> Chart:
+    """Keras over PyTorch in each run, oldest first; each ratio is within one run."""
+    found: dict[tuple[str, Any], dict[str, Contest]] = {}
+    for name, run in runs.items():
+        for contest in contests(run):
+            if contest.ratio():
+                found.setdefault((contest.operation, contest.place), {})[name] = contest
+    data, ends = [], []
+    for number, by_run in enumerate(found.values()):
+        ratios = [one.ratio() for one in by_run.values()]
+        values = [(one.value, one.low, one.high) for one in ratios if one]
+        ends += [end for value in values for end in value if end]
+        data.append(
+            series(
+                number,
+                mode="lines+markers",
+                line={"dash": DASHES[number % len(DASHES)]},
+                name=short(next(iter(by_run.values()))),
+                x=[escape(name) for name in by_run],
+                y=[value for value, _, _ in values],
+                error_y=whiskers(values),
+            )
+        )
+    shape = layout(
+        420,
+        xaxis={"type": "category", "automargin": True},
+        yaxis=log_axis(ends, "Keras ÷ PyTorch") | {"automargin": True},
+        shapes=[one_line("y")],
+    )
+    text = "Time of Keras over time of PyTorch within each run: above 1, PyTorch is faster."
+    title, table = "From version to version", tables.over_versions(runs)
+    return Chart("chart-versions", title, text, data, shape, table)
+
+
+def changes(judged: Sequence[Judged], title: str, key: str) -> Chart:
+    """New over old for each time, with intervals."""
+    times = [one for one in judged if one.comparison.metric.name == "time" and one.verdict.ratio]
+    data, ends = [], []
+    for number, word in enumerate(dict.fromkeys(one.verdict.word for one in times)):
+        of_word = [one for one in times if one.verdict.word is word]
+        found = [one.verdict.ratio for one in of_word]
+        values = [(one.value, one.low, one.high) for one in found if one]
+        ends += [end for value in values for end in value if end]
+        data.append(
+            series(
+                number,
+                name=word.value,
+                x=[value for value, _, _ in values],
+                y=[escape(name_of(one)) for one in of_word],
+                error_x=whiskers(values),
+            )
+        )
+    shape = layout(
+        120 + 30 * len(times),
+        xaxis=log_axis(ends, "← faster now · new ÷ old · slower now →"),
+        yaxis={"automargin": True, "autorange": "reversed"},
+        shapes=[one_line("x")],
+    )
+    table = tables.verdicts(judged, title, key)
+    return Chart(f"chart-{key}", title, "Time now over time then.", data, shape, table)

@@ -1,0 +1,206 @@
+"""A report from saved runs: one HTML page that needs nothing else, and summary.md beside it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.saved import Run
+from benchmarks.reporting import charts, side_by_side, tables, verdicts
+from benchmarks.reporting.answers import (
+    Contest,
+    Row,
+    circumstances,
+    contests,
+    result_table,
+)
+from benchmarks.reporting.charts import Chart
+from benchmarks.reporting.tables import Table
+from benchmarks.reporting.words import OPERATIONS, label, time
+from mnist_models.implementations import PAIR
+
+FOLDER = Path(__file__).parent
+# Keras on a backend, and the same backend without Keras's loop.
+TAXED = (("keras_torch", "pytorch_eager"), ("keras_tensorflow", "tensorflow_function"))
+# Recorded by `python -m examples write`.
+EASE_OF_USE = FOLDER / "ease_of_use.json"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Another run, and the verdicts on the report's own run against it."""
+
+    run: Run
+    judged: Sequence[Judged]
+    notes: Sequence[str] = ()
+
+
+class Report:
+    """What the page and the summary say of one run, and of others that it is held against."""
+
+    def __init__(self, name: str, run: Run, others: dict[str, Compared]) -> None:
+        self.name, self.run, self.others = name, run, others
+        self.contests = contests(run)
+        self.dataset: dict[str, Any] = run.get("dataset") or {}
+
+    @property
+    def not_measured(self) -> dict[str, str]:
+        """Why tests that were selected have no samples, by name."""
+        return dict(self.run.get("not_measured") or {})
+
+    @property
+    def circumstances(self) -> str:
+        """Where, with what and how it was measured."""
+        return circumstances(self.run)
+
+    def places(self) -> list[list[Contest]]:
+        """The contests of each network, batch size and device."""
+        found: dict[Any, list[Contest]] = {}
+        for contest in self.contests:
+            found.setdefault(contest.place, []).append(contest)
+        return list(found.values())
+
+    def operations(self) -> list[Table]:
+        """A table for each operation, with all implementations."""
+        images = sum(self.dataset.get("train_counts", ())) or None
+        of = {name: [c for c in self.contests if c.operation == name] for name in OPERATIONS}
+        return [tables.operation(name, some, images) for name, some in of.items() if some]
+
+    def tax(self) -> Table:
+        """What Keras takes over its backend."""
+        return tables.tax(self.contests, TAXED)
+
+    def learned(self) -> list["Mistakes"]:
+        """What the pair misreads, by network, where epochs were run."""
+        epochs = (contest for contest in self.contests if contest.operation == "epoch")
+        found = (Mistakes(contest, self.dataset.get("pictures", {})) for contest in epochs)
+        return [one for one in found if one.rows]
+
+    def certificate(self) -> Table:
+        """Parity with the referee."""
+        return tables.certificate(self.run)
+
+    def in_force(self) -> Table:
+        """Versions and settings."""
+        return tables.in_force(self.run)
+
+    def changes(self) -> list[Chart]:
+        """The run against each other one."""
+        return [
+            charts.changes(other.judged, f"Against {name}", f"against-{number}")
+            for number, (name, other) in enumerate(self.others.items())
+        ]
+
+    def versions(self) -> Chart | None:
+        """Keras over PyTorch in all runs, oldest first."""
+        if not self.others:
+            return None
+        older = {name: other.run for name, other in reversed(self.others.items())}
+        return charts.versions(older | {self.name: self.run})
+
+    def all_charts(self) -> list[Chart]:
+        """Every chart of the page."""
+        found = [charts.ratios(self.contests), *map(charts.samples, self.contests)]
+        if self.dataset:
+            found.append(charts.classes(self.dataset))
+        shown = self.versions()
+        return [*found, *self.changes(), *([shown] if shown else [])]
+
+    def markdown(self) -> str:
+        """summary.md: for pull requests and READMEs."""
+        lines = ["# Keras or PyTorch?", "", *result_table(self.run), ""]
+        for name, other in self.others.items():
+            lines.append(verdicts.markdown(other.judged, f"against {name}", other.notes))
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        """The page."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from plotly.offline import get_plotlyjs
+
+        environment = Environment(
+            loader=FileSystemLoader(FOLDER / "page"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        found = {chart.key: chart for chart in self.all_charts()}
+        ease = json.loads(EASE_OF_USE.read_text("utf-8")) if EASE_OF_USE.exists() else None
+        return environment.get_template("page.html").render(
+            report=self,
+            charts=found,
+            figures={key: {"data": c.data, "layout": c.layout} for key, c in found.items()},
+            answer=card,
+            label=label,
+            time=time,
+            pair=PAIR,
+            confidence=CONFIDENCE,
+            margin=MARGIN,
+            ease=ease,
+            ease_tables=ease and {"tasks": tables.tasks(ease), "mistakes": tables.told(ease)},
+            side_by_side=side_by_side.sections(),
+            plotly=get_plotlyjs(),
+            css=(FOLDER / "page" / "page.css").read_text("utf-8"),
+            js=(FOLDER / "page" / "page.js").read_text("utf-8"),
+        )
+
+    def write(self, folder: Path) -> Path:
+        """Write index.html and summary.md, each wholly or not at all; returns the page's path."""
+        texts = {"summary.md": self.markdown(), "index.html": self.html()}
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            scratch = folder / f".{name}"
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(folder / name)
+        return folder / "index.html"
+
+
+class Mistakes:
+    """What the pair misread after one epoch of a network."""
+
+    def __init__(self, contest: Contest, pictures: dict[str, str]) -> None:
+        self.contest = contest
+        self.rows = [row for row in contest.pair() if row.info.get("misread") and not row.void]
+        self.answers = {
+            row.name: {image: (digit, answer) for image, digit, answer in row.info["misread"]}
+            for row in self.rows
+        }
+        everybody = [set(answers) for answers in self.answers.values()]
+        self.both = set.intersection(*everybody) if everybody else set()
+        either = set.union(*everybody) if everybody else set()
+        shown = sorted(either, key=lambda image: (image not in self.both, image))
+        self.shown = {image: pictures[str(image)] for image in shown if str(image) in pictures}
+
+    def confusions(self) -> list[Table]:
+        """Each one's errors, digit by digit."""
+        return [tables.confusion(self.contest, row) for row in self.rows]
+
+    def digit(self, image: int) -> int:
+        """What an image is."""
+        return next(a[image][0] for a in self.answers.values() if image in a)
+
+    def read(self, row: Row, image: int) -> int:
+        """What a row read in an image."""
+        _, answer = self.answers[row.name].get(image, (0, self.digit(image)))
+        return answer
+
+    def counts(self) -> str:
+        """How many were misread by whom."""
+        each = ", ".join(f"{label(row.name)} {len(self.answers[row.name])}" for row in self.rows)
+        return f"{each}; {len(self.both)} of these by both"
+
+
+def card(contest: Contest) -> dict[str, Any]:
+    """What the first screen says of a contest."""
+    rows = contest.pair()
+    return {
+        "operation": OPERATIONS[contest.operation],
+        "answer": contest.answer(),
+        "times": [(label(row.name), time(row.seconds()), time(row.first_call())) for row in rows],
+        "accuracies": contest.accuracies(),
+        "void": any(row.void for row in rows),
+    }

@@ -1,0 +1,314 @@
+"""The numbers of a report as tables: what a page shows, sorts, filters and lets people save."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import isinf, isnan
+from typing import Any
+
+import numpy as np
+
+from benchmarks.comparing.ratios import ratio
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.saved import REFERENCE, Run
+from benchmarks.reporting.answers import Contest, Row, contests, versions
+from benchmarks.reporting.verdicts import cells
+from benchmarks.reporting.verdicts import name as name_of
+from benchmarks.reporting.words import OPERATIONS, label, memory, time
+from mnist_models import parity
+
+NAMED = {int: "{:,}", float: "{:.4g}"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text with the value that it is sorted and saved by; a void one is struck out."""
+
+    text: str
+    value: float | str | None = None
+    void: bool = False
+
+    @property
+    def key(self) -> float | str:
+        """What it is sorted and saved by; an empty cell comes last."""
+        if isinstance(self.value, float) and (isinf(self.value) or isnan(self.value)):
+            return self.text
+        return self.text if self.value is None else self.value
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings. `key` is its id and the name of the file that it is saved as."""
+
+    key: str
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = field(default=())
+
+
+def cell(value: Any, text: str | None = None, void: bool = False) -> Cell:
+    """A cell of a text, or of a number in its usual form."""
+    if text is None:
+        text = NAMED.get(type(value), "{}").format(value) if value is not None else ""
+    return Cell(text, value, void)
+
+
+def answers(every: Iterable[Contest]) -> Table:
+    """Keras's seconds over PyTorch's, with intervals."""
+    rows = []
+    for contest in every:
+        found = contest.ratio()
+        ends = (found.low, found.high) if found else (None, None)
+        pair = [row.seconds() for row in contest.pair()]
+        pair += [None] * (2 - len(pair))  # type: ignore[list-item]
+        rows.append(
+            [
+                cell(contest.title),
+                *(cell(seconds, time(seconds) if seconds else "") for seconds in pair),
+                cell(found.value if found else None, f"{found.value:.3f}" if found else ""),
+                *(cell(end, f"{end:.3f}" if end else "") for end in ends),
+                cell(contest.answer()),
+                cell(contest.accuracies()),
+            ]
+        )
+    headings = ("what", "Keras", "PyTorch", "ratio", "low", "high", "verdict", "accuracy")
+    caption = "Seconds of Keras over seconds of PyTorch: below 1 Keras is faster"
+    return Table("ratios", caption, headings, rows)
+
+
+def operation(name: str, every: Iterable[Contest], images: int | None) -> Table:
+    """All implementations at one operation. `images` is what an epoch visits, if known."""
+    rows, notes = [], []
+    for contest in every:
+        for row in contest.rows:
+            count = images if name == "epoch" else row.info["batch_size"]
+            rows.append([*measured(contest, row, count)])
+            notes += [f"void: {contest.title}, {label(row.name)}: {why}" for why in row.void]
+    unit = "epochs" if name == "epoch" else "steps" if name == "train_step" else "passes"
+    headings = (
+        *("network", "batch", "device", "implementation", "runs as", "time", "images/s"),
+        *("first call", f"pays after ({unit})", "peak memory", "test accuracy"),
+    )
+    return Table(
+        f"operation-{name}", f"Every {OPERATIONS[name]} that was timed", headings, rows, notes
+    )
+
+
+def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
+    """The cells of one row of an operation's table."""
+    struck = bool(row.void)
+    architecture, batch_size, device = contest.place
+    yield from (cell(architecture), cell(batch_size), cell(device))
+    yield cell(row.name, label(row.name) + (" (void)" if struck else ""))
+    yield cell(row.info["in_force"].get("compilation", ""))
+    seconds = row.seconds()
+    yield cell(seconds, time(seconds), struck)
+    rate = images / seconds if images else None
+    yield cell(rate, f"{rate:,.0f}" if rate else "", struck)
+    yield cell(row.first_call(), time(row.first_call()), struck)
+    yield cell(*pays(contest, row))
+    peak = row.info["peak_memory_bytes"]
+    yield cell(peak, memory(peak))
+    accuracy = row.info["accuracy"]
+    yield cell(accuracy, "" if accuracy is None else f"{accuracy:.2%}")
+
+
+def pays(contest: Contest, row: Row) -> tuple[float | None, str]:
+    """After how many operations a first call is made up for, as value and text."""
+    if row.void or row.name == REFERENCE:
+        return None, ""
+    starter, after = contest.starter(), contest.pays_after(row)
+    if row is starter:
+        return 0.0, "starts first"
+    if after is None:
+        return None, "cannot tell"
+    return after, "never" if isinf(after) else f"{after:,.0f}"
+
+
+def samples(contest: Contest) -> Table:
+    """Each block's median, number of samples and spread."""
+    rows = []
+    for row in contest.rows:
+        for block, seconds in row.blocks().items():
+            middle = float(np.median(seconds))
+            lowest, highest = min(seconds), max(seconds)
+            figures = (cell(value, time(value)) for value in (middle, lowest, highest))
+            rows.append(
+                [cell(row.name, label(row.name)), cell(block), cell(len(seconds)), *figures]
+            )
+    headings = ("implementation", "block", "samples", "median", "least", "most")
+    return Table(f"samples-{slug(contest)}", f"Blocks of: {contest.title}", headings, rows)
+
+
+def slug(contest: Contest) -> str:
+    """A contest's name in ids."""
+    return "-".join(map(str, (contest.operation, *contest.place)))
+
+
+def classes(dataset: dict[str, Any]) -> Table:
+    """How many images there are of each digit."""
+    counts = zip(dataset["train_counts"], dataset["test_counts"], strict=True)
+    rows = [[cell(digit), *map(cell, pair)] for digit, pair in enumerate(counts)]
+    return Table("classes", "Images of each digit", ("digit", "training", "test"), rows)
+
+
+def confusion(contest: Contest, row: Row) -> Table:
+    """How often each digit was taken for which other one."""
+    counts = np.zeros((10, 10), int)
+    for _, label_, answer in row.info["misread"]:
+        counts[label_, answer] += 1
+    rows = []
+    for digit, line in enumerate(counts.tolist()):
+        taken = (cell(count, str(count or "·")) for count in line)
+        rows.append([cell(digit), *taken, cell(sum(line))])
+    key = f"confusion-{slug(contest)}-{row.name}"
+    caption = f"{label(row.name)}, {contest.place[0]}: the digit, and what it was taken for"
+    return Table(key, caption, ("digit", *map(str, range(10)), "misread"), rows)
+
+
+def in_force(run: Run) -> Table:
+    """Versions and settings of each implementation, as its workers found them."""
+    found: dict[str, dict[str, Any]] = {}
+    for contest in contests(run):
+        for row in contest.rows:
+            settings = dict(row.info["in_force"])
+            settings.pop("compilation", None)
+            knobs = settings.pop("environment", {})
+            known = row.info["versions"] | settings | knobs | {"python": row.info["python"]}
+            found.setdefault(row.name, {}).update(known)
+    keys = sorted({key for settings in found.values() for key in settings})
+    rows = [
+        [cell(label(name)), *(cell(str(settings.get(key, ""))) for key in keys)]
+        for name, settings in found.items()
+    ]
+    return Table("in-force", "Versions and settings in force", ("implementation", *keys), rows)
+
+
+def certificate(run: Run) -> Table:
+    """How far each implementation's answers were from the referee's, and how far they may be."""
+    worst: dict[tuple[str, str, str], dict[str, float]] = {}
+    limits: dict[str, float] = parity.TOLERANCES
+    for contest in contests(run):
+        for row in contest.rows:
+            kinds = worst.setdefault((contest.place[0], contest.place[2], row.name), {})
+            for kind, difference in row.info["parity"].items():
+                kinds[kind] = max(kinds.get(kind, 0.0), difference)
+            if row.info["in_force"]["precision"] == "tf32" and contest.place[2] == "gpu":
+                limits = parity.TF32_TOLERANCES
+    rows = []
+    for (architecture, device, name), kinds in worst.items():
+        holds = all(kinds[kind] <= limits[kind] for kind in kinds)
+        figures = (
+            cell(kinds.get(kind), f"{kinds[kind]:.1e}" if kind in kinds else "", not holds)
+            for kind in limits
+        )
+        place = cell(architecture), cell(device), cell(name, label(name))
+        rows.append([*place, *figures, cell("holds" if holds else "broken")])
+    headings = ("network", "device", "implementation", *limits, "parity")
+    bounds = ", ".join(f"{kind} {limit:g}" for kind, limit in limits.items())
+    caption = "Largest relative difference from the NumPy referee"
+    return Table("parity", caption, headings, rows, (f"Allowed: {bounds}.",))
+
+
+def verdicts(judged: Sequence[Judged], title: str, key: str) -> Table:
+    """What was judged against one other run."""
+    rows = []
+    for one in judged:
+        found = one.verdict.ratio
+        word, *figures = cells(one)
+        value = cell(found.value if found else None, figures[0])
+        rows.append(
+            [
+                cell(name_of(one)),
+                cell(word),
+                value,
+                *map(cell, figures[1:]),
+                cell(one.verdict.reason),
+            ]
+        )
+    headings = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
+    return Table(key, title, headings, rows)
+
+
+def over_versions(runs: dict[str, Run]) -> Table:
+    """Keras over PyTorch within each run."""
+    rows = []
+    for name, run in runs.items():
+        listed = ", ".join(f"{package} {version}" for package, version in versions(run).items())
+        for contest in contests(run):
+            found = contest.ratio()
+            if found is None:
+                continue
+            ends = (found.low, found.high)
+            rows.append(
+                [
+                    cell(contest.title),
+                    cell(name),
+                    cell(listed),
+                    cell(found.value, f"{found.value:.3f}"),
+                    *(cell(end, f"{end:.3f}" if end else "") for end in ends),
+                ]
+            )
+    caption = "Keras over PyTorch, within each run"
+    return Table("versions", caption, ("what", "run", "versions", "ratio", "low", "high"), rows)
+
+
+def tax(every: Iterable[Contest], pairs: Iterable[tuple[str, str]]) -> Table:
+    """What Keras takes over what its backend takes without it."""
+    rows = []
+    for contest in every:
+        valid = {row.name: row for row in contest.rows if not row.void}
+        for first, second in pairs:
+            if first in valid and second in valid:
+                found = ratio(valid[first].blocks(), valid[second].blocks())
+                ends = (found.low, found.high)
+                rows.append(
+                    [
+                        cell(contest.title),
+                        cell(f"{label(first)} / {label(second)}"),
+                        cell(found.value, f"{found.value:.3f}"),
+                        *(cell(end, f"{end:.3f}" if end else "") for end in ends),
+                    ]
+                )
+    caption = "The Keras tax: a backend under Keras over the same backend without Keras's loop"
+    return Table("tax", caption, ("what", "quotient", "ratio", "low", "high"), rows)
+
+
+def tasks(ease: dict[str, Any]) -> Table:
+    """How much there is to write for each task, in both frameworks."""
+    measures = {
+        "logical_lines": "lines",
+        "api_names": "names",
+        "tokens": "tokens",
+        "nesting": "nesting",
+    }
+    rows = [
+        [
+            cell(task["title"]),
+            *(cell(task[side][measure]) for measure in measures for side in ("keras", "pytorch")),
+        ]
+        for task in ease["tasks"]
+    ]
+    headings = (f"{side} {words}" for words in measures.values() for side in ("Keras", "PyTorch"))
+    return Table("tasks", "What each task takes", ("task", *headings), rows)
+
+
+def told(ease: dict[str, Any]) -> Table:
+    """What each framework says to a mistake, and what a silent one costs."""
+    rows = []
+    for mistake in ease["mistakes"]:
+        row = [cell(mistake["title"])]
+        for side in ("keras", "pytorch"):
+            said = mistake[side]
+            cost = said["accuracy_cost"]
+            words = [said["exception"], said["message"]]
+            row += [
+                cell(said["outcome"]),
+                cell(": ".join(word for word in words if word)),
+                cell({True: "yes", False: "no", None: ""}[said["names_culprit"]]),
+                cell(cost, "" if cost is None else f"{cost:.0%}"),
+            ]
+        rows.append(row)
+    each = ("", " says", " names the culprit", " costs in accuracy")
+    headings = ("mistake", *(f"{side}{words}" for side in ("Keras", "PyTorch") for words in each))
+    return Table("told", "What each framework tells you when you are wrong", headings, rows)
