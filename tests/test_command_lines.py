@@ -150,8 +150,8 @@ def first_comparison(copy):
 
 @pytest.fixture(scope="module")
 def autosave(copy, first_comparison):
-    """`pytest benchmarks --benchmark-autosave`, the first run that is saved."""
-    return run(copy, "benchmarks", "--benchmark-autosave")
+    """`pytest benchmarks --benchmark-autosave`, the first run that is saved, with a report."""
+    return run(copy, "benchmarks", "--benchmark-autosave", "--report=report")
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +231,7 @@ def test_extra_info_is_complete(run_saved, name):
         *("blocks", "iterations", "cpu_seconds", "first_call_seconds", "peak_memory_bytes"),
         *("parity", "accuracy", "accuracy_by_block", "accuracy_bounds", "environment"),
         *("peak_memory_bytes_by_block", "foreign_cpu", "screened_blocks", "suspects", "verdicts"),
+        "misread",
     }
     place = (info["architecture"], info["batch_size"], info["device"], info["implementation"])
     assert name == "test_{}[{}-b{}-{}-{}]".format(info["operation"], *place)
@@ -243,6 +244,26 @@ def test_extra_info_is_complete(run_saved, name):
     assert info["peak_memory_bytes"] > 2**20
     reference = info["implementation"] == "numpy_reference"  # whose epochs nobody asked for
     assert info["accuracy"] is None if reference else info["accuracy"] == pytest.approx(0.9)
+
+
+def test_the_last_line_is_where_the_report_is(copy, autosave):
+    """And what it says is what the saved run says: one page, however it was made."""
+    assert autosave.stdout.splitlines()[-1] == "report: report/index.html"
+    [path] = copy.glob(".benchmarks/*/*.json")
+    again = [sys.executable, "-m", "benchmarks", "report", path, "-o", copy / "again"]
+    subprocess.run(again, cwd=copy, check=True)
+    one, other = ((copy / name / "summary.md").read_text() for name in ("report", "again"))
+    assert one == other
+    assert "| training step, mlp, batch 128, cpu |" in one
+
+
+def test_what_was_misread_is_saved_with_its_pictures(run_saved):
+    """Every tenth label of the test images is wrong, and all of these were misread as pictured."""
+    [name] = ids("epoch", PAIR[0])
+    misread = run_saved["benchmarks"][name]["extra_info"]["misread"]
+    assert [[image, label] for image, label, _ in misread] == [[i, 5] for i in range(0, 200, 10)]
+    assert {answer for _, _, answer in misread} == {0}
+    assert run_saved["dataset"]["pictures"].keys() == {str(image) for image, _, _ in misread}
 
 
 def test_machine_info_has_no_live_readings(run_saved):
@@ -457,6 +478,7 @@ WRONG = {
     "--rounds 1.5": ["--rounds", "'1.5'", "int"],
     "--time-budget 0": ["--time-budget 0", "above 0"],
     "--time-budget soon": ["--time-budget", "'soon'", "float"],
+    "--report pyproject.toml": ["--report pyproject.toml", "is a file", "give a folder"],
     "--call-limit -3": ["--call-limit -3", "above 0"],
     "--resume --dataset=small": ["--resume", "nothing to resume"],
 }

@@ -221,11 +221,13 @@ def test_files_are_read_by_pytest_benchmark(copy, session):
 
 
 def test_report_holds_the_verdicts(copy, session):
-    """--report writes them as Markdown, a section for each baseline."""
+    """--report writes them as Markdown, a section for each baseline, and a page, named last."""
     text = (copy / "reports" / "summary.md").read_text()
     assert "## against twin: " in text
     assert re.search(r"## against slow: \d IMPROVED", text)
-    assert "reports/summary.md" in session.ended.stdout
+    page = (copy / "reports" / "index.html").read_text()
+    assert 'data-figure="chart-against-1"' in page
+    assert session.ended.stdout.splitlines()[-1] == "report: reports/index.html"
 
 
 @pytest.fixture

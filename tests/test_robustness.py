@@ -236,6 +236,13 @@ def test_void_rows_stand_apart_in_the_table(faults):
     assert [name for name in VOID if f"\n{name} " in table or f"\n{name} " not in below] == []
 
 
+def test_void_rows_are_saved_apart_with_their_reasons(faults):
+    """So that a page from the saved run can strike them out, and nothing compares them."""
+    apart = saved(faults.folder)["void"]
+    assert sorted(row["name"] for row in apart) == sorted(VOID)
+    assert all(row["reasons"] and row["stats"]["data"] for row in apart)
+
+
 def test_void_rows_decide_nothing_in_the_panel(faults):
     """The panel gives no verdict about a void row, and says in words what is wrong with it."""
     panel = faults.session.stdout.split("Keras or PyTorch?")[1]

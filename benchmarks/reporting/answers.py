@@ -161,7 +161,10 @@ def versions(run: Run) -> dict[str, str]:
 def circumstances(run: Run) -> str:
     """Where, with what and how a run was measured, in one sentence."""
     cpu = run["machine_info"].get("cpu", {})
-    info = next(iter((*run["benchmarks"], *run.get("void", ()))))["extra_info"]
+    rows = [*run["benchmarks"], *run.get("void", ())]
+    if not rows:
+        return "Nothing was measured to its end"
+    info = rows[0]["extra_info"]
     listed = ", ".join(f"{name} {version}" for name, version in versions(run).items())
     kind = cpu.get("brand_raw") or run["machine_info"].get("processor") or "unknown CPU"
     return (

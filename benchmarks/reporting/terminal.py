@@ -10,7 +10,7 @@ from rich.text import Text
 
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, ratio
 from benchmarks.comparing.records import Judged
-from benchmarks.comparing.saved import confirm_command, environment_of
+from benchmarks.comparing.saved import confirm_command
 from benchmarks.comparing.verdicts import FAMILY
 from benchmarks.measuring.environments import split
 from benchmarks.measuring.plan import Trial
@@ -170,19 +170,16 @@ def conclude(timed: Any, reporter: Any) -> None:
 
 
 def written(config: Any, timed: Any, folder: Path) -> str:
-    """Write the report of a session; returns where it is, or why there is none, in words."""
+    """Write the report of a session; returns where it is, in words."""
     from benchmarks.measuring.files import baseline_run, this_run
 
     results = timed.results
     run = this_run(config, timed)
-    if not run["benchmarks"] and not run["void"]:
-        return f"no report in {folder}: no row is complete"
     others = {}
     for name, judged in timed.verdicts.items():
         other = timed.saved_runs.get(name) or baseline_run(results, name, run)
-        if other["benchmarks"]:
-            others[name] = Compared(other, judged, notes_on(results, name, judged))
-    page = Report(environment_of(run), run, others).write(folder)
+        others[name] = Compared(other, judged, notes_on(results, name, judged))
+    page = Report(results.plan.environment("").name, run, others).write(folder)
     return f"report: {page}"
 
 
