@@ -349,10 +349,15 @@ def test_a_page_that_cannot_be_made_leaves_the_old_one(tmp_path, monkeypatch):
 # In a browser
 
 
+def find_browser():
+    """A Chromium that is installed on this machine, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @pytest.fixture(scope="session")
 def browser():
-    """A headless Chromium that is installed on this machine."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    """The same, headless."""
+    found = find_browser()
     if found is None:
         pytest.skip(f"no browser here: install one of {', '.join(BROWSERS)}")
     from playwright.sync_api import sync_playwright

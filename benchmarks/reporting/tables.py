@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import isinf, isnan
+from math import isinf, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ def pays(contest: Contest, row: Row) -> tuple[float | None, str]:
     if row is starter:
         return 0.0, "starts first"
     if after is None:
-        return None, "cannot tell"
+        return nan, "cannot tell"
     return after, "never" if isinf(after) else f"{after:,.0f}"
 
 
@@ -306,7 +306,7 @@ def told(ease: dict[str, Any]) -> Table:
                 cell(said["outcome"]),
                 cell(": ".join(word for word in words if word)),
                 cell({True: "yes", False: "no", None: ""}[said["names_culprit"]]),
-                cell(cost, "" if cost is None else f"{cost:.0%}"),
+                cell(cost, "" if cost is None else f"{cost} points"),
             ]
         rows.append(row)
     each = ("", " says", " names the culprit", " costs in accuracy")

@@ -1,0 +1,145 @@
+"""The figures in README.md and docs/choosing.md, written from what was recorded.
+
+    python -m tests.pages record RUN     # keep a saved run as the one that the pages speak of
+    python -m tests.pages write          # figures anew; docs/report.png where there is a browser
+
+What stands between `<!-- NAME -->` and `<!-- end of NAME -->` on a page is written here, by the
+function of that name in BLOCKS; nothing else of the pages is touched.
+"""
+
+import argparse
+import gzip
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparing.saved import read
+from benchmarks.reporting import tables
+from benchmarks.reporting.answers import contests, escape, result_table
+from benchmarks.reporting.page import EASE_OF_USE, Report
+from examples.page import MEASURES, together
+from tests.test_report import BROWSERS, find_browser
+
+ROOT = Path(__file__).parents[1]
+RUN = Path(__file__).with_name("recorded") / "run.json.gz"
+PICTURE = ROOT / "docs" / "report.png"
+PAGES = ("README.md", "docs/choosing.md")
+# What the page does not need, and what would make the file large.
+LEFT_OUT = ("commit_info",)
+
+
+def recorded() -> dict[str, Any]:
+    """The run that the pages speak of."""
+    with gzip.open(RUN, "rt", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def record(path: Path) -> None:
+    """Keep a saved run, samples to five digits."""
+    run = {key: value for key, value in read(path).items() if key not in LEFT_OUT}
+    run["machine_info"] = dict(run["machine_info"]) | {"node": ""}
+    for row in (*run["benchmarks"], *run.get("void", ())):
+        row["stats"] = {"data": [float(f"{value:.5g}") for value in row["stats"]["data"]]}
+        row["extra_info"].pop("cpu_seconds", None)
+    with gzip.GzipFile(RUN, "wb", mtime=0) as file:
+        file.write(json.dumps(run).encode())
+
+
+def ease() -> dict[str, Any]:
+    """What `python -m examples write` recorded."""
+    return json.loads(EASE_OF_USE.read_text(encoding="utf-8"))
+
+
+def markdown(headings: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table."""
+    lines = [" | ".join(headings), "|".join(["---"] * len(headings))]
+    lines += [" | ".join(map(escape, row)) for row in rows]
+    return [f"| {lines[0]} |", f"|{lines[1]}|", *(f"| {line} |" for line in lines[2:])]
+
+
+def results() -> list[str]:
+    """Who is faster, from the recorded run."""
+    return result_table(recorded())
+
+
+def compiling() -> list[str]:
+    """What the first training step costs, and when that pays."""
+    steps = [c for c in contests(recorded()) if c.operation == "train_step"]
+    table = tables.operation("train_step", steps, None)
+    shown = ("network", "implementation", "runs as", "time", "first call", "pays after (steps)")
+    places = [table.headings.index(heading) for heading in shown]
+    return markdown([*shown], [[row[place].text for place in places] for row in table.rows])
+
+
+def tasks() -> list[str]:
+    """How much there is to write, all tasks together."""
+    each = [together(task[side] for task in ease()["tasks"]) for side in SIDES]
+    rows = [[words, *(str(sums[measure]) for sums in each)] for measure, words in MEASURES.items()]
+    return markdown([f"{len(ease()['tasks'])} tasks", "Keras", "PyTorch"], rows)
+
+
+def mistakes() -> list[str]:
+    """What is said to mistakes, all together."""
+    said = {side: Counter(one[side]["outcome"] for one in ease()["mistakes"]) for side in SIDES}
+    words = ("error", "warning", "silent", "cannot happen")
+    rows = [[word, *(str(said[side][word]) for side in SIDES)] for word in words]
+    named = [sum(bool(one[side]["names_culprit"]) for one in ease()["mistakes"]) for side in SIDES]
+    rows.append(["the message names the culprit", *map(str, named)])
+    return markdown([f"{len(ease()['mistakes'])} mistakes", "Keras", "PyTorch"], rows)
+
+
+SIDES = ("keras", "pytorch")
+BLOCKS: dict[str, Callable[[], list[str]]] = {
+    made.__name__: made for made in (results, compiling, tasks, mistakes)
+}
+
+
+def filled(text: str) -> str:
+    """A page with its blocks written anew; raises ValueError for a block that nobody writes."""
+
+    def block(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in BLOCKS:
+            raise ValueError(f"<!-- {name} -->: no such block; there are {', '.join(BLOCKS)}")
+        return "\n".join([f"<!-- {name} -->", *BLOCKS[name](), f"<!-- end of {name} -->"])
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end of \1 -->", block, text, flags=re.DOTALL)
+
+
+def picture() -> None:
+    """docs/report.png: the first screen of the recorded run's page."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page = Report("here", recorded(), {}).write(Path(folder))
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": 1280, "height": 1180})
+        view.goto(page.as_uri())
+        view.wait_for_selector(".js-plotly-plot .plot-container")
+        view.screenshot(path=PICTURE)
+        browser.close()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.pages", description=__doc__)
+    parser.add_argument("action", choices=["record", "write"])
+    parser.add_argument("run", type=Path, nargs="?", help="a saved run")
+    options = parser.parse_args()
+    if options.action == "record":
+        record(options.run or parser.error("record: which RUN?"))
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+    if find_browser():
+        picture()
+    else:
+        print(f"{PICTURE.name} is as it was: none of {', '.join(BROWSERS)} is installed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The figures in README.md and docs/choosing.md are those of the recorded run."""
+
+import json
+import re
+
+import pytest
+from PIL import Image
+
+from tests import pages
+from tests.test_report import made
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_figures_on_a_page_are_the_recorded_ones(page):
+    """Otherwise: python -m tests.pages write."""
+    text = (pages.ROOT / page).read_text(encoding="utf-8")
+    assert pages.filled(text) == text
+    assert re.search(r"<!-- results -->\n\|", text)
+
+
+def test_a_stale_figure_is_noticed():
+    """A block is replaced as a whole, what is around it is kept."""
+    text = (pages.ROOT / "README.md").read_text(encoding="utf-8")
+    stale = re.sub(r"(<!-- results -->\n)", r"\g<1>| a tie |\n", text)
+    assert stale != text
+    assert pages.filled(stale) == text
+
+
+def test_a_block_that_nobody_writes_is_refused():
+    """In words, with those that there are."""
+    with pytest.raises(ValueError, match="<!-- wishes -->: no such block; there are results, "):
+        pages.filled("<!-- wishes -->\n<!-- end of wishes -->")
+
+
+def test_a_recorded_run_gives_the_same_answers(tmp_path, monkeypatch):
+    """To the digits that are shown, without the name of the machine."""
+    run = made() | {"commit_info": {"id": "0"}}
+    run["machine_info"]["node"] = "secret"
+    for row in run["benchmarks"]:
+        row["extra_info"]["cpu_seconds"] = []
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    monkeypatch.setattr(pages, "RUN", tmp_path / "run.json.gz")
+    pages.record(tmp_path / "run.json")
+    kept = pages.recorded()
+    assert pages.result_table(kept) == pages.result_table(run)
+    assert "secret" not in json.dumps(kept)
+    assert "commit_info" not in kept
+
+
+def test_the_picture_of_the_report_is_one():
+    """In the README, and large enough to be read."""
+    assert f"docs/{pages.PICTURE.name}" in (pages.ROOT / "README.md").read_text(encoding="utf-8")
+    with Image.open(pages.PICTURE) as picture:
+        assert picture.width >= 1000
+        darkest, lightest = picture.convert("L").getextrema()
+        assert lightest - darkest > 150
+
+
+def test_what_compiling_costs_is_in_the_recorded_run():
+    """The table of first calls has the pair and somebody who compiles."""
+    text = "\n".join(pages.compiling())
+    assert "| Keras |" in text
+    assert "| PyTorch |" in text
+    assert "starts first" in text
