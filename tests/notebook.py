@@ -62,7 +62,10 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.notebook", description=__doc__)
     parser.add_argument("action", choices=["write"], help="execute on MNIST, store the outputs")
     parser.parse_args()
-    data.load("mnist")  # or an error that says what to do
+    try:
+        data.load("mnist")
+    except data.DataError as error:
+        parser.error(str(error))
     nbformat.write(execute(read(), MNIST_DATASET="mnist"), NOTEBOOK)
 
 

@@ -4,7 +4,6 @@ import importlib.util
 import platform
 import re
 import sys
-from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -174,7 +173,7 @@ def spoil_with_name(notebook):
 )
 def test_spoilt_outputs_are_noticed(spoil, words):
     """Each of the checks above can fail."""
-    notebook = deepcopy(read())
+    notebook = read()
     spoil(notebook)
     (found,) = faults(notebook)
     assert words in found
@@ -254,7 +253,7 @@ def test_notebook_installs_what_is_missing(monkeypatch):
     """On a notebook service, where the frameworks are there and the benchmarks' needs are not."""
     ((magic, arguments),) = set_up(monkeypatch, NOTEBOOK.parent, lacking={"pytest_benchmark"})
     assert magic == "pip"
-    assert arguments.endswith('[tensorflow,torch,notebook]"')
+    assert arguments.endswith('[tensorflow,torch,bench]" matplotlib')
 
 
 def test_notebook_without_its_repository_says_so(monkeypatch, tmp_path):
