@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from examples import page, record
+from mnist_models import data
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         made = page.document(record.collect())
-    except record.RecordError as error:
+    except (record.RecordError, data.DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.action == "write":

@@ -358,6 +358,12 @@ def test_predictions_of_another_shape_are_an_error(four):
         record.record(lambda *given: guess(*given)[:, np.newaxis], "", four)
 
 
+def test_a_broken_example_is_no_record(four):
+    """A slip of the example's own would otherwise pass for what the framework says."""
+    with pytest.raises(NameError, match="slip"):
+        record.record(lambda *_: slip, "", four)  # noqa: F821
+
+
 def test_long_messages_are_shortened():
     """To 200 characters."""
     assert record.first_line("x" * 200) == "x" * 200
@@ -425,6 +431,12 @@ def test_page_and_data_are_fresh():
     assert [row["mistake"] for row in made["mistakes"]] == list(CULPRITS)
     titles = {name: title.rstrip(".") for name, (_, title) in mistakes("keras").items()}
     assert all(row["title"] == titles[row["mistake"]] for row in made["mistakes"])
+
+
+def test_the_readme_counts_the_mistakes():
+    """As many as there are."""
+    readme = (record.ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{len(CULPRITS)} common mistakes" in readme
 
 
 @pytest.mark.parametrize("side", SIDES)
