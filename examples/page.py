@@ -1,0 +1,231 @@
+"""docs/ease_of_use.md and the data beside it, from what was measured and recorded."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.versions import table
+from examples import measure
+from examples.mistakes import CULPRITS
+from examples.record import TEST_IMAGES, TRAIN_IMAGES
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "ease_of_use.md"
+DATA = ROOT / "benchmarks" / "reporting" / "ease_of_use.json"
+NAMES = {"keras": "Keras", "pytorch": "PyTorch"}
+MEASURES = {
+    "logical_lines": "logical lines",
+    "api_names": "API names",
+    "tokens": "tokens",
+    "nesting": "nesting",
+}
+OUTCOMES = ("error", "warning", "silent", "cannot happen")
+
+Document = dict[str, Any]
+
+
+def document(recorded: Document) -> Document:
+    """What the JSON file has: what `record.collect` found, and the tasks measured now."""
+    return {
+        "versions": recorded["versions"],
+        "tasks": measure.tasks(),
+        "control": recorded["control"],
+        "mistakes": recorded["mistakes"],
+    }
+
+
+def write(made: Document) -> None:
+    """Write both files."""
+    DATA.write_text(as_json(made), encoding="utf-8")
+    PAGE.write_text(page(made), encoding="utf-8")
+
+
+def as_json(made: Document) -> str:
+    """The text of the JSON file."""
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return re.sub(r"([\\|<>*_`\[\]~])", r"\\\1", text)
+
+
+def code_cell(text: str) -> str:
+    """Text for a cell, literally: in a code span nothing but the cell's own bar is special."""
+    fence = "``" if "`" in text else "`"
+    space = " " if "`" in text else ""
+    bar = text.replace("|", r"\|")
+    return f"{fence}{space}{bar}{space}{fence}"
+
+
+# The tables
+
+
+def task_rows(made: Document) -> Iterator[list[str]]:
+    """Each task's measures, Keras's beside PyTorch's, and all tasks together."""
+    for task in made["tasks"]:
+        cells = [str(task[side][one]) for one in MEASURES for side in NAMES]
+        yield [task["title"], *cells]
+    totals = {side: together(task[side] for task in made["tasks"]) for side in NAMES}
+    yield ["**Together**", *(f"**{totals[side][one]}**" for one in MEASURES for side in NAMES)]
+
+
+def together(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Lines and tokens summed; API names that several tasks use counted once; deepest nesting."""
+    rows = list(rows)
+    names = set[str]().union(*(measure.api_names(row["code"]) for row in rows))
+    return {
+        "logical_lines": sum(row["logical_lines"] for row in rows),
+        "api_names": len(names),
+        "tokens": sum(row["tokens"] for row in rows),
+        "nesting": max(row["nesting"] for row in rows),
+    }
+
+
+def summary_rows(made: Document) -> Iterator[list[str]]:
+    """How often each outcome, how often a message names the culprit, what silence costs."""
+    for side, name in NAMES.items():
+        rows = [mistake[side] for mistake in made["mistakes"]]
+        outcomes = [row["outcome"] for row in rows]
+        costs = sorted(row["accuracy_cost"] for row in rows if row["outcome"] == "silent")
+        told = [row["names_culprit"] for row in rows if row["exception"]]
+        yield [
+            name,
+            *(str(outcomes.count(outcome)) for outcome in OUTCOMES),
+            f"{sum(told)} of {len(told)}",
+            f"{sum(cost >= 5 for cost in costs)} of {len(costs)}",
+        ]
+
+
+def mistake_rows(made: Document) -> Iterator[list[str]]:
+    """Two rows for each mistake, Keras's before PyTorch's."""
+    for mistake in made["mistakes"]:
+        title = escaped(mistake["title"])
+        for side, name in NAMES.items():
+            row = mistake[side]
+            cost = "" if row["accuracy_cost"] is None else f"{row['accuracy_cost']}"
+            yield [title, name, row["outcome"], named(mistake["mistake"], row), cost, said(row)]
+            title = ""
+
+
+def named(mistake: str, row: dict[str, Any]) -> str:
+    """Whether a message names the culprit, and whether one must read on to find it."""
+    if row["names_culprit"] is None:
+        return ""
+    if not row["names_culprit"]:
+        return "no"
+    return "yes" if re.search(CULPRITS[mistake], row["message"]) else "further down"
+
+
+def said(row: dict[str, Any]) -> str:
+    """The message, or why there is none."""
+    if row["outcome"] == "silent":
+        return ""
+    if row["outcome"] == "cannot happen":
+        return escaped(row["message"]).replace(r"\`", "`")
+    return f"{row['exception']}: {code_cell(row['message'])}"
+
+
+# The page
+
+
+def page(made: Document) -> str:
+    """docs/ease_of_use.md."""
+    versions = ", ".join(f"{name} {one}" for name, one in made["versions"].items())
+    control = ", ".join(f"{made['control'][side]} % in {name}" for side, name in NAMES.items())
+    measures = [f"{title}, {name}" for title in MEASURES.values() for name in NAMES.values()]
+    lines = [
+        "# Ease of use, measured",
+        "",
+        "<!-- Written by `python -m examples write`. -->",
+        "",
+        "The same tasks written idiomatically in both frameworks, and what each framework says to",
+        f"the same mistakes. With {versions}.",
+        "",
+        "```bash",
+        "python -m examples write    # this page and its data anew, in one to three minutes",
+        "```",
+        "",
+        "## How much there is to write",
+        *table(["task", *measures], task_rows(made)),
+        *COUNTED,
+        "",
+        "## The tasks",
+        "",
+        *(line for task in made["tasks"] for line in listing(task)),
+        "## What you are told when you are wrong",
+        "",
+        f"{len(made['mistakes'])} mistakes, each made in a small convolutional network that is",
+        f"otherwise right, trained on {TRAIN_IMAGES:,} of the images of `digits` and tested on",
+        f"{TEST_IMAGES:,} others. With nothing wrong the accuracy is {control}.",
+        *table(
+            ["", *OUTCOMES, "messages that name the culprit", "silent, and costs 5 % or more"],
+            summary_rows(made),
+        ),
+        "One by one:",
+        *table(
+            ["mistake", "", "outcome", "names the culprit", "cost, %", "first line of the message"],
+            mistake_rows(made),
+        ),
+        *RECORDED,
+        "",
+        "## What this cannot say",
+        "",
+        *LIMITS,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def listing(task: dict[str, Any]) -> Iterator[str]:
+    """The code of both sides, folded."""
+    sizes = " and ".join(f"{task[side]['logical_lines']}" for side in NAMES)
+    yield from ("<details>", f"<summary>{task['title']}: {sizes} lines</summary>")
+    for side, name in NAMES.items():
+        file = f"../examples/{side}_tasks/{task['task']}.py"
+        yield from ("", f"[{name}]({file})", "", "```python", task[side]["code"].rstrip(), "```")
+    yield from ("", "</details>", "")
+
+
+COUNTED = """\
+Counted is each file of `examples/keras_tasks/` and `examples/pytorch_tasks/` without its docstring,
+its comments, and the block that runs it as a script.
+
+- **Logical lines** are Python's: a statement that is broken over five lines is one.
+- **API names** are the different names that one must know from the framework: what is reached
+  through an import (`keras.layers.Dense` is one), attributes and methods (`.fit`), methods that the
+  framework calls (`.forward`), keywords (`from_logits=`), words given as strings (`"adam"`). A name
+  that several tasks use is counted once in the last row.
+- **Tokens** are Python's: names, numbers, strings, operators, brackets.
+- **Nesting** is the number of blocks around the innermost statement: definitions, loops, `with`.
+
+Images come as NumPy arrays in the layout that each framework's own loaders give, so that neither
+side pays for the other's. Keras runs on TensorFlow; other backends need another custom training
+step and another gradient. The tests run every file, and hold what it computes against the other
+framework's or against NumPy.""".splitlines()
+
+RECORDED = """\
+`python -m examples write` makes every mistake of `examples/mistakes/keras_mistakes.py` and of
+`examples/mistakes/pytorch_mistakes.py`, each framework in a process of its own on one thread, every
+mistake from the same random numbers.
+
+- **error**: an exception ended it. **warning**: Python's `warnings` said something that is not said
+  when nothing is wrong. **silent**: neither, and predictions were returned. **cannot happen**: the
+  framework leaves no room for it; the reason is in the last column.
+- **Names the culprit**: a regular expression, one for both frameworks, occurs in the message; it
+  asks for the size, type or word that was wrong. They are in `examples/mistakes/__init__.py`.
+  *Further down* means that it is not in the first line.
+- **Cost**: accuracy in percent below what is reached with nothing wrong, in whole percent. Starting
+  from other random numbers moves it by a few percent, so that small costs, and gains, mean nothing.
+- Messages are cut at 200 characters; paths and addresses are left out.""".splitlines()
+
+LIMITS = """\
+- Fewer lines are not always easier: what is not written is hidden, and has to be known.
+- One idiom was chosen for each side of each task. Others exist: `nn.Module` subclasses, Lightning,
+  Keras's functional models, its own training loops.
+- Which mistakes are common was decided by hand. So were the regular expressions.
+- Progress output is switched off. Keras's bar shows the loss by default, and a loss of `nan` there
+  is a hint that the table calls silence; a PyTorch loop prints what its author prints.
+- A clear message is more than one that holds a certain word. The messages themselves are above.
+- Other versions say other things; the versions are at the top.""".splitlines()

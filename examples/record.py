@@ -1,0 +1,195 @@
+"""What the frameworks say to common mistakes: recorded by making them, each framework by itself."""
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from examples.mistakes import CONTROL, CULPRITS, CannotHappen
+from mnist_models import data, implementations
+
+ROOT = Path(__file__).parents[1]
+SIDES = dict(zip(("keras", "pytorch"), implementations.PAIR, strict=True))
+TRAIN_IMAGES, TEST_IMAGES = 4000, 1000
+LONGEST_MESSAGE = 200
+LIMIT = 600.0
+
+Mistake = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+class RecordError(Exception):
+    """The mistakes could not be made; says why."""
+
+
+def collect() -> dict[str, Any]:
+    """Versions, the control's accuracies and all mistakes, as the JSON file has them.
+
+    Raises RecordError when a framework is not installed or its process fails.
+    """
+    for name in SIDES.values():
+        if lacks := implementations.missing(name):
+            raise RecordError(f"not installed: pip install {' '.join(lacks)}")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        save_digits(folder)
+        with ThreadPoolExecutor(len(SIDES)) as pool:
+            list(pool.map(lambda side: run_apart("examples.record", side, scratch), SIDES))
+        found = {side: json.loads((folder / f"{side}.json").read_text()) for side in SIDES}
+    return merge(found)
+
+
+def merge(found: dict[str, Any]) -> dict[str, Any]:
+    """One document of what `make_all` returned for each framework."""
+    return {
+        "versions": {
+            name: one for side in found.values() for name, one in side["versions"].items()
+        },
+        "control": {side: found[side]["control"] for side in SIDES},
+        "mistakes": [
+            {"mistake": name, "title": found["keras"]["titles"][name]}
+            | {side: found[side]["mistakes"][name] for side in SIDES}
+            for name in CULPRITS
+        ],
+    }
+
+
+def run_apart(module: str, *arguments: str) -> None:
+    """Run a module in a process of its own, on one thread and no GPU. Raises RecordError."""
+    threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    settings = {"CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
+    with tempfile.TemporaryDirectory() as home:  # no keras.json of the user's
+        ended = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env=os.environ | settings | dict.fromkeys(threads, "1") | {"KERAS_HOME": home},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+    if ended.returncode:
+        command = " ".join((module, *arguments))
+        raise RecordError(f"{command} ended with {ended.returncode}:\n{ended.stderr[-4000:]}")
+
+
+# The data
+
+
+def save_digits(folder: Path) -> None:
+    """Make a small data set, the same everywhere, for `read_digits`."""
+    arrays = data.make_digits(TRAIN_IMAGES, TEST_IMAGES)
+    np.savez(folder / "digits.npz", *arrays)
+
+
+def read_digits(folder: Path, side: str) -> list[np.ndarray]:
+    """Images and labels to train on and to test on, the images in the framework's own layout."""
+    with np.load(folder / "digits.npz") as file:
+        train_images, train_labels, test_images, test_labels = file.values()
+    channel_axis = {"keras": -1, "pytorch": 1}[side]
+    return [
+        np.expand_dims(data.preprocess(train_images)[..., 0], channel_axis),
+        train_labels.astype("int64"),
+        np.expand_dims(data.preprocess(test_images)[..., 0], channel_axis),
+        test_labels.astype("int64"),
+    ]
+
+
+# In the framework's own process
+
+
+def make_all(side: str, folder: Path) -> dict[str, Any]:
+    """Make every mistake of a framework, and nothing wrong for comparison."""
+    module = importlib.import_module(f"examples.mistakes.{side}_mistakes")
+    digits = read_digits(folder, side)
+    module.fresh_start()
+    accuracy, usual = attempt(getattr(module, CONTROL), digits)
+    found = {}
+    for name, culprit in CULPRITS.items():
+        module.fresh_start()
+        found[name] = record(getattr(module, name), culprit, digits, accuracy, usual)
+    return {
+        "versions": module.versions(),
+        "control": round(100 * accuracy),
+        "titles": {name: getattr(module, name).__doc__.rstrip(".") for name in CULPRITS},
+        "mistakes": found,
+    }
+
+
+def attempt(
+    mistake: Mistake, digits: list[np.ndarray]
+) -> tuple[float, list[warnings.WarningMessage]]:
+    """The accuracy that is reached, and the warnings that are given on the way."""
+    *given, test_labels = digits
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predicted = mistake(*given)
+    if predicted.shape != test_labels.shape:
+        raise RecordError(f"{mistake.__name__}: predicted {predicted.shape}, not one class each")
+    return float(np.mean(predicted == test_labels)), caught
+
+
+def record(
+    mistake: Mistake,
+    culprit: str,
+    digits: list[np.ndarray],
+    control: float = 0.0,
+    usual: list[warnings.WarningMessage] | None = None,
+) -> dict[str, Any]:
+    """Make a mistake; returns what the JSON file has of it.
+
+    `culprit` is as in CULPRITS, `control` is the accuracy when nothing is wrong, and `usual` are
+    the warnings given even then, which do not count. Accuracies are within 0 to 1; the cost is in
+    whole percent.
+    """
+    blank = dict.fromkeys(("exception", "message", "names_culprit", "accuracy_cost"))
+    try:
+        accuracy, caught = attempt(mistake, digits)
+    except CannotHappen as reason:
+        return {"outcome": "cannot happen"} | blank | {"message": str(reason)}
+    except (RecordError, ImportError, NameError):
+        raise  # the example's own fault, and none of the framework's words
+    except Exception as error:
+        return {"outcome": "error"} | blank | told(error, culprit)
+    cost = {"accuracy_cost": round(100 * (control - accuracy))}
+    known = {str(one.message) for one in usual or []}
+    for one in caught:
+        if str(one.message) not in known:
+            return {"outcome": "warning"} | blank | told(one.message, culprit) | cost
+    return {"outcome": "silent"} | blank | cost
+
+
+def told(message: Exception | str, culprit: str) -> dict[str, Any]:
+    """Type and first line of a message, and whether any of its lines names the culprit."""
+    return {
+        "exception": type(message).__name__,
+        "message": first_line(str(message)),
+        "names_culprit": re.search(culprit, str(message)) is not None,
+    }
+
+
+def first_line(message: str) -> str:
+    """The first line with something in it, without what differs from run to run, and shortened."""
+    line = next((line.strip() for line in message.splitlines() if line.strip()), "")
+    line = re.sub(r"\b0x[0-9a-f]+", "0x…", line)
+    line = re.sub(r"(?<![\w/])(/[\w.~+-]+){2,}/?", "/…", line)
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1].rstrip() + "…"
+
+
+def main(side: str, scratch: str) -> None:
+    """Make all mistakes of a framework, and leave what happened in the folder `scratch`."""
+    found = make_all(side, Path(scratch))
+    Path(scratch, f"{side}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
