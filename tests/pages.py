@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.comparing.saved import read
 from benchmarks.reporting import tables
 from benchmarks.reporting.answers import contests, escape, result_table
-from benchmarks.reporting.page import EASE_OF_USE, Report
+from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from examples.page import MEASURES, together
 from tests.test_report import BROWSERS, find_browser
 
@@ -75,6 +75,13 @@ def compiling() -> list[str]:
     return markdown([*shown], [[row[place].text for place in places] for row in table.rows])
 
 
+def tax() -> list[str]:
+    """What Keras's loop costs over a loop of one's own on the same backend."""
+    steps = [c for c in contests(recorded()) if c.operation == "train_step"]
+    table = tables.tax(steps, TAXED)
+    return markdown([*table.headings], [[cell.text for cell in row] for row in table.rows])
+
+
 def tasks() -> list[str]:
     """How much there is to write, all tasks together."""
     each = [together(task[side] for task in ease()["tasks"]) for side in SIDES]
@@ -94,7 +101,7 @@ def mistakes() -> list[str]:
 
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    made.__name__: made for made in (results, compiling, tasks, mistakes)
+    made.__name__: made for made in (results, compiling, tax, tasks, mistakes)
 }
 
 
