@@ -70,7 +70,8 @@ def compiling() -> list[str]:
     """What the first training step costs, and when that pays."""
     steps = [c for c in contests(recorded()) if c.operation == "train_step"]
     table = tables.operation("train_step", steps, None)
-    shown = ("network", "implementation", "runs as", "time", "first call", "pays after (steps)")
+    shown = ("network", "implementation", "runs as", "time", "first call")
+    shown += ("… in later processes", "pays after (steps)")
     places = [table.headings.index(heading) for heading in shown]
     return markdown([*shown], [[row[place].text for place in places] for row in table.rows])
 

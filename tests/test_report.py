@@ -55,7 +55,7 @@ def record(trial, name, seconds, random, session, versions, machine=1.0):
             "recipe": {"batch_size": 128},
             "dataset": {"name": "mnist", "sha256": "0" * 64},
             "blocks": [block for block in range(6) for _ in range(4)],
-            "first_call_seconds": [FIRST_CALLS[name]] * 6,
+            "first_call_seconds": [FIRST_CALLS[name], *[FIRST_CALLS[name] / 100] * 5],
             "peak_memory_bytes": 500 * 2**20,
             "peak_memory_bytes_by_block": [500 * 2**20] * 6,
             "foreign_cpu": {},
@@ -161,7 +161,10 @@ def test_a_void_row_wins_nothing_and_is_struck_out_with_its_reason():
 
 
 def test_compiling_pays_after_as_many_steps_as_its_first_call_costs_more():
-    """9 s more, 1.5 ms less a step: 6000 steps; PyTorch starts first; who is slower never does."""
+    """9 s more, 1.5 ms less a step: 6000 steps; PyTorch starts first; who is slower never does.
+
+    What later processes find in a cache is not what compiling costs.
+    """
     found = contest(made())
     after = {row.name: found.pays_after(row) for row in found.rows}
     assert after[PYTORCH] == 0
@@ -180,9 +183,10 @@ def test_tables_have_every_row_and_figure():
     assert [row[3].text for row in table.rows] == [
         *("Keras", "PyTorch", "pytorch_compiled", "numpy_reference")
     ]
-    rate, first, pays, memory, accuracy = (cell.text for cell in table.rows[2][6:])
+    rate, first, later, pays, memory, accuracy = (cell.text for cell in table.rows[2][6:])
     assert 250_000 < float(rate.replace(",", "")) < 260_000
-    assert (first, memory, accuracy) == ("9.1 s", "500 MiB", "97.00%")
+    assert (first, later) == ("9.1 s", "91 ms")
+    assert (memory, accuracy) == ("500 MiB", "97.00%")
     assert float(pays.replace(",", "")) == pytest.approx(6000, rel=0.01)
     epochs = tables.operation("epoch", [contest(made(), "epoch")], 60_000)
     assert 66_000 < float(epochs.rows[0][6].text.replace(",", "")) < 67_000

@@ -46,8 +46,13 @@ class Row:
         return float(np.median(self.record["stats"]["data"]))
 
     def first_call(self) -> float:
-        """Median seconds of the first call, over all processes."""
-        return float(np.median(self.info["first_call_seconds"]))
+        """Seconds of the very first call of a session, when compilers' caches are empty."""
+        return float(self.info["first_call_seconds"][0])
+
+    def later_call(self) -> float | None:
+        """Median seconds of the first call in later processes, which may find compiled code."""
+        later = self.info["first_call_seconds"][1:]
+        return float(np.median(later)) if later else None
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def operation(name: str, every: Iterable[Contest], images: int | None) -> Table:
     unit = "epochs" if name == "epoch" else "steps" if name == "train_step" else "passes"
     headings = (
         *("network", "batch", "device", "implementation", "runs as", "time", "images/s"),
-        *("first call", f"pays after ({unit})", "peak memory", "test accuracy"),
+        *("first call", "… in later processes", f"pays after ({unit})", "peak memory"),
+        "test accuracy",
     )
     return Table(
         f"operation-{name}", f"Every {OPERATIONS[name]} that was timed", headings, rows, notes
@@ -106,6 +107,8 @@ def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
     rate = images / seconds if images else None
     yield cell(rate, f"{rate:,.0f}" if rate else "", struck)
     yield cell(row.first_call(), time(row.first_call()), struck)
+    later = row.later_call()
+    yield cell(later, time(later) if later else "", struck)
     yield cell(*pays(contest, row))
     peak = row.info["peak_memory_bytes"]
     yield cell(peak, memory(peak))
