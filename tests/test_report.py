@@ -234,6 +234,23 @@ def test_pictures_are_dark_ink_on_white(tmp_path):
     assert np.array_equal(255 - np.asarray(Image.open(tmp_path / "one.png")), pixels)
 
 
+def test_what_is_said_to_a_mistake_is_told_in_a_few_words():
+    """Error or silence, whether the culprit is named, what it costs."""
+    said = {"outcome": "error", "exception": "ValueError", "message": "no", "accuracy_cost": None}
+    silent = {"outcome": "silent", "exception": None, "message": None, "accuracy_cost": 73}
+    mistake = {
+        "title": "a mistake",
+        "keras": said | {"names_culprit": False},
+        "pytorch": silent | {"names_culprit": None},
+    }
+    assert texts(tables.told({"mistakes": [mistake]})) == [
+        [
+            *("a mistake", "error, does not name the culprit", "ValueError: no"),
+            *("silent, costs 73 points of accuracy", ""),
+        ]
+    ]
+
+
 def test_the_summary_is_a_table_of_all_answers():
     """Markdown with a line for each contest, and the circumstances below it."""
     head, _, *rows, _, below = result_table(made())

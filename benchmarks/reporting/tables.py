@@ -303,15 +303,22 @@ def told(ease: dict[str, Any]) -> Table:
         row = [cell(mistake["title"])]
         for side in ("keras", "pytorch"):
             said = mistake[side]
-            cost = said["accuracy_cost"]
-            words = [said["exception"], said["message"]]
-            row += [
-                cell(said["outcome"]),
-                cell(": ".join(word for word in words if word)),
-                cell({True: "yes", False: "no", None: ""}[said["names_culprit"]]),
-                cell(cost, "" if cost is None else f"{cost} points"),
-            ]
+            words = [word for word in (said["exception"], said["message"]) if word]
+            row += [cell(outcome(said)), cell(": ".join(words))]
         rows.append(row)
-    each = ("", " says", " names the culprit", " costs in accuracy")
-    headings = ("mistake", *(f"{side}{words}" for side in ("Keras", "PyTorch") for words in each))
-    return Table("told", "What each framework tells you when you are wrong", headings, rows)
+    headings = ("mistake", "Keras", "Keras says", "PyTorch", "PyTorch says")
+    note = "Shown is a message's first line; whether it names the culprit is asked of all of it. "
+    note += "Costs of a few points are chance."
+    return Table(
+        "told", "What each framework tells you when you are wrong", headings, rows, (note,)
+    )
+
+
+def outcome(said: dict[str, Any]) -> str:
+    """What became of a mistake, in a few words."""
+    words = str(said["outcome"])
+    if said["names_culprit"] is not None:
+        words += ", names the culprit" if said["names_culprit"] else ", does not name the culprit"
+    if said["accuracy_cost"] is not None:
+        words += f", costs {said['accuracy_cost']} points of accuracy"
+    return words
