@@ -305,7 +305,8 @@ def written(tmp_path, **runs):
 def test_a_page_of_three_versions_from_saved_files(tmp_path, capsys):
     """One command, under ten seconds; across time nothing is called more than a suspect."""
     newest = made("three", "2.15.0", slower=1.2)
-    paths = written(tmp_path, new=newest, mid=made("two", "2.9.1", 1.5), old=made("one", "2.4.1"))
+    mid, old = made("two", "2.9.1", 1.5), made("one", "2.4.1")
+    paths = written(tmp_path, new=newest, old=old, mid=mid)
     began = perf_counter()
     assert main(["report", *map(str, paths), "-o", str(tmp_path / "report")]) == 0
     assert perf_counter() - began < 10

@@ -8,15 +8,15 @@ Colours of series are those of Okabe and Ito, "Color Universal Design" (2008).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import inf, log10
 from typing import Any
-
-import numpy as np
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import Run
 from benchmarks.reporting import tables
 from benchmarks.reporting.answers import Contest, contests
 from benchmarks.reporting.tables import Table
+from benchmarks.reporting.verdicts import headline
 from benchmarks.reporting.verdicts import name as name_of
 from benchmarks.reporting.words import OPERATIONS, label
 
@@ -24,11 +24,12 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
-# Of a ratio's axis, by how far its logarithm goes.
+# Of a ratio's axis, by how far its decimal logarithm goes.
 TICKS = {
-    0.2: (0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15),
-    0.9: (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2),
-    np.inf: (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100),
+    0.08: (0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15),
+    0.18: (0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4),
+    0.4: (0.4, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2),
+    inf: (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100),
 }
 
 
@@ -77,12 +78,13 @@ def whiskers(points: Sequence[tuple[float, float | None, float | None]]) -> dict
 
 def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
     """A logarithmic axis around 1, with ticks where people expect them."""
-    reach = max((abs(np.log(value)) for value in values), default=0.1) + 0.03
-    ticks = next(ticks for limit, ticks in TICKS.items() if reach <= limit)
-    end = reach / np.log(10)
+    logs = [0.0, *map(log10, values)]
+    room = 0.03 + 0.05 * (max(logs) - min(logs))
+    ends = [min(logs) - room, max(logs) + room]
+    ticks = next(ticks for limit, ticks in TICKS.items() if max(map(abs, ends)) <= limit)
     return {
         "type": "log",
-        "range": [-end, end],
+        "range": ends,
         "tickvals": ticks,
         "ticktext": [f"{tick:g}" for tick in ticks],
         "title": {"text": title},
@@ -234,5 +236,6 @@ def changes(judged: Sequence[Judged], title: str, key: str) -> Chart:
         yaxis={"automargin": True, "autorange": "reversed"},
         shapes=[one_line("x")],
     )
+    title += f": {headline(judged)}"
     table = tables.verdicts(judged, title, key)
     return Chart(f"chart-{key}", title, "Time now over time then.", data, shape, table)

@@ -1,6 +1,7 @@
 """A report from saved runs: one HTML page that needs nothing else, and summary.md beside it."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmarks.reporting.answers import (
     circumstances,
     contests,
     result_table,
+    versions,
 )
 from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.tables import Table
@@ -95,11 +97,11 @@ class Report:
         ]
 
     def versions(self) -> Chart | None:
-        """Keras over PyTorch in all runs, oldest first."""
+        """Keras over PyTorch in all runs, older versions first."""
         if not self.others:
             return None
-        older = {name: other.run for name, other in reversed(self.others.items())}
-        return charts.versions(older | {self.name: self.run})
+        runs = {self.name: self.run} | {name: other.run for name, other in self.others.items()}
+        return charts.versions(dict(sorted(runs.items(), key=lambda item: age(item[1]))))
 
     def all_charts(self) -> list[Chart]:
         """Every chart of the page."""
@@ -157,6 +159,12 @@ class Report:
             scratch.write_text(text, encoding="utf-8")
             scratch.replace(folder / name)
         return folder / "index.html"
+
+
+def age(run: Run) -> tuple[list[list[int]], str]:
+    """Sort key: older versions come first, and of the same versions the older run."""
+    numbers = [[*map(int, re.findall(r"\d+", number))] for number in versions(run).values()]
+    return numbers, str(run["datetime"])
 
 
 class Mistakes:
