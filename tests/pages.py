@@ -22,6 +22,7 @@ from benchmarks.reporting import tables
 from benchmarks.reporting.answers import contests, escape, result_table
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from examples.page import MEASURES, together
+from tests.campaigns import digits
 from tests.test_report import BROWSERS, find_browser
 
 ROOT = Path(__file__).parents[1]
@@ -43,8 +44,8 @@ def record(path: Path) -> None:
     run = {key: value for key, value in read(path).items() if key not in LEFT_OUT}
     run["machine_info"] = dict(run["machine_info"]) | {"node": ""}
     for row in (*run["benchmarks"], *run.get("void", ())):
-        row["stats"] = {"data": [float(f"{value:.5g}") for value in row["stats"]["data"]]}
-        row["extra_info"].pop("cpu_seconds", None)
+        row["stats"] = {"data": digits(row["stats"]["data"])}
+        row["extra_info"]["cpu_seconds"] = digits(row["extra_info"]["cpu_seconds"])
     with gzip.GzipFile(RUN, "wb", mtime=0) as file:
         file.write(json.dumps(run).encode())
 
@@ -71,7 +72,7 @@ def compiling() -> list[str]:
     steps = [c for c in contests(recorded()) if c.operation == "train_step"]
     table = tables.operation("train_step", steps, None)
     shown = ("network", "implementation", "runs as", "time", "first call")
-    shown += ("… in later processes", "pays after (steps)")
+    shown += ("in later processes", "pays after (steps)")
     places = [table.headings.index(heading) for heading in shown]
     return markdown([*shown], [[row[place].text for place in places] for row in table.rows])
 

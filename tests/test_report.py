@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from copy import deepcopy
+from dataclasses import replace
 from html import unescape
 from itertools import product
 from math import inf
@@ -17,7 +18,7 @@ from benchmarks.__main__ import main
 from benchmarks.comparing.saved import by_name
 from benchmarks.measuring.plan import Trial
 from benchmarks.report import report as write_report
-from benchmarks.reporting import pictures, tables
+from benchmarks.reporting import charts, pictures, tables
 from benchmarks.reporting.answers import contests, result_table
 from benchmarks.reporting.page import Report
 from mnist_models.implementations import PAIR
@@ -59,6 +60,7 @@ def record(trial, name, seconds, random, session, versions, machine=1.0):
             "peak_memory_bytes": 500 * 2**20,
             "peak_memory_bytes_by_block": [500 * 2**20] * 6,
             "foreign_cpu": {},
+            "cpu_seconds": list(0.8 * seconds * machine * noise),
             "screened_blocks": 6,
             "suspects": 0,
             "parity": {"logits": 1e-7},
@@ -138,7 +140,8 @@ def test_the_answer_names_winner_factor_interval_and_accuracy():
 def test_no_difference_is_an_answer():
     """Equal times are no victory for anybody."""
     answer = contest(made(), "forward").answer()
-    assert answer.startswith("no difference that this run could see: Keras/PyTorch 1.00")
+    ends = r"from (Keras|PyTorch) 1\.00× to PyTorch 1\.00× faster"
+    assert re.fullmatch(rf"no difference that this run could see: {ends}", answer)
 
 
 def test_too_few_blocks_give_no_verdict():
@@ -178,18 +181,18 @@ def test_compiling_pays_after_as_many_steps_as_its_first_call_costs_more():
 
 
 def test_tables_have_every_row_and_figure():
-    """Time, images per second, first call, memory, accuracy of each implementation."""
+    """Time, images per second, first call, accuracy of each implementation; no constant column."""
     table = tables.operation("train_step", [contest(made())], None)
-    assert [row[3].text for row in table.rows] == [
-        *("Keras", "PyTorch", "pytorch_compiled", "numpy_reference")
-    ]
-    rate, first, later, pays, memory, accuracy = (cell.text for cell in table.rows[2][6:])
+    names = ["Keras", "PyTorch", "pytorch_compiled", "numpy_reference"]
+    assert [row[1].text for row in table.rows] == names
+    rate, busy, first, later, pays, accuracy = (cell.text for cell in table.rows[2][4:])
     assert 250_000 < float(rate.replace(",", "")) < 260_000
-    assert (first, later) == ("9.1 s", "91 ms")
-    assert (memory, accuracy) == ("500 MiB", "97.00%")
+    assert (busy, first, later, accuracy) == ("80%", "9.1 s", "91 ms to 91 ms", "97.00%")
     assert float(pays.replace(",", "")) == pytest.approx(6000, rel=0.01)
     epochs = tables.operation("epoch", [contest(made(), "epoch")], 60_000)
-    assert 66_000 < float(epochs.rows[0][6].text.replace(",", "")) < 67_000
+    assert 66_000 < float(epochs.rows[0][4].text.replace(",", "")) < 67_000
+    two = [replace(contest(made()), place=("lenet5", size, "cpu")) for size in (32, 128)]
+    assert tables.operation("train_step", two, None).headings[:2] == ("network", "batch")
 
 
 def test_parity_that_does_not_hold_is_called_broken():
@@ -203,26 +206,31 @@ def test_parity_that_does_not_hold_is_called_broken():
 def test_what_is_misread_is_told_digit_by_digit():
     """The confusion of each, what both misread first, and what each made of it."""
     (mlp, _) = Report("here", made(), {}).learned()
-    assert mlp.counts() == "Keras 2, PyTorch 1; 1 of these by both"
-    assert list(mlp.shown) == [3, 8]
+    assert mlp.counts() == "Keras 2, PyTorch 1: 1 by Keras alone, 1 by both"
+    assert {group: [*images] for group, images in mlp.groups.items()} == {
+        "by both": [3],
+        "by Keras alone": [8],
+    }
     assert [[mlp.read(row, image) for row in mlp.rows] for image in (3, 8)] == [[1, 2], [9, 4]]
     keras, _ = mlp.confusions()
     assert texts(keras)[7] == ["7", "·", "1", *"········", "1"]
 
 
-def test_what_most_misread_is_pictured_first():
-    """At most so many of each network, and those of rows that count."""
+def test_nobodys_mistakes_are_shown_more_often_than_anothers():
+    """Both's, one's and the other's in turn, and all there are where a group runs out."""
 
     class Epoch:
         valid = True
         trial = Trial("epoch", "mlp", 128, "cpu")
 
-        def __init__(self, images):
-            self.entries = {0: {"misread": [[image, 1, 2] for image in images]}}
+        def __init__(self, name, images):
+            self.name, self.entries = name, {0: {"misread": [[i, 1, 2] for i in images]}}
 
-    found = pictures.misread([Epoch([1, 5, 9]), Epoch([5, *range(100, 200)])])
-    assert found["mlp"][:3] == [5, 1, 9]
-    assert len(found["mlp"]) == pictures.SHOWN
+    one, other = Epoch("one", range(100)), Epoch("other", [*range(50, 100), 200, 201])
+    found = pictures.misread([one, other])["mlp"]
+    assert len(found) == pictures.SHOWN
+    alone, both = [i for i in found if i < 50], [i for i in found if 50 <= i < 100]
+    assert (len(alone), len(both), found[2], found[5]) == (11, 11, 200, 201)
 
 
 def test_pictures_are_dark_ink_on_white(tmp_path):
@@ -243,7 +251,9 @@ def test_what_is_said_to_a_mistake_is_told_in_a_few_words():
         "keras": said | {"names_culprit": False},
         "pytorch": silent | {"names_culprit": None},
     }
-    assert texts(tables.told({"mistakes": [mistake]})) == [
+    table = tables.told({"mistakes": [mistake], "control": {"keras": 83, "pytorch": 82}})
+    assert "Keras reaches 83 % and PyTorch 82 %" in table.notes[0]
+    assert texts(table) == [
         [
             *("a mistake", "error, does not name the culprit", "ValueError: no"),
             *("silent, costs 73 points of accuracy", ""),
@@ -332,6 +342,21 @@ def test_every_chart_has_its_numbers_in_a_table(tmp_path):
     for key in charts:
         assert f'<table id="{key}">' in html
         assert f'data-table="{key}"' in html
+
+
+def test_a_chart_shows_what_its_table_says():
+    """Ratio and interval of each contest, within the axis, which has a tick at 1."""
+    chart = charts.ratios(contests(made()))
+    rows = [[cell.value for cell in row] for row in chart.table.rows]
+    shown = []
+    for series in chart.data:
+        ends = series["error_x"]["arrayminus"], series["error_x"]["array"]
+        shown += [(x, x - less, x + more) for x, less, more in zip(series["x"], *ends, strict=True)]
+    assert np.allclose(shown, [row[3:6] for row in rows])
+    axis = chart.layout["xaxis"]
+    assert axis["range"][0] < np.log10(shown).min()
+    assert axis["range"][1] > np.log10(shown).max()
+    assert 1 in axis["tickvals"]
 
 
 @pytest.mark.parametrize(
@@ -465,46 +490,53 @@ def test_the_policy_of_the_page_forbids_the_network(open_page, shown_path, tmp_p
 def column(view, table, number):
     """The texts of a table's column, in rows that are shown."""
     rows = view.locator(f"#{table} tbody tr:visible")
-    return [row.locator("td").nth(number).inner_text() for row in rows.all()]
+    return [row.locator("th, td").nth(number).inner_text() for row in rows.all()]
 
 
 def test_tables_sort_by_number_with_mouse_and_keyboard(open_page):
     """A click sorts up, Enter on the same heading sorts down; 9.1 s is more than 400 ms."""
     view = open_page()
-    heading = view.locator("#operation-train_step th").nth(7)
+    heading = view.locator("#operation-train_step thead th").nth(6)
     heading.locator("button").click()
-    firsts = column(view, "operation-train_step", 7)
+    firsts = column(view, "operation-train_step", 6)
     assert firsts == sorted(firsts, key=["10 ms", "100 ms", "400 ms", "9.1 s"].index)
     assert heading.get_attribute("aria-sort") == "ascending"
     view.keyboard.press("Enter")
-    assert column(view, "operation-train_step", 7) == firsts[::-1]
+    assert column(view, "operation-train_step", 6) == firsts[::-1]
     assert heading.get_attribute("aria-sort") == "descending"
+    pays = view.locator("#operation-train_step thead th").nth(8)
+    for _ in range(2):
+        pays.locator("button").click()
+        assert column(view, "operation-train_step", 8)[-2:] == ["", ""]  # the referee's
 
 
 def test_rows_can_be_filtered(open_page):
     """By any words of a row, all of which must be there; the count is said."""
     view = open_page()
     view.get_by_label("Show rows with").fill("lenet5 compiled")
-    assert column(view, "operation-train_step", 3) == ["pytorch_compiled"]
+    assert column(view, "operation-train_step", 1) == ["pytorch_compiled"]
     assert re.match(r"1 of \d+ rows", view.locator("[data-count]").inner_text())
     view.get_by_label("Show rows with").fill("")
-    assert len(column(view, "operation-train_step", 3)) == 8
+    assert len(column(view, "operation-train_step", 1)) == 8
 
 
 def test_a_tables_data_can_be_saved(open_page):
-    """As CSV, with numbers in full; what looks like a formula to a spreadsheet is none."""
+    """The rows that are shown, as CSV, numbers in full; what looks like a formula is none."""
     view = open_page()
-    table = "document.querySelector('#operation-train_step tbody tr td')"
+    view.get_by_label("Show rows with").fill("mlp")
+    table = "document.querySelector('#operation-train_step tbody tr th')"
     view.evaluate(f"{table}.dataset.value = '=1+1'")
     with view.expect_download() as waiting:
         view.locator('button.csv[data-table="operation-train_step"]').click()
     download = waiting.value
     assert download.suggested_filename == "operation-train_step.csv"
-    head, first, *rest = download.path().read_text(encoding="utf-8").splitlines()
-    assert head.startswith('"network","batch","device","implementation"')
-    assert first.startswith('"\'=1+1","128","cpu","keras_tensorflow"')
-    assert float(first.split(",")[5].strip('"')) == pytest.approx(0.001, rel=0.01)
-    assert len(rest) == 7
+    text = download.path().read_bytes().decode()
+    assert text[0] == "\ufeff"
+    head, first, *rest = text[1:].splitlines()
+    assert head.startswith('"network","implementation","runs as","time (s)"')
+    assert first.startswith('"\'=1+1","Keras","eager",')
+    assert float(first.split(",")[3].strip('"')) == pytest.approx(0.001, rel=0.01)
+    assert len(rest) == 3
 
 
 def test_everything_can_be_reached_by_keyboard(open_page):
@@ -535,7 +567,15 @@ def test_the_answer_is_on_the_first_screen(open_page):
     box = card.bounding_box()
     assert box["y"] + box["height"] < 900
     text = card.inner_text()
-    for words in ("Keras is 2.00× faster [", "97.00%", "first call 400 ms", "What compiling costs"):
+    for words in (
+        "Keras is 2.00× faster [",
+        "97.00%",
+        "400 ms",
+        "fastest of all",
+        "What compiling",
+    ):
         assert words in text
     card.get_by_text("What compiling costs").click()
-    assert view.locator("#operations h2").bounding_box()["y"] < 900
+    assert {*column(view, "operation-train_step", 0)} == {"lenet5"}
+    box = view.locator("#operation-train_step").bounding_box()
+    assert box["y"] + box["height"] < 900

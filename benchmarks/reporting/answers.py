@@ -1,6 +1,7 @@
 """What a saved run answers: who is faster at what, by how much, how sure, at which accuracy."""
 
 from dataclasses import dataclass
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,14 @@ class Row:
         """Seconds of the very first call of a session, when compilers' caches are empty."""
         return float(self.info["first_call_seconds"][0])
 
-    def later_call(self) -> float | None:
-        """Median seconds of the first call in later processes, which may find compiled code."""
-        later = self.info["first_call_seconds"][1:]
-        return float(np.median(later)) if later else None
+    def later_calls(self) -> list[float]:
+        """Seconds of the first call in each later process, which may find compiled code."""
+        return [float(seconds) for seconds in self.info["first_call_seconds"][1:]]
+
+    def busy(self) -> float | None:
+        """CPU seconds over seconds: 1 for a thread that never waited; None where not saved."""
+        cpu = self.info.get("cpu_seconds")
+        return sum(cpu) / sum(self.record["stats"]["data"]) if cpu else None
 
 
 @dataclass(frozen=True)
@@ -94,17 +99,33 @@ class Contest:
         if found.low is None or found.high is None:
             return f"no verdict: {found.blocks} of 6 blocks, {quotient} {found.value:.2f}"
         if found.winner is None:
-            interval = f"[{found.low:.3f}, {found.high:.3f}]"
-            return f"no difference that this run could see: {quotient} {found.value:.3f} {interval}"
+            names = label(pair[0].name), label(pair[1].name)
+            ends = (f"{names[end > 1]} {max(end, 1 / end):.2f}×" for end in (found.low, found.high))
+            return f"no difference that this run could see: from {' to '.join(ends)} faster"
         times = factors(found)
         faster = f"{label(pair[found.winner].name)} is {times[0]:.2f}× faster"
         return f"{faster} [{times[1]:.2f}, {times[2]:.2f}]"
 
+    def fastest(self) -> Row | None:
+        """Who beats both of the pair for sure, and takes least time; None where nobody does."""
+        pair = [row for row in self.pair() if not row.void]
+        others = [row for row in self.rows if not (row.void or row in pair)]
+        best = min(pair, key=Row.seconds, default=None)
+        if best is None:
+            return None
+        surer = [row for row in others if ratio(row.blocks(), best.blocks()).winner == 0]
+        return min(surer, key=Row.seconds, default=None)
+
     def accuracies(self) -> str:
         """Test accuracy of each of the pair after one epoch, in words."""
         pair = [row for row in self.pair() if row.info["accuracy"] is not None]
-        found = [f"{label(row.name)} {row.info['accuracy']:.2%}" for row in pair]
-        return ", ".join(found) or "not measured"
+        found = ", ".join(f"{label(row.name)} {row.info['accuracy']:.2%}" for row in pair)
+        return found or "not measured"
+
+    def accepted(self) -> str:
+        """Within which bounds an accuracy counts as having learned the same."""
+        bounds = next((row.info["accuracy_bounds"] for row in self.pair()), None)
+        return f"{bounds[0]:.1%} to {bounds[1]:.1%}" if bounds else ""
 
     def starter(self) -> Row | None:
         """Who is the first to have made its first call: what compiling must pay off against."""
@@ -126,7 +147,7 @@ class Contest:
             return None
         saved = starter.seconds() - row.seconds()
         extra = row.first_call() - starter.first_call()
-        return extra / saved if found.winner == 0 and saved > 0 else float("inf")
+        return ceil(extra / saved) if found.winner == 0 and saved > 0 else inf
 
 
 def contests(run: Run) -> list[Contest]:
@@ -172,10 +193,15 @@ def circumstances(run: Run) -> str:
     info = rows[0]["extra_info"]
     listed = ", ".join(f"{name} {version}" for name, version in versions(run).items())
     kind = cpu.get("brand_raw") or run["machine_info"].get("processor") or "unknown CPU"
+    recipe = info["recipe"]
+    learning = (
+        f"{recipe.get('optimizer')} at a learning rate of {recipe.get('learning_rate')}, "
+        f"seed {recipe.get('seed')}"
+    )
     return (
         f"{kind}, {cpu.get('count', '?')} CPUs, {run['machine_info'].get('system', '')}, "
         f"{info['in_force']['threads']} thread(s), Python {info['python']}; {listed}; data set "
-        f"'{info['dataset']['name']}', {info['in_force']['precision']}; "
+        f"'{info['dataset']['name']}', {info['in_force']['precision']}; {learning}; "
         f"{len({*info['blocks']})} blocks of fresh processes; {str(run['datetime'])[:10]}"
     )
 

@@ -2,7 +2,8 @@
 
 Each series has a symbol and, where it has lines, a dash of its own: colour is never the only
 difference. Colours of text and grid are the page's, light or dark, and are set in its style sheet.
-Colours of series are those of Okabe and Ito, "Color Universal Design" (2008).
+Colours of series follow Okabe and Ito, "Color Universal Design" (2008), where light ones are
+darkened to a contrast of 3 on white.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ from benchmarks.reporting.verdicts import headline
 from benchmarks.reporting.verdicts import name as name_of
 from benchmarks.reporting.words import OPERATIONS, label
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#B8A800")
+COLORS = ("#0072B2", "#D55E00", "#00875F", "#B0508A", "#3A8FC4", "#A67500", "#7F7F7F", "#6F7D00")
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
@@ -87,6 +88,7 @@ def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
         "range": ends,
         "tickvals": ticks,
         "ticktext": [f"{tick:g}" for tick in ticks],
+        "tickangle": 0,
         "title": {"text": title},
         "zeroline": False,
     }
@@ -113,7 +115,7 @@ def ratios(every: Sequence[Contest]) -> Chart:
                     number,
                     name=OPERATIONS[operation],
                     x=[value for value, _, _ in values],
-                    y=[short(contest) for contest, _ in points],
+                    y=[short(contest, every) for contest, _ in points],
                     error_x=whiskers(values),
                     hovertext=[escape(contest.answer()) for contest, _ in points],
                     hoverinfo="text",
@@ -122,22 +124,29 @@ def ratios(every: Sequence[Contest]) -> Chart:
     ends = [end for _, f in decided for end in (f.value, f.low, f.high) if end]
     shape = layout(
         120 + 34 * len(decided),
-        xaxis=log_axis(ends, "← Keras faster · time of Keras ÷ time of PyTorch · PyTorch faster →"),
+        xaxis=log_axis(ends, "time of Keras ÷ time of PyTorch"),
         yaxis={"automargin": True, "autorange": "reversed"},
         shapes=[one_line("x")],
     )
-    text = "Time of Keras over time of PyTorch, each with its interval, on a logarithmic axis."
+    text = "Left of the line at 1 Keras is faster, right of it PyTorch, each with its interval."
     return Chart("chart-ratios", "Who is faster", text, data, shape, tables.answers(every))
 
 
-def short(contest: Contest) -> str:
-    """A contest's name on an axis; `<` would be markup to Plotly."""
+def short(contest: Contest, every: Iterable[Contest]) -> str:
+    """A contest's name on an axis, as long as is needed to tell it from `every` other.
+
+    What looks like a tag would be one to Plotly.
+    """
     architecture, batch_size, device = contest.place
-    return escape(f"{architecture} {OPERATIONS[contest.operation]}, b{batch_size} {device}")
+    name = f"{architecture} {OPERATIONS[contest.operation]}"
+    if len({one.place[1:] for one in every}) > 1:
+        name += f", b{batch_size} {device}"
+    return escape(name)
 
 
 def samples(contest: Contest) -> Chart:
     """Every sample of a contest, block by block, void rows left out."""
+    unit, scale = ("s", 1.0) if contest.operation == "epoch" else ("ms", 1e-3)
     data = []
     for number, row in enumerate(contest.rows):
         if row.void:
@@ -145,14 +154,14 @@ def samples(contest: Contest) -> Chart:
         x, y = [], []
         for block, seconds in row.blocks().items():
             count = len(seconds)
-            x += [round(block + 0.7 * (i + 0.5) / count - 0.35, 3) for i in range(count)]
-            y += [float(f"{second * 1000:.4g}") for second in seconds]
+            x += [round(block + 1 + 0.7 * (i + 0.5) / count - 0.35, 3) for i in range(count)]
+            y += [float(f"{second / scale:.4g}") for second in seconds]
         points = series(number, name=escape(label(row.name)), x=x, y=y)
         data.append(points | {"marker": points["marker"] | {"size": 6}})
     shape = layout(
         380,
-        xaxis={"title": {"text": "block of fresh processes"}, "dtick": 1},
-        yaxis={"title": {"text": "ms"}, "type": "log", "automargin": True},
+        xaxis={"title": {"text": "block of fresh processes"}, "dtick": 1, "zeroline": False},
+        yaxis={"title": {"text": unit}, "type": "log", "automargin": True},
     )
     text = f"Samples of {contest.title}, in the order in which they were taken."
     table = tables.samples(contest)
@@ -185,6 +194,7 @@ def versions(runs: dict[str, Run]) -> Chart:
         for contest in contests(run):
             if contest.ratio():
                 found.setdefault((contest.operation, contest.place), {})[name] = contest
+    every = [contest for by_run in found.values() for contest in by_run.values()]
     data, ends = [], []
     for number, by_run in enumerate(found.values()):
         ratios = [one.ratio() for one in by_run.values()]
@@ -195,7 +205,7 @@ def versions(runs: dict[str, Run]) -> Chart:
                 number,
                 mode="lines+markers",
                 line={"dash": DASHES[number % len(DASHES)]},
-                name=short(next(iter(by_run.values()))),
+                name=short(next(iter(by_run.values())), every),
                 x=[escape(name) for name in by_run],
                 y=[value for value, _, _ in values],
                 error_y=whiskers(values),
@@ -232,10 +242,11 @@ def changes(judged: Sequence[Judged], title: str, key: str) -> Chart:
         )
     shape = layout(
         120 + 30 * len(times),
-        xaxis=log_axis(ends, "← faster now · new ÷ old · slower now →"),
+        xaxis=log_axis(ends, "new ÷ old"),
         yaxis={"automargin": True, "autorange": "reversed"},
         shapes=[one_line("x")],
     )
     title += f": {headline(judged)}"
     table = tables.verdicts(judged, title, key)
-    return Chart(f"chart-{key}", title, "Time now over time then.", data, shape, table)
+    text = "Left of the line at 1 it is faster now, right of it slower."
+    return Chart(f"chart-{key}", title, text, data, shape, table)

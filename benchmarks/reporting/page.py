@@ -1,11 +1,15 @@
 """A report from saved runs: one HTML page that needs nothing else, and summary.md beside it."""
 
+import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import Judged
@@ -20,8 +24,10 @@ from benchmarks.reporting.answers import (
     versions,
 )
 from benchmarks.reporting.charts import Chart
+from benchmarks.reporting.pictures import chosen
 from benchmarks.reporting.tables import Table
 from benchmarks.reporting.words import OPERATIONS, label, time
+from mnist_models.implementations import FOLDER as IMPLEMENTATIONS
 from mnist_models.implementations import PAIR
 
 FOLDER = Path(__file__).parent
@@ -81,6 +87,21 @@ class Report:
         found = (Mistakes(contest, self.dataset.get("pictures", {})) for contest in epochs)
         return [one for one in found if one.rows]
 
+    def memory(self) -> Table:
+        """Peak memory by implementation."""
+        return tables.peaks(self.run)
+
+    def glossary(self) -> dict[str, str]:
+        """What each implementation is, in the first line of its file."""
+        names = dict.fromkeys(row.name for contest in self.contests for row in contest.rows)
+        files = {name: IMPLEMENTATIONS / f"{name}.py" for name in names}
+        docs = {
+            name: ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+            for name, file in files.items()
+            if file.exists()
+        }
+        return {label(name): doc.partition("\n")[0] for name, doc in docs.items()}
+
     def certificate(self) -> Table:
         """Parity with the referee."""
         return tables.certificate(self.run)
@@ -130,6 +151,7 @@ class Report:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        environment.filters["literal"] = literal
         found = {chart.key: chart for chart in self.all_charts()}
         ease = json.loads(EASE_OF_USE.read_text("utf-8")) if EASE_OF_USE.exists() else None
         return environment.get_template("page.html").render(
@@ -138,7 +160,7 @@ class Report:
             figures={key: {"data": c.data, "layout": c.layout} for key, c in found.items()},
             answer=card,
             label=label,
-            time=time,
+            glossary=self.glossary(),
             pair=PAIR,
             confidence=CONFIDENCE,
             margin=MARGIN,
@@ -168,20 +190,27 @@ def age(run: Run) -> tuple[list[list[int]], str]:
 
 
 class Mistakes:
-    """What the pair misread after one epoch of a network."""
+    """What was misread after one epoch of a network, by all who ran it."""
 
     def __init__(self, contest: Contest, pictures: dict[str, str]) -> None:
         self.contest = contest
-        self.rows = [row for row in contest.pair() if row.info.get("misread") and not row.void]
+        self.rows = [row for row in contest.rows if row.info.get("misread") and not row.void]
         self.answers = {
             row.name: {image: (digit, answer) for image, digit, answer in row.info["misread"]}
             for row in self.rows
         }
-        everybody = [set(answers) for answers in self.answers.values()]
-        self.both = set.intersection(*everybody) if everybody else set()
-        either = set.union(*everybody) if everybody else set()
-        shown = sorted(either, key=lambda image: (image not in self.both, image))
-        self.shown = {image: pictures[str(image)] for image in shown if str(image) in pictures}
+        self.groups: dict[str, dict[int, str]] = {}
+        for image in chosen(self.answers):
+            if str(image) in pictures:
+                group = self.groups.setdefault(self.misread_by(image), {})
+                group[image] = pictures[str(image)]
+
+    def misread_by(self, image: int) -> str:
+        """Who misread an image, in words."""
+        names = [label(row.name) for row in self.rows if image in self.answers[row.name]]
+        if len(names) == len(self.rows) > 1:
+            return "by both" if len(names) == 2 else "by all"
+        return f"by {' and '.join(names)} alone"
 
     def confusions(self) -> list[Table]:
         """Each one's errors, digit by digit."""
@@ -198,8 +227,15 @@ class Mistakes:
 
     def counts(self) -> str:
         """How many were misread by whom."""
+        groups = Counter(map(self.misread_by, set().union(*self.answers.values())))
+        listed = ", ".join(f"{count} {group}" for group, count in sorted(groups.items()))
         each = ", ".join(f"{label(row.name)} {len(self.answers[row.name])}" for row in self.rows)
-        return f"{each}; {len(self.both)} of these by both"
+        return f"{each}: {listed}"
+
+
+def literal(text: str) -> Markup:
+    """Text with what is in backticks set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def card(contest: Contest) -> dict[str, Any]:
@@ -209,6 +245,8 @@ def card(contest: Contest) -> dict[str, Any]:
         "operation": OPERATIONS[contest.operation],
         "answer": contest.answer(),
         "times": [(label(row.name), time(row.seconds()), time(row.first_call())) for row in rows],
+        "fastest": (best := contest.fastest()) and f"{label(best.name)} {time(best.seconds())}",
         "accuracies": contest.accuracies(),
+        "accepted": contest.accepted(),
         "void": any(row.void for row in rows),
     }

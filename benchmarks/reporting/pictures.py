@@ -1,8 +1,9 @@
 """Pictures of the data that a run was measured on, small enough to be saved with it."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def exploration(dataset: Dataset, rows: Iterable[Row]) -> dict[str, Any]:
     `pictures` are of test images that were misread by one of `rows`, by their number.
     """
     mean, deviation = mean_and_deviation(dataset.train_images)
-    chosen = sorted({image for numbers in misread(rows).values() for image in numbers})
+    shown = sorted({image for numbers in misread(rows).values() for image in numbers})
     return {
         "name": dataset.name,
         "sha256": dataset.sha256,
@@ -31,23 +32,35 @@ def exploration(dataset: Dataset, rows: Iterable[Row]) -> dict[str, Any]:
         "mean": mean,
         "deviation": deviation,
         "samples": png(sample_grid(dataset.train_images, dataset.train_labels, SAMPLES_PER_CLASS)),
-        "pictures": {str(image): png(dataset.test_images[image]) for image in chosen},
+        "pictures": {str(image): png(dataset.test_images[image]) for image in shown},
     }
 
 
 def misread(rows: Iterable[Row]) -> dict[str, list[int]]:
-    """Numbers of test images to show, by architecture: first those that most rows misread."""
-    found: dict[str, dict[int, int]] = {}
+    """Numbers of test images to show, by architecture."""
+    found: dict[str, dict[str, list[int]]] = {}
     for row in rows:
         if row.trial.operation == "epoch" and row.valid:
             first = next(iter(row.entries.values()))
-            counts = found.setdefault(row.trial.architecture, {})
-            for image, _, _ in first.get("misread", ()):
-                counts[image] = counts.get(image, 0) + 1
-    return {
-        architecture: sorted(counts, key=lambda image: (-counts[image], image))[:SHOWN]
-        for architecture, counts in found.items()
-    }
+            images = [image for image, _, _ in first.get("misread", ())]
+            found.setdefault(row.trial.architecture, {})[row.name] = images
+    return {architecture: chosen(images) for architecture, images in found.items()}
+
+
+def chosen(by_name: Mapping[str, Iterable[int]]) -> list[int]:
+    """Of the images that each misread, some of each group that the same ones misread, in turn.
+
+    So nobody's own mistakes are shown more often than another's.
+    """
+    names: dict[int, list[str]] = {}
+    for name, images in by_name.items():
+        for image in images:
+            names.setdefault(image, []).append(name)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for image in sorted(names):
+        groups.setdefault(tuple(sorted(names[image])), []).append(image)
+    turns = chain.from_iterable(zip_longest(*groups.values()))
+    return [image for image in turns if image is not None][:SHOWN]
 
 
 def png(pixels: np.ndarray) -> str:

@@ -19,6 +19,19 @@ from mnist_models import parity
 NAMED = {int: "{:,}", float: "{:.4g}"}
 
 
+# What a saved column is in, where the page shows it in another form.
+UNITS = {
+    "time": "time (s)",
+    "first call": "first call (s)",
+    "in later processes": "in later processes, median (s)",
+    "median": "median (s)",
+    "least": "least (s)",
+    "most": "most (s)",
+    "training steps alone": "training steps alone (bytes)",
+    "whole session": "whole session (bytes)",
+}
+
+
 @dataclass(frozen=True)
 class Cell:
     """A text with the value that it is sorted and saved by; a void one is struck out."""
@@ -44,6 +57,11 @@ class Table:
     headings: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = field(default=())
+
+    @property
+    def saved_as(self) -> list[str]:
+        """The headings in a file, with units."""
+        return [UNITS.get(heading, heading) for heading in self.headings]
 
 
 def cell(value: Any, text: str | None = None, void: bool = False) -> Cell:
@@ -76,19 +94,21 @@ def answers(every: Iterable[Contest]) -> Table:
     return Table("ratios", caption, headings, rows)
 
 
-def operation(name: str, every: Iterable[Contest], images: int | None) -> Table:
+def operation(name: str, every: Sequence[Contest], images: int | None) -> Table:
     """All implementations at one operation. `images` is what an epoch visits, if known."""
     rows, notes = [], []
+    places = [index for index in range(3) if index == 0 or len({c.place[index] for c in every}) > 1]
     for contest in every:
         for row in contest.rows:
             count = images if name == "epoch" else row.info["batch_size"]
-            rows.append([*measured(contest, row, count)])
+            place = (cell(contest.place[index]) for index in places)
+            rows.append([*place, *measured(contest, row, count)])
             notes += [f"void: {contest.title}, {label(row.name)}: {why}" for why in row.void]
     unit = "epochs" if name == "epoch" else "steps" if name == "train_step" else "passes"
     headings = (
-        *("network", "batch", "device", "implementation", "runs as", "time", "images/s"),
-        *("first call", "… in later processes", f"pays after ({unit})", "peak memory"),
-        "test accuracy",
+        *(("network", "batch", "device")[index] for index in places),
+        *("implementation", "runs as", "time", "images/s", "CPU"),
+        *("first call", "in later processes", f"pays after ({unit})", "test accuracy"),
     )
     return Table(
         f"operation-{name}", f"Every {OPERATIONS[name]} that was timed", headings, rows, notes
@@ -98,20 +118,19 @@ def operation(name: str, every: Iterable[Contest], images: int | None) -> Table:
 def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
     """The cells of one row of an operation's table."""
     struck = bool(row.void)
-    architecture, batch_size, device = contest.place
-    yield from (cell(architecture), cell(batch_size), cell(device))
-    yield cell(row.name, label(row.name) + (" (void)" if struck else ""))
+    yield cell(label(row.name) + (" (void)" if struck else ""))
     yield cell(row.info["in_force"].get("compilation", ""))
     seconds = row.seconds()
     yield cell(seconds, time(seconds), struck)
     rate = images / seconds if images else None
     yield cell(rate, f"{rate:,.0f}" if rate else "", struck)
+    busy = row.busy()
+    yield cell(busy, "" if busy is None else f"{busy:.0%}", struck)
     yield cell(row.first_call(), time(row.first_call()), struck)
-    later = row.later_call()
-    yield cell(later, time(later) if later else "", struck)
+    later = row.later_calls()
+    span = f"{time(min(later))} to {time(max(later))}" if later else ""
+    yield cell(float(np.median(later)) if later else None, span, struck)
     yield cell(*pays(contest, row))
-    peak = row.info["peak_memory_bytes"]
-    yield cell(peak, memory(peak))
     accuracy = row.info["accuracy"]
     yield cell(accuracy, "" if accuracy is None else f"{accuracy:.2%}")
 
@@ -128,6 +147,36 @@ def pays(contest: Contest, row: Row) -> tuple[float | None, str]:
     return after, "never" if isinf(after) else f"{after:,.0f}"
 
 
+def peaks(run: Run) -> Table:
+    """The most memory that each implementation's processes held.
+
+    Processes are shared by the trials of a block. In the first block these come in a fixed order,
+    training steps first, so that what they alone took is known.
+    """
+    steps: dict[str, int] = {}
+    whole: dict[str, int] = {}
+    epochs = set()
+    for contest in contests(run):
+        for row in contest.rows:
+            whole[row.name] = max(row.info["peak_memory_bytes"], whole.get(row.name, 0))
+            if contest.operation == "train_step":
+                first = row.info["peak_memory_bytes_by_block"][0]
+                steps[row.name] = max(first, steps.get(row.name, 0))
+            elif contest.operation == "epoch":
+                epochs.add(row.name)
+    rows = [
+        [
+            cell(label(name)),
+            cell(steps.get(name), memory(steps[name]) if name in steps else ""),
+            cell(size, memory(size)),
+            cell("yes" if name in epochs else "no"),
+        ]
+        for name, size in whole.items()
+    ]
+    headings = ("implementation", "training steps alone", "whole session", "epochs in it")
+    return Table("memory", "Peak memory of a process, its framework included", headings, rows)
+
+
 def samples(contest: Contest) -> Table:
     """Each block's median, number of samples and spread."""
     rows = []
@@ -136,9 +185,7 @@ def samples(contest: Contest) -> Table:
             middle = float(np.median(seconds))
             lowest, highest = min(seconds), max(seconds)
             figures = (cell(value, time(value)) for value in (middle, lowest, highest))
-            rows.append(
-                [cell(row.name, label(row.name)), cell(block), cell(len(seconds)), *figures]
-            )
+            rows.append([cell(label(row.name)), cell(block + 1), cell(len(seconds)), *figures])
     headings = ("implementation", "block", "samples", "median", "least", "most")
     return Table(f"samples-{slug(contest)}", f"Blocks of: {contest.title}", headings, rows)
 
@@ -180,11 +227,9 @@ def in_force(run: Run) -> Table:
             known = row.info["versions"] | settings | knobs | {"python": row.info["python"]}
             found.setdefault(row.name, {}).update(known)
     keys = sorted({key for settings in found.values() for key in settings})
-    rows = [
-        [cell(label(name)), *(cell(str(settings.get(key, ""))) for key in keys)]
-        for name, settings in found.items()
-    ]
-    return Table("in-force", "Versions and settings in force", ("implementation", *keys), rows)
+    rows = [[cell(key), *(cell(str(of.get(key, ""))) for of in found.values())] for key in keys]
+    headings = ("setting", *map(label, found))
+    return Table("in-force", "Versions and settings in force", headings, rows)
 
 
 def certificate(run: Run) -> Table:
@@ -205,7 +250,7 @@ def certificate(run: Run) -> Table:
             cell(kinds.get(kind), f"{kinds[kind]:.1e}" if kind in kinds else "", not holds)
             for kind in limits
         )
-        place = cell(architecture), cell(device), cell(name, label(name))
+        place = cell(architecture), cell(device), cell(label(name))
         rows.append([*place, *figures, cell("holds" if holds else "broken")])
     headings = ("network", "device", "implementation", *limits, "parity")
     bounds = ", ".join(f"{kind} {limit:g}" for kind, limit in limits.items())
@@ -308,7 +353,8 @@ def told(ease: dict[str, Any]) -> Table:
         rows.append(row)
     headings = ("mistake", "Keras", "Keras says", "PyTorch", "PyTorch says")
     note = "Shown is a message's first line; whether it names the culprit is asked of all of it. "
-    note += "Costs of a few points are chance."
+    note += "Costs of a few points are chance. Without a mistake, Keras reaches "
+    note += f"{ease['control']['keras']} % and PyTorch {ease['control']['pytorch']} %."
     return Table(
         "told", "What each framework tells you when you are wrong", headings, rows, (note,)
     )
@@ -320,5 +366,6 @@ def outcome(said: dict[str, Any]) -> str:
     if said["names_culprit"] is not None:
         words += ", names the culprit" if said["names_culprit"] else ", does not name the culprit"
     if said["accuracy_cost"] is not None:
-        words += f", costs {said['accuracy_cost']} points of accuracy"
+        cost = said["accuracy_cost"]
+        words += f", costs {cost} points of accuracy" if cost > 0 else ", costs nothing"
     return words

@@ -21,7 +21,13 @@ function value(row, column) {
   return text !== "" && !Number.isNaN(number) ? number : text;
 }
 
-function compare(a, b) {
+function compare(a, b, sign) {
+  // What is empty comes last, either way.
+  if (a === "" || b === "") return a === b ? 0 : a === "" ? 1 : -1;
+  return sign * order(a, b);
+}
+
+function order(a, b) {
   if (typeof a === "number" && typeof b === "number") return a - b;
   if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
   return a.localeCompare(b);
@@ -35,7 +41,8 @@ function sort(button) {
   heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   const sign = ascending ? 1 : -1;
   const rows = [...body.rows];
-  rows.sort((a, b) => sign * compare(value(a, heading.cellIndex), value(b, heading.cellIndex)));
+  const column = heading.cellIndex;
+  rows.sort((a, b) => compare(value(a, column), value(b, column), sign));
   body.append(...rows);
 }
 
@@ -55,9 +62,11 @@ function csv(table) {
   // A spreadsheet would run what begins like a formula.
   const safe = (text) => (/^[=+@\t\r-]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text);
   const quoted = (text) => `"${safe(text).replaceAll('"', '""')}"`;
-  const lines = [[...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim())];
-  for (const row of table.tBodies[0].rows) lines.push([...row.cells].map((c) => c.dataset.value));
-  return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
+  const lines = [[...table.tHead.rows[0].cells].map((cell) => cell.dataset.savedAs)];
+  const shown = [...table.tBodies[0].rows].filter((row) => !row.hidden);
+  for (const row of shown) lines.push([...row.cells].map((cell) => cell.dataset.value));
+  // The mark at the beginning tells spreadsheets that this is UTF-8.
+  return "\ufeff" + lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
 }
 
 function save(name, text) {
@@ -69,6 +78,12 @@ function save(name, text) {
 }
 
 document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-show]");
+  if (link) {
+    const input = document.querySelector(".filter");
+    input.value = link.dataset.show;
+    filter(input);
+  }
   const button = event.target.closest("button");
   if (!button) return;
   if (button.classList.contains("sort")) sort(button);
