@@ -21,6 +21,7 @@ from benchmarks.comparing.saved import read
 from benchmarks.reporting import tables
 from benchmarks.reporting.answers import contests, escape, result_table
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
+from benchmarks.reporting.words import label, time
 from examples.page import MEASURES, together
 from tests.campaigns import digits
 from tests.test_report import BROWSERS, find_browser
@@ -67,6 +68,19 @@ def results() -> list[str]:
     return result_table(recorded())
 
 
+def reading() -> list[str]:
+    """A forward pass of LeNet-5, as the terminal shows it."""
+    passes = (c for c in contests(recorded()) if c.operation == "forward")
+    contest = next(c for c in passes if c.place[0] == "lenet5")
+    architecture, batch_size, device = contest.place
+    lines = [f"forward {architecture} b{batch_size} {device}       {contest.answer()}"]
+    for row in contest.pair():
+        rate = f"{batch_size / row.seconds():,.0f} images/s"
+        figures = f"{label(row.name):<7}  {time(row.seconds()):>8}  {rate:>18}"
+        lines.append(f"  {figures}  accuracy {row.info['accuracy']:.4f}")
+    return ["```text", *lines, "```"]
+
+
 def compiling() -> list[str]:
     """What the first training step costs, and when that pays."""
     steps = [c for c in contests(recorded()) if c.operation == "train_step"]
@@ -103,7 +117,7 @@ def mistakes() -> list[str]:
 
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    made.__name__: made for made in (results, compiling, tax, tasks, mistakes)
+    made.__name__: made for made in (results, reading, compiling, tax, tasks, mistakes)
 }
 
 
