@@ -108,12 +108,13 @@ class Contest:
 
     def fastest(self) -> Row | None:
         """Who beats both of the pair for sure, and takes least time; None where nobody does."""
-        pair = [row for row in self.pair() if not row.void]
-        others = [row for row in self.rows if not (row.void or row in pair)]
-        best = min(pair, key=Row.seconds, default=None)
+        valid = [row for row in self.rows if not row.void and row.name != REFERENCE]
+        pair = {row.name for row in self.pair()}
+        best = min((row for row in valid if row.name in pair), key=Row.seconds, default=None)
         if best is None:
             return None
-        surer = [row for row in others if ratio(row.blocks(), best.blocks()).winner == 0]
+        others = (row for row in valid if row.name not in pair)
+        surer = (row for row in others if ratio(row.blocks(), best.blocks()).winner == 0)
         return min(surer, key=Row.seconds, default=None)
 
     def accuracies(self) -> str:
