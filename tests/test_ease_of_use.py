@@ -176,6 +176,13 @@ def test_a_custom_step_is_the_ordinary_one(one):
     assert np.median(np.abs(one.arrays["custom"] - start)) > 1e-4
 
 
+def test_a_custom_step_reports_the_ordinary_loss(found):
+    """As `fit` shows it: after each epoch, and less each time."""
+    ordinary, custom = found("keras").arrays["reported"]
+    assert custom == pytest.approx(ordinary, rel=1e-4)
+    assert 3 > ordinary[0] > ordinary[1] > ordinary[2] > 1
+
+
 def test_a_custom_layer_is_the_built_in_one(one):
     """For the same weights and images."""
     np.testing.assert_allclose(one.arrays["affine"], one.arrays["dense"], rtol=1e-5, atol=1e-6)
