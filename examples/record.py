@@ -21,6 +21,7 @@ from mnist_models import data, implementations
 ROOT = Path(__file__).parents[1]
 SIDES = dict(zip(("keras", "pytorch"), implementations.PAIR, strict=True))
 TRAIN_IMAGES, TEST_IMAGES = 4000, 1000
+COSTLY = 5  # percentage points of accuracy
 LONGEST_MESSAGE = 200
 LIMIT = 600.0
 
@@ -149,7 +150,7 @@ def record(
 
     `culprit` is as in CULPRITS, `control` is the accuracy when nothing is wrong, and `usual` are
     the warnings given even then, which do not count. Accuracies are within 0 to 1; the cost is in
-    whole percent.
+    whole percentage points. Raises RecordError when an accepted mistake costs accuracy.
     """
     blank = dict.fromkeys(("exception", "message", "names_culprit", "accuracy_cost"))
     try:
@@ -165,6 +166,10 @@ def record(
     for one in caught:
         if str(one.message) not in known:
             return {"outcome": "warning"} | blank | told(one.message, culprit) | cost
+    if reason := getattr(mistake, "accepted", None):
+        if cost["accuracy_cost"] >= COSTLY:
+            raise RecordError(f"{mistake.__name__} is not to be accepted: {cost}")
+        return {"outcome": "accepted"} | blank | {"message": reason} | cost
     return {"outcome": "silent"} | blank | cost
 
 

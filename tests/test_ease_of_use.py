@@ -10,7 +10,7 @@ import pytest
 
 from examples import measure, page, record
 from examples.__main__ import main
-from examples.mistakes import CONTROL, CULPRITS, CannotHappen
+from examples.mistakes import CONTROL, CULPRITS, CannotHappen, accepted
 from mnist_models import implementations, weights
 from mnist_models.architectures import LENET5
 from mnist_models.implementations import numpy_reference
@@ -315,6 +315,12 @@ def cannot(images, labels, test_images):
     raise CannotHappen("there is no 7")
 
 
+@accepted("all are zeros")
+def rightly(images, labels, test_images):
+    """A mistake that is none."""
+    return guess(images, labels, test_images)
+
+
 BLANK = dict.fromkeys(("exception", "message", "names_culprit", "accuracy_cost"))
 PLANTED = {
     guess: {"outcome": "silent", "accuracy_cost": 65},
@@ -357,6 +363,14 @@ def test_a_usual_warning_does_not_count(four):
     """One that is given when nothing is wrong, too."""
     _, usual = record.attempt(warn, four)
     assert record.record(warn, "7", four, 0.9, usual)["outcome"] == "silent"
+
+
+def test_an_accepted_mistake_is_recorded(four):
+    """With its reason; and one that costs accuracy is not to be accepted."""
+    expected = {"outcome": "accepted", "message": "all are zeros", "accuracy_cost": 4}
+    assert record.record(rightly, "7", four, 0.29) == BLANK | expected
+    with pytest.raises(record.RecordError, match="rightly is not to be accepted"):
+        record.record(rightly, "7", four, 0.30)
 
 
 def test_predictions_of_another_shape_are_an_error(four):
@@ -478,7 +492,7 @@ def test_cells_are_escaped():
     assert page.code_cell("a|`b`<c>") == r"`` a\|`b`<c> ``"
     rows = [line for line in page.page(SAVED).splitlines() if line.startswith("| ")]
     bars = {line.replace(r"\|", "").count("|") for line in rows}
-    assert bars == {7, 8, 10}
+    assert bars == {7, 9, 10}
 
 
 def test_the_sum_counts_a_name_once():

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from examples.mistakes import CannotHappen
+from examples.mistakes import CannotHappen, accepted
 
 
 def versions():
@@ -78,6 +78,7 @@ def channels_at_the_wrong_end(images, labels, test_images):
     return predict(model, np.moveaxis(test_images, -1, 1))
 
 
+@accepted("a channel axis is added to what lacks one")
 def no_channel_axis(images, labels, test_images):
     """Images have no channel axis."""
     model = build_model()
@@ -92,6 +93,7 @@ def a_single_image(images, labels, test_images):
     return np.concatenate([predict(model, image) for image in test_images])
 
 
+@accepted("`fit` and `predict` turn them into float32")
 def float64_images(images, labels, test_images):
     """Images are float64."""
     model = build_model()
@@ -119,6 +121,7 @@ def nan_in_an_image(images, labels, test_images):
 # Labels and loss
 
 
+@accepted("the loss turns them into integers")
 def float_labels(images, labels, test_images):
     """Labels are floating-point numbers."""
     model = build_model()
@@ -207,6 +210,7 @@ def learning_rate_too_large(images, labels, test_images):
     return predict(model, test_images)
 
 
+@accepted("`fit` shuffles unless told not to")
 def data_not_shuffled(images, labels, test_images):
     """Training data are sorted by class, and nobody asks for shuffling."""
     order = np.argsort(labels, kind="stable")
@@ -238,6 +242,7 @@ class NetworkWithAList(keras.Model):
         return self.logits(inputs)
 
 
+@accepted("layers in lists are found")
 def layers_in_a_list(images, labels, test_images):
     """A model keeps its hidden layers in a plain Python list."""
     model = NetworkWithAList()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from examples.mistakes import CannotHappen
+from examples.mistakes import CannotHappen, accepted
 
 
 def versions():
@@ -136,9 +136,9 @@ def float_labels(images, labels, test_images):
     return predict(model, test_images)
 
 
+@accepted("`CrossEntropyLoss` takes them for the classes' probabilities")
 def one_hot_labels(images, labels, test_images):
     """Labels are one-hot, and the loss is the one for class numbers."""
-    # CrossEntropyLoss takes floating-point labels for the classes' probabilities, and is right.
     model = build_model()
     train(model, batches(images, np.eye(10, dtype="float32")[labels]))
     return predict(model, test_images)
