@@ -130,9 +130,16 @@ def float_labels(images, labels, test_images):
 
 
 def one_hot_labels(images, labels, test_images):
-    """Labels are one-hot, and the loss is the one for class numbers."""
+    """Labels are one-hot, as floating-point numbers, and the loss is the one for class numbers."""
     model = build_model()
     train(model, images, np.eye(10, dtype="float32")[labels])
+    return predict(model, test_images)
+
+
+def integer_one_hot_labels(images, labels, test_images):
+    """Labels are one-hot, as integers, and the loss is the one for class numbers."""
+    model = build_model()
+    train(model, images, np.eye(10, dtype="int64")[labels])
     return predict(model, test_images)
 
 
@@ -173,7 +180,7 @@ def softmax_before_the_loss(images, labels, test_images):
 
 
 def logits_taken_for_probabilities(images, labels, test_images):
-    """The model ends in logits, and the loss expects the outcome of a softmax."""
+    """The model ends in logits, and the loss expects what a softmax or log-softmax gives."""
     model = build_model()
     train(model, images, labels, "sparse_categorical_crossentropy")
     return predict(model, test_images)
@@ -187,17 +194,22 @@ def gradients_not_reset(images, labels, test_images):
     raise CannotHappen("gradients are computed anew in each step and kept nowhere")
 
 
-def no_optimizer(images, labels, test_images):
-    """The step that sets the optimiser to work is left out."""
+def model_not_compiled(images, labels, test_images):
+    """The model is not compiled."""
     model = build_model()
     model.fit(images, labels, batch_size=64, epochs=3, verbose=0)
     return predict(model, test_images)
 
 
+def no_optimizer(images, labels, test_images):
+    """The optimiser's step is left out."""
+    raise CannotHappen("`fit` takes the optimiser's step itself")
+
+
 def optimizer_of_another_model(images, labels, test_images):
-    """The optimiser has been made for a model that was then built anew."""
+    """The optimiser has served a model that was then built anew."""
     optimizer = keras.optimizers.Adam(0.003)
-    optimizer.build(build_model().trainable_variables)
+    train(build_model(), images, labels, optimizer=optimizer)
     model = build_model()
     train(model, images, labels, optimizer=optimizer)
     return predict(model, test_images)
