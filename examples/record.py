@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 SIDES = dict(zip(("keras", "pytorch"), implementations.PAIR, strict=True))
 TRAIN_IMAGES, TEST_IMAGES = 4000, 1000
 COSTLY = 5  # percentage points of accuracy
-LONGEST_MESSAGE = 200
+LONGEST_LINE = 180
+LATER = " … "  # between a message's first line and a later one
 LIMIT = 600.0
 
 Mistake = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -174,20 +175,35 @@ def record(
 
 
 def told(message: Exception | str, culprit: str) -> dict[str, Any]:
-    """Type and first line of a message, and whether any of its lines names the culprit."""
+    """Type and excerpt of a message, and whether any of its lines names the culprit."""
+    lines = cleaned(str(message)).splitlines()
     return {
         "exception": type(message).__name__,
-        "message": first_line(str(message)),
-        "names_culprit": re.search(culprit, str(message)) is not None,
+        "message": excerpt(lines, culprit),
+        "names_culprit": any(re.search(culprit, line) for line in lines),
     }
 
 
-def first_line(message: str) -> str:
-    """The first line with something in it, without what differs from run to run, and shortened."""
-    line = next((line.strip() for line in message.splitlines() if line.strip()), "")
-    line = re.sub(r"\b0x[0-9a-f]+", "0x…", line)
-    line = re.sub(r"(?<![\w/])(/[\w.~+-]+){2,}/?", "/…", line)
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1].rstrip() + "…"
+def excerpt(lines: list[str], culprit: str) -> str:
+    """The first line; where the culprit is named later only, the first line with it as well."""
+    first = next((line for line in lines if line), "")
+    shown = [first]
+    if not re.search(culprit, first):
+        shown += [line for line in lines if re.search(culprit, line)][:1]
+    return LATER.join(map(shortened, shown))
+
+
+def cleaned(message: str) -> str:
+    """A message without colours, outer spaces, and what differs from run to run."""
+    text = re.sub(r"\x1b\[\d*m", "", message)
+    text = re.sub(r"\b0x[0-9a-f]+", "0x…", text)
+    text = re.sub(r"(?<![\w/])(/[\w.~+-]+){2,}/?", "/…", text)
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
+def shortened(line: str) -> str:
+    """Cut off where it is too long."""
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1].rstrip() + "…"
 
 
 def main(side: str, scratch: str) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -334,7 +335,7 @@ PLANTED = {
     fail: {
         "outcome": "error",
         "exception": "ValueError",
-        "message": "bad input of file /… at 0x…",
+        "message": "bad input of file /… at 0x… … of size 7",
         "names_culprit": True,
     },
     cannot: {"outcome": "cannot happen", "message": "there is no 7"},
@@ -385,10 +386,37 @@ def test_a_broken_example_is_no_record(four):
         record.record(lambda *_: slip, "", four)  # noqa: F821
 
 
-def test_long_messages_are_shortened():
-    """To 200 characters."""
-    assert record.first_line("x" * 200) == "x" * 200
-    assert record.first_line("x" * 201) == "x" * 199 + "…"
+def test_long_lines_are_shortened():
+    """To 180 characters."""
+    assert record.shortened("x" * 180) == "x" * 180
+    assert record.shortened("x" * 181) == "x" * 179 + "…"
+
+
+MESSAGE = "\n\x1b[1mwrapped\x1b[0m by a layer\nof size 7\nof size 7 or 8"
+
+
+@pytest.mark.parametrize(
+    ("culprit", "shown"),
+    [
+        ("wrapped by", "wrapped by a layer"),
+        (r"\b7\b", "wrapped by a layer … of size 7"),
+        (r"\b8\b", "wrapped by a layer … of size 7 or 8"),
+        (r"\b9\b", "wrapped by a layer"),
+    ],
+)
+def test_the_line_that_names_the_culprit_is_shown(culprit, shown):
+    """After the first one, unless that is it already; and none of a terminal's colours."""
+    told = record.told(ValueError(MESSAGE), culprit)
+    assert told["message"] == shown
+    assert told["names_culprit"] is (culprit != r"\b9\b")
+
+
+def test_a_named_culprit_is_never_cut_off():
+    """Where a message names it, what is shown of the message does."""
+    for row in SAVED["mistakes"]:
+        for side in SIDES:
+            if row[side]["names_culprit"]:
+                assert re.search(CULPRITS[row["mistake"]], row[side]["message"])
 
 
 def test_a_process_that_fails_is_an_error():
