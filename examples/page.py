@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.versions import table
 from examples import measure
 from examples.mistakes import CULPRITS
-from examples.record import COSTLY, LATER, TEST_IMAGES, TRAIN_IMAGES
+from examples.record import COSTLY, LATER, SEEDS, TEST_IMAGES, TRAIN_IMAGES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "ease_of_use.md"
@@ -105,8 +105,8 @@ def mistake_rows(made: Document) -> Iterator[list[str]]:
         title = escaped(mistake["title"])
         for side, name in NAMES.items():
             row = mistake[side]
-            cost = "" if row["accuracy_cost"] is None else f"{row['accuracy_cost']}"
-            yield [title, name, row["outcome"], named(mistake["mistake"], row), cost, said(row)]
+            cells = (row["outcome"], named(mistake["mistake"], row), cost(row), said(row))
+            yield [title, name, *cells]
             title = ""
 
 
@@ -118,6 +118,16 @@ def named(mistake: str, row: dict[str, Any]) -> str:
         return "no"
     first, *_ = row["message"].split(LATER)
     return "yes" if re.search(CULPRITS[mistake], first) else "further down"
+
+
+def cost(row: dict[str, Any]) -> str:
+    """The cost, and between which accuracies it lies."""
+    return "" if row["accuracy_cost"] is None else f"{row['accuracy_cost']} {ends(row)}"
+
+
+def ends(row: dict[str, Any]) -> str:
+    """The least and the most accuracy."""
+    return f"[{row['accuracy_least']}–{row['accuracy_most']}]"
 
 
 def said(row: dict[str, Any]) -> str:
@@ -135,7 +145,10 @@ def said(row: dict[str, Any]) -> str:
 def page(made: Document) -> str:
     """docs/ease_of_use.md."""
     versions = ", ".join(f"{name} {one}" for name, one in made["versions"].items())
-    control = ", ".join(f"{made['control'][side]} % in {name}" for side, name in NAMES.items())
+    control = ", ".join(
+        f"{made['control'][side]['accuracy']} % {ends(made['control'][side])} in {name}"
+        for side, name in NAMES.items()
+    )
     measures = [f"{title}, {name}" for title in MEASURES.values() for name in NAMES.values()]
     lines = [
         "# Ease of use, measured",
@@ -146,7 +159,7 @@ def page(made: Document) -> str:
         f"the same mistakes. With {versions}.",
         "",
         "```bash",
-        "python -m examples write    # this page and its data anew, in one to three minutes",
+        "python -m examples write    # this page and its data anew, in two to five minutes",
         "```",
         "",
         "## How much there is to write",
@@ -160,7 +173,8 @@ def page(made: Document) -> str:
         "",
         f"{len(made['mistakes'])} mistakes, each made in a small convolutional network that is",
         f"otherwise right, trained on {TRAIN_IMAGES:,} of the images of `digits` and tested on",
-        f"{TEST_IMAGES:,} others. With nothing wrong the accuracy is {control}.",
+        f"{TEST_IMAGES:,} others, from each of {SEEDS} seeds.",
+        f"With nothing wrong the median accuracy is {control}.",
         *table(
             [
                 "",
@@ -172,7 +186,7 @@ def page(made: Document) -> str:
         ),
         "One by one:",
         *table(
-            ["mistake", "", "outcome", "names the culprit", "cost, %", "the message"],
+            ["mistake", "", "outcome", "names the culprit", "cost [accuracy, %]", "the message"],
             mistake_rows(made),
         ),
         *RECORDED,
@@ -214,7 +228,7 @@ framework's or against NumPy.""".splitlines()
 RECORDED = """\
 `python -m examples write` makes every mistake of `examples/mistakes/keras_mistakes.py` and of
 `examples/mistakes/pytorch_mistakes.py`, each framework in a process of its own on one thread, every
-mistake from the same random numbers.
+mistake from the same seeds.
 
 - **error**: an exception ended it. **warning**: Python's `warnings` said something that is not said
   when nothing is wrong. **silent**: neither, and predictions were returned. **accepted**: the same,
@@ -223,8 +237,9 @@ mistake from the same random numbers.
 - **Names the culprit**: a regular expression, one for both frameworks, occurs in the message; it
   asks for the size, type or word that was wrong. They are in `examples/mistakes/__init__.py`.
   *Further down* means that it is not in the first line, which is often a wrapper's.
-- **Cost**: accuracy in percent below what is reached with nothing wrong, in whole percent. Starting
-  from other random numbers moves it by a few percent, so that small costs, and gains, mean nothing.
+- **Cost**: by how many percentage points the median accuracy of the seeds is below the median with
+  nothing wrong. In brackets are the least and the most accuracy that a seed reached, in percent.
+  Costs of a few points, and gains, are noise.
 - Of a message the first line is shown, and after an … the first line that names the culprit, if
   that is another one. Both are cut at 180 characters, without colours, paths and addresses.
 """.splitlines()

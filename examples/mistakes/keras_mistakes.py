@@ -15,10 +15,10 @@ def versions():
     return {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-def fresh_start():
-    """Forget all models, and start from the same random numbers."""
+def fresh_start(seed):
+    """Forget all models, and start from a seed's random numbers."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
 
 
 # What is right
