@@ -18,6 +18,7 @@ NAMES = {"keras": "Keras", "pytorch": "PyTorch"}
 MEASURES = {
     "logical_lines": "logical lines",
     "api_names": "API names",
+    "api_words": "API words",
     "tokens": "tokens",
     "nesting": "nesting",
 }
@@ -73,12 +74,16 @@ def task_rows(made: Document) -> Iterator[list[str]]:
 
 
 def together(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """Lines and tokens summed; API names that several tasks use counted once; deepest nesting."""
+    """Lines and tokens summed; names and words of several tasks counted once; deepest nesting."""
     rows = list(rows)
-    names = set[str]().union(*(measure.api_names(row["code"]) for row in rows))
+    names, words = (
+        set[str]().union(*(count(row["code"]) for row in rows))
+        for count in (measure.api_names, measure.api_words)
+    )
     return {
         "logical_lines": sum(row["logical_lines"] for row in rows),
         "api_names": len(names),
+        "api_words": len(words),
         "tokens": sum(row["tokens"] for row in rows),
         "nesting": max(row["nesting"] for row in rows),
     }
@@ -210,15 +215,20 @@ def listing(task: dict[str, Any]) -> Iterator[str]:
 
 COUNTED = """\
 Counted is each file of `examples/keras_tasks/` and `examples/pytorch_tasks/` without its docstring,
-its comments, and the block that runs it as a script.
+its comments, its imports, and the block that runs it as a script.
 
 - **Logical lines** are Python's: a statement that is broken over five lines is one.
 - **API names** are the different names that one must know from the framework: what is reached
-  through an import (`keras.layers.Dense` is one), attributes and methods (`.fit`), methods that the
-  framework calls (`.forward`), keywords (`from_logits=`), words given as strings (`"adam"`). A name
-  that several tasks use is counted once in the last row.
-- **Tokens** are Python's: names, numbers, strings, operators, brackets.
+  through an import (`keras.layers.Dense` is one), attributes and methods (`.fit`), and methods that
+  the framework calls (`.forward`).
+- **API words** are the different keywords (`from_logits=`) and words given as strings (`"adam"`).
+  Arguments given by their position are not counted, though one must know them, too.
+- **Tokens** are Python's: names, numbers, strings, operators, brackets. A comma before a closing
+  bracket is free.
 - **Nesting** is the number of blocks around the innermost statement: definitions, loops, `with`.
+
+In the last row a name or word that several tasks use is counted once. PyTorch's custom training
+step is its ordinary loop, whose lines and tokens are counted again.
 
 Images come as NumPy arrays in the layout that each framework's own loaders give, so that neither
 side pays for the other's. Keras runs on TensorFlow; other backends need another custom training

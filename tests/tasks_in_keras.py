@@ -1,7 +1,7 @@
 """Runs all Keras's that is in examples/, in a process of its own, for test_ease_of_use.py."""
 
 import sys
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 
 import keras
@@ -87,6 +87,7 @@ def main(folder):
     images, labels, test_images, test_labels = record.read_digits(folder, "keras")
     keras.utils.set_random_seed(0)
     keras.Model.fit = fit
+    keras.Model.evaluate = partialmethod(keras.Model.evaluate, verbose=0)
     some = images[:100], labels[:100]
     found = {"started": flat(define.build_model().get_weights()).shape}
     found |= trained(images[:2000], labels[:2000], test_images, test_labels, folder)

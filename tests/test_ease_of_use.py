@@ -241,11 +241,12 @@ if __name__ == "__main__":
 
 
 def test_measures_of_a_snippet():
-    """Docstring and script are left out; four statements, one name, 18 tokens, one block."""
+    """Docstring, imports and script are left out; two statements, one name, 15 tokens."""
     assert measure.measures(SNIPPET) == {
-        "logical_lines": 4,
+        "logical_lines": 2,
         "api_names": 1,
-        "tokens": 2 + 4 + 6 + 9,
+        "api_words": 0,
+        "tokens": 6 + 9,
         "nesting": 1,
         "code": SNIPPET[SNIPPET.index("import") : SNIPPET.index("if __name__")].strip() + "\n",
     }
@@ -253,12 +254,13 @@ def test_measures_of_a_snippet():
 
 CHANGES = {
     "a comment": ("import keras\n", "import keras  # for later\n", {}),
-    "a line break": ("(size, 10)", "(\n        size, 10\n    )", {}),
+    "a line break": ("(size, 10)", "(\n        size,\n        10,  # classes\n    )", {}),
+    "an import": ("import keras\n", "import keras\nimport numpy as np\n", {}),
     "another script": ("print(build(3))", "print(keras.ops.ones(3), build(3))", {}),
     "a longer docstring": ("A docstring", "A docstring\n\nof two lines", {}),
     "a token": ("(size, 10)", "(size, -10)", {"tokens": 1}),
-    "a keyword": (", 10)", ", units=10)", {"tokens": 2, "api_names": 1}),
-    "a string": (", 10)", ", 'ten')", {"api_names": 1}),
+    "a keyword": (", 10)", ", units=10)", {"tokens": 2, "api_words": 1}),
+    "a string": (", 10)", ", 'ten')", {"api_words": 1}),
     "an attribute": ("(size,", "(size.real,", {"tokens": 2, "api_names": 1}),
     "a name twice": ("size, 10)", "nn.Linear, 10)", {"tokens": 2}),
     "a name through two modules": (", 10)", ", keras.ops.max)", {"tokens": 4, "api_names": 1}),
@@ -271,8 +273,13 @@ CHANGES = {
     ),
     "what the file sets itself": (
         "    return",
-        "    size.best = 3\n    size.best += 1\n    return",
+        "    self.best = 3\n    self.best += 1\n    return",
         {"tokens": 10, "logical_lines": 2},
+    ),
+    "what it sets of something else": (
+        "    return",
+        "    size.best = 3\n    self.size.best += 1\n    return",
+        {"tokens": 12, "logical_lines": 2, "api_names": 2},
     ),
     "what the framework will call": (
         "def build(size)",
@@ -554,7 +561,7 @@ def test_cells_are_escaped():
     assert page.code_cell("a|`b`<c>") == r"`` a\|`b`<c> ``"
     rows = [line for line in page.page(SAVED).splitlines() if line.startswith("| ")]
     bars = {line.replace(r"\|", "").count("|") for line in rows}
-    assert bars == {7, 9, 10}
+    assert bars == {7, 9, 12}
 
 
 def test_the_sum_counts_a_name_once():
@@ -562,5 +569,6 @@ def test_the_sum_counts_a_name_once():
     row = measure.measures(SNIPPET)
     both = page.together([row, row])
     assert both["api_names"] == row["api_names"]
+    assert both["api_words"] == row["api_words"]
     assert both["tokens"] == 2 * row["tokens"]
     assert both["nesting"] == row["nesting"]

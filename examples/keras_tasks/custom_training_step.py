@@ -26,7 +26,7 @@ def train(model, images, labels, epochs):
         optimizer="adam",
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    custom.fit(images, labels, batch_size=128, epochs=epochs, verbose=0)
+    custom.fit(images, labels, batch_size=128, epochs=epochs)
 
 
 if __name__ == "__main__":
