@@ -230,10 +230,10 @@ its comments, its imports, and the block that runs it as a script.
 In the last row a name or word that several tasks use is counted once. PyTorch's custom training
 step is its ordinary loop, whose lines and tokens are counted again.
 
-Images come as NumPy arrays in the layout that each framework's own loaders give, so that neither
-side pays for the other's. Keras runs on TensorFlow; other backends need another custom training
-step and another gradient. The tests run every file, and hold what it computes against the other
-framework's or against NumPy.""".splitlines()
+Images come as float32 NumPy arrays, channels last for Keras, first for PyTorch. Keras takes them as
+they are; turning them into tensors is counted in PyTorch. Keras runs on TensorFlow; other backends
+need another custom training step and another gradient. The tests run every file, and hold what it
+computes against the other framework's or against NumPy.""".splitlines()
 
 RECORDED = """\
 `python -m examples write` makes every mistake of `examples/mistakes/keras_mistakes.py` and of
@@ -259,7 +259,7 @@ LIMITS = """\
 - One idiom was chosen for each side of each task. Others exist: `nn.Module` subclasses, Lightning,
   Keras's functional models, its own training loops.
 - Which mistakes are common was decided by hand. So were the regular expressions.
-- Progress output is switched off. Keras's bar shows the loss by default, and a loss of `nan` there
-  is a hint that the table calls silence; a PyTorch loop prints what its author prints.
+- Progress output is switched off. Keras's bar shows the loss by default; in the NaN mistake that
+  loss stays finite, while PyTorch's becomes NaN, but a loop prints only what its author prints.
 - A clear message is more than one that holds a certain word. The messages themselves are above.
 - Other versions say other things; the versions are at the top.""".splitlines()

@@ -158,7 +158,7 @@ def label_out_of_range(images, labels, test_images):
 
 
 def one_label_too_few(images, labels, test_images):
-    """There is one label less than there are images."""
+    """There is one label fewer than there are images."""
     model = build_model()
     train(model, images, labels[:-1])
     return predict(model, test_images)
