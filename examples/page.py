@@ -185,13 +185,20 @@ def page(made: Document) -> str:
                 "",
                 *OUTCOMES,
                 "messages that name the culprit",
-                f"silent, and costs {COSTLY} points or more",
+                f"silent, and costs {COSTLY} percentage points or more",
             ],
             summary_rows(made),
         ),
         "One by one:",
         *table(
-            ["mistake", "", "outcome", "names the culprit", "cost [accuracy, %]", "the message"],
+            [
+                "mistake",
+                "",
+                "outcome",
+                "names the culprit",
+                "cost, percentage points [accuracy, %]",
+                "the message",
+            ],
             mistake_rows(made),
         ),
         *RECORDED,
@@ -249,7 +256,7 @@ mistake from the same seeds.
   *Further down* means that it is not in the first line, which is often a wrapper's.
 - **Cost**: by how many percentage points the median accuracy of the seeds is below the median with
   nothing wrong. In brackets are the least and the most accuracy that a seed reached, in percent.
-  Costs of a few points, and gains, are noise.
+  Costs of a few percentage points, and gains, are noise.
 - Of a message the first line is shown, and after an … the first line that names the culprit, if
   that is another one. Both are cut at 180 characters, without colours, paths and addresses.
 """.splitlines()
@@ -259,7 +266,8 @@ LIMITS = """\
 - One idiom was chosen for each side of each task. Others exist: `nn.Module` subclasses, Lightning,
   Keras's functional models, its own training loops.
 - Which mistakes are common was decided by hand. So were the regular expressions.
-- Progress output is switched off. Keras's bar shows the loss by default; in the NaN mistake that
-  loss stays finite, while PyTorch's becomes NaN, but a loop prints only what its author prints.
+- Progress output is switched off in the mistakes. Keras's bar shows the loss by default; in the NaN
+  mistake that loss stays finite, while PyTorch's becomes NaN, but a loop prints only what its
+  author prints.
 - A clear message is more than one that holds a certain word. The messages themselves are above.
 - Other versions say other things; the versions are at the top.""".splitlines()
