@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.versions import table
 from examples import measure
 from examples.mistakes import CULPRITS
-from examples.record import TEST_IMAGES, TRAIN_IMAGES
+from examples.record import COSTLY, LATER, SEEDS, TEST_IMAGES, TRAIN_IMAGES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "ease_of_use.md"
@@ -18,10 +18,11 @@ NAMES = {"keras": "Keras", "pytorch": "PyTorch"}
 MEASURES = {
     "logical_lines": "logical lines",
     "api_names": "API names",
+    "api_words": "API words",
     "tokens": "tokens",
     "nesting": "nesting",
 }
-OUTCOMES = ("error", "warning", "silent", "cannot happen")
+OUTCOMES = ("error", "warning", "silent", "accepted", "cannot happen")
 
 Document = dict[str, Any]
 
@@ -73,12 +74,16 @@ def task_rows(made: Document) -> Iterator[list[str]]:
 
 
 def together(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """Lines and tokens summed; API names that several tasks use counted once; deepest nesting."""
+    """Lines and tokens summed; names and words of several tasks counted once; deepest nesting."""
     rows = list(rows)
-    names = set[str]().union(*(measure.api_names(row["code"]) for row in rows))
+    names, words = (
+        set[str]().union(*(count(row["code"]) for row in rows))
+        for count in (measure.api_names, measure.api_words)
+    )
     return {
         "logical_lines": sum(row["logical_lines"] for row in rows),
         "api_names": len(names),
+        "api_words": len(words),
         "tokens": sum(row["tokens"] for row in rows),
         "nesting": max(row["nesting"] for row in rows),
     }
@@ -95,7 +100,7 @@ def summary_rows(made: Document) -> Iterator[list[str]]:
             name,
             *(str(outcomes.count(outcome)) for outcome in OUTCOMES),
             f"{sum(told)} of {len(told)}",
-            f"{sum(cost >= 5 for cost in costs)} of {len(costs)}",
+            f"{sum(cost >= COSTLY for cost in costs)} of {len(costs)}",
         ]
 
 
@@ -105,8 +110,8 @@ def mistake_rows(made: Document) -> Iterator[list[str]]:
         title = escaped(mistake["title"])
         for side, name in NAMES.items():
             row = mistake[side]
-            cost = "" if row["accuracy_cost"] is None else f"{row['accuracy_cost']}"
-            yield [title, name, row["outcome"], named(mistake["mistake"], row), cost, said(row)]
+            cells = (row["outcome"], named(mistake["mistake"], row), cost(row), said(row))
+            yield [title, name, *cells]
             title = ""
 
 
@@ -116,14 +121,25 @@ def named(mistake: str, row: dict[str, Any]) -> str:
         return ""
     if not row["names_culprit"]:
         return "no"
-    return "yes" if re.search(CULPRITS[mistake], row["message"]) else "further down"
+    first, *_ = row["message"].split(LATER)
+    return "yes" if re.search(CULPRITS[mistake], first) else "further down"
+
+
+def cost(row: dict[str, Any]) -> str:
+    """The cost, and between which accuracies it lies."""
+    return "" if row["accuracy_cost"] is None else f"{row['accuracy_cost']} {ends(row)}"
+
+
+def ends(row: dict[str, Any]) -> str:
+    """The least and the most accuracy."""
+    return f"[{row['accuracy_least']}–{row['accuracy_most']}]"
 
 
 def said(row: dict[str, Any]) -> str:
     """The message, or why there is none."""
     if row["outcome"] == "silent":
         return ""
-    if row["outcome"] == "cannot happen":
+    if row["exception"] is None:
         return escaped(row["message"]).replace(r"\`", "`")
     return f"{row['exception']}: {code_cell(row['message'])}"
 
@@ -134,7 +150,10 @@ def said(row: dict[str, Any]) -> str:
 def page(made: Document) -> str:
     """docs/ease_of_use.md."""
     versions = ", ".join(f"{name} {one}" for name, one in made["versions"].items())
-    control = ", ".join(f"{made['control'][side]} % in {name}" for side, name in NAMES.items())
+    control = ", ".join(
+        f"{made['control'][side]['accuracy']} % {ends(made['control'][side])} in {name}"
+        for side, name in NAMES.items()
+    )
     measures = [f"{title}, {name}" for title in MEASURES.values() for name in NAMES.values()]
     lines = [
         "# Ease of use, measured",
@@ -145,7 +164,7 @@ def page(made: Document) -> str:
         f"the same mistakes. With {versions}.",
         "",
         "```bash",
-        "python -m examples write    # this page and its data anew, in one to three minutes",
+        "python -m examples write    # this page and its data anew, in two to five minutes",
         "```",
         "",
         "## How much there is to write",
@@ -159,14 +178,27 @@ def page(made: Document) -> str:
         "",
         f"{len(made['mistakes'])} mistakes, each made in a small convolutional network that is",
         f"otherwise right, trained on {TRAIN_IMAGES:,} of the images of `digits` and tested on",
-        f"{TEST_IMAGES:,} others. With nothing wrong the accuracy is {control}.",
+        f"{TEST_IMAGES:,} others, from each of {SEEDS} seeds.",
+        f"With nothing wrong the median accuracy is {control}.",
         *table(
-            ["", *OUTCOMES, "messages that name the culprit", "silent, and costs 5 % or more"],
+            [
+                "",
+                *OUTCOMES,
+                "messages that name the culprit",
+                f"silent, and costs {COSTLY} percentage points or more",
+            ],
             summary_rows(made),
         ),
         "One by one:",
         *table(
-            ["mistake", "", "outcome", "names the culprit", "cost, %", "first line of the message"],
+            [
+                "mistake",
+                "",
+                "outcome",
+                "names the culprit",
+                "cost, percentage points [accuracy, %]",
+                "the message",
+            ],
             mistake_rows(made),
         ),
         *RECORDED,
@@ -190,42 +222,52 @@ def listing(task: dict[str, Any]) -> Iterator[str]:
 
 COUNTED = """\
 Counted is each file of `examples/keras_tasks/` and `examples/pytorch_tasks/` without its docstring,
-its comments, and the block that runs it as a script.
+its comments, its imports, and the block that runs it as a script.
 
 - **Logical lines** are Python's: a statement that is broken over five lines is one.
 - **API names** are the different names that one must know from the framework: what is reached
-  through an import (`keras.layers.Dense` is one), attributes and methods (`.fit`), methods that the
-  framework calls (`.forward`), keywords (`from_logits=`), words given as strings (`"adam"`). A name
-  that several tasks use is counted once in the last row.
-- **Tokens** are Python's: names, numbers, strings, operators, brackets.
+  through an import (`keras.layers.Dense` is one), attributes and methods (`.fit`), and methods that
+  the framework calls (`.forward`).
+- **API words** are the different keywords (`from_logits=`) and words given as strings (`"adam"`).
+  Arguments given by their position are not counted, though one must know them, too.
+- **Tokens** are Python's: names, numbers, strings, operators, brackets. A comma before a closing
+  bracket is free.
 - **Nesting** is the number of blocks around the innermost statement: definitions, loops, `with`.
 
-Images come as NumPy arrays in the layout that each framework's own loaders give, so that neither
-side pays for the other's. Keras runs on TensorFlow; other backends need another custom training
-step and another gradient. The tests run every file, and hold what it computes against the other
-framework's or against NumPy.""".splitlines()
+In the last row a name or word that several tasks use is counted once. PyTorch's custom training
+step is its ordinary loop, whose lines and tokens are counted again.
+
+Images come as float32 NumPy arrays, channels last for Keras, first for PyTorch. Keras takes them as
+they are; turning them into tensors is counted in PyTorch. Keras runs on TensorFlow; other backends
+need another custom training step and another gradient. The tests run every file, and hold what it
+computes against the other framework's or against NumPy.""".splitlines()
 
 RECORDED = """\
 `python -m examples write` makes every mistake of `examples/mistakes/keras_mistakes.py` and of
 `examples/mistakes/pytorch_mistakes.py`, each framework in a process of its own on one thread, every
-mistake from the same random numbers.
+mistake from the same seeds.
 
 - **error**: an exception ended it. **warning**: Python's `warnings` said something that is not said
-  when nothing is wrong. **silent**: neither, and predictions were returned. **cannot happen**: the
-  framework leaves no room for it; the reason is in the last column.
+  when nothing is wrong. **silent**: neither, and predictions were returned. **accepted**: the same,
+  and rightly so, without loss of accuracy. **cannot happen**: the framework leaves no room for it.
+  Of the last two the reason is in the last column.
 - **Names the culprit**: a regular expression, one for both frameworks, occurs in the message; it
   asks for the size, type or word that was wrong. They are in `examples/mistakes/__init__.py`.
-  *Further down* means that it is not in the first line.
-- **Cost**: accuracy in percent below what is reached with nothing wrong, in whole percent. Starting
-  from other random numbers moves it by a few percent, so that small costs, and gains, mean nothing.
-- Messages are cut at 200 characters; paths and addresses are left out.""".splitlines()
+  *Further down* means that it is not in the first line, which is often a wrapper's.
+- **Cost**: by how many percentage points the median accuracy of the seeds is below the median with
+  nothing wrong. In brackets are the least and the most accuracy that a seed reached, in percent.
+  Costs of a few percentage points, and gains, are noise.
+- Of a message the first line is shown, and after an … the first line that names the culprit, if
+  that is another one. Both are cut at 180 characters, without colours, paths and addresses.
+""".splitlines()
 
 LIMITS = """\
 - Fewer lines are not always easier: what is not written is hidden, and has to be known.
 - One idiom was chosen for each side of each task. Others exist: `nn.Module` subclasses, Lightning,
   Keras's functional models, its own training loops.
 - Which mistakes are common was decided by hand. So were the regular expressions.
-- Progress output is switched off. Keras's bar shows the loss by default, and a loss of `nan` there
-  is a hint that the table calls silence; a PyTorch loop prints what its author prints.
+- Progress output is switched off in the mistakes. Keras's bar shows the loss by default; in the NaN
+  mistake that loss stays finite, while PyTorch's becomes NaN, but a loop prints only what its
+  author prints.
 - A clear message is more than one that holds a certain word. The messages themselves are above.
 - Other versions say other things; the versions are at the top.""".splitlines()

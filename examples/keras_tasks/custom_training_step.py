@@ -12,7 +12,12 @@ class CustomModel(keras.Model):
             loss = self.compute_loss(y=labels, y_pred=logits)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return {"loss": loss}
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(labels, logits)
+        return {metric.name: metric.result() for metric in self.metrics}
 
 
 def train(model, images, labels, epochs):
@@ -21,7 +26,7 @@ def train(model, images, labels, epochs):
         optimizer="adam",
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    custom.fit(images, labels, batch_size=128, epochs=epochs, verbose=0)
+    custom.fit(images, labels, batch_size=128, epochs=epochs)
 
 
 if __name__ == "__main__":

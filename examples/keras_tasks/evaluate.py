@@ -2,7 +2,7 @@
 
 
 def evaluate(model, images, labels):
-    return model.evaluate(images, labels, batch_size=128, verbose=0)
+    return model.evaluate(images, labels, batch_size=128)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def train(model, images, labels, epochs):
         optimizer=keras.optimizers.Adam(schedule),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    model.fit(images, labels, batch_size=128, epochs=epochs, verbose=0)
+    model.fit(images, labels, batch_size=128, epochs=epochs)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import keras
 
 
-# The file holds the architecture, too, and how the model was compiled.
+# The file holds the architecture, too, how the model was compiled, and the optimiser's state. Its
+# name must end in .keras.
 def save(model, path):
     model.save(path)
 

@@ -9,7 +9,7 @@ def train(model, images, labels, epochs):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],  # for `evaluate`
     )
-    model.fit(images, labels, batch_size=128, epochs=epochs, verbose=0)
+    model.fit(images, labels, batch_size=128, epochs=epochs)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from examples.mistakes import CannotHappen
+from examples.mistakes import CannotHappen, accepted
 
 
 def versions():
@@ -15,10 +15,10 @@ def versions():
     return {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-def fresh_start():
-    """Forget all models, and start from the same random numbers."""
+def fresh_start(seed):
+    """Forget all models, and start from a seed's random numbers."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
 
 
 # What is right
@@ -78,6 +78,7 @@ def channels_at_the_wrong_end(images, labels, test_images):
     return predict(model, np.moveaxis(test_images, -1, 1))
 
 
+@accepted("a channel axis is added to what lacks one")
 def no_channel_axis(images, labels, test_images):
     """Images have no channel axis."""
     model = build_model()
@@ -92,6 +93,7 @@ def a_single_image(images, labels, test_images):
     return np.concatenate([predict(model, image) for image in test_images])
 
 
+@accepted("`fit` and `predict` turn them into float32")
 def float64_images(images, labels, test_images):
     """Images are float64."""
     model = build_model()
@@ -119,6 +121,7 @@ def nan_in_an_image(images, labels, test_images):
 # Labels and loss
 
 
+@accepted("the loss turns them into integers")
 def float_labels(images, labels, test_images):
     """Labels are floating-point numbers."""
     model = build_model()
@@ -127,9 +130,16 @@ def float_labels(images, labels, test_images):
 
 
 def one_hot_labels(images, labels, test_images):
-    """Labels are one-hot, and the loss is the one for class numbers."""
+    """Labels are one-hot, as floating-point numbers, and the loss is the one for class numbers."""
     model = build_model()
     train(model, images, np.eye(10, dtype="float32")[labels])
+    return predict(model, test_images)
+
+
+def integer_one_hot_labels(images, labels, test_images):
+    """Labels are one-hot, as integers, and the loss is the one for class numbers."""
+    model = build_model()
+    train(model, images, np.eye(10, dtype="int64")[labels])
     return predict(model, test_images)
 
 
@@ -148,7 +158,7 @@ def label_out_of_range(images, labels, test_images):
 
 
 def one_label_too_few(images, labels, test_images):
-    """There is one label less than there are images."""
+    """There is one label fewer than there are images."""
     model = build_model()
     train(model, images, labels[:-1])
     return predict(model, test_images)
@@ -170,7 +180,7 @@ def softmax_before_the_loss(images, labels, test_images):
 
 
 def logits_taken_for_probabilities(images, labels, test_images):
-    """The model ends in logits, and the loss expects the outcome of a softmax."""
+    """The model ends in logits, and the loss expects what a softmax or log-softmax gives."""
     model = build_model()
     train(model, images, labels, "sparse_categorical_crossentropy")
     return predict(model, test_images)
@@ -184,17 +194,22 @@ def gradients_not_reset(images, labels, test_images):
     raise CannotHappen("gradients are computed anew in each step and kept nowhere")
 
 
-def no_optimizer(images, labels, test_images):
-    """The step that sets the optimiser to work is left out."""
+def model_not_compiled(images, labels, test_images):
+    """The model is not compiled."""
     model = build_model()
     model.fit(images, labels, batch_size=64, epochs=3, verbose=0)
     return predict(model, test_images)
 
 
+def no_optimizer(images, labels, test_images):
+    """The optimiser's step is left out."""
+    raise CannotHappen("`fit` takes the optimiser's step itself")
+
+
 def optimizer_of_another_model(images, labels, test_images):
-    """The optimiser has been made for a model that was then built anew."""
+    """The optimiser has served a model that was then built anew."""
     optimizer = keras.optimizers.Adam(0.003)
-    optimizer.build(build_model().trainable_variables)
+    train(build_model(), images, labels, optimizer=optimizer)
     model = build_model()
     train(model, images, labels, optimizer=optimizer)
     return predict(model, test_images)
@@ -207,6 +222,7 @@ def learning_rate_too_large(images, labels, test_images):
     return predict(model, test_images)
 
 
+@accepted("`fit` shuffles unless told not to")
 def data_not_shuffled(images, labels, test_images):
     """Training data are sorted by class, and nobody asks for shuffling."""
     order = np.argsort(labels, kind="stable")
@@ -238,6 +254,7 @@ class NetworkWithAList(keras.Model):
         return self.logits(inputs)
 
 
+@accepted("layers in lists are found")
 def layers_in_a_list(images, labels, test_images):
     """A model keeps its hidden layers in a plain Python list."""
     model = NetworkWithAList()

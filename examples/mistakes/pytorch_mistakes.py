@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from examples.mistakes import CannotHappen
+from examples.mistakes import CannotHappen, accepted
 
 
 def versions():
@@ -16,9 +16,9 @@ def versions():
     return {"torch": torch.__version__.split("+")[0]}
 
 
-def fresh_start():
-    """Start from the same random numbers."""
-    torch.manual_seed(0)
+def fresh_start(seed):
+    """Start from a seed's random numbers."""
+    torch.manual_seed(seed)
 
 
 # What is right
@@ -136,11 +136,18 @@ def float_labels(images, labels, test_images):
     return predict(model, test_images)
 
 
+@accepted("`CrossEntropyLoss` takes them for the classes' probabilities")
 def one_hot_labels(images, labels, test_images):
-    """Labels are one-hot, and the loss is the one for class numbers."""
-    # CrossEntropyLoss takes floating-point labels for the classes' probabilities, and is right.
+    """Labels are one-hot, as floating-point numbers, and the loss is the one for class numbers."""
     model = build_model()
     train(model, batches(images, np.eye(10, dtype="float32")[labels]))
+    return predict(model, test_images)
+
+
+def integer_one_hot_labels(images, labels, test_images):
+    """Labels are one-hot, as integers, and the loss is the one for class numbers."""
+    model = build_model()
+    train(model, batches(images, np.eye(10, dtype="int64")[labels]))
     return predict(model, test_images)
 
 
@@ -157,7 +164,7 @@ def label_out_of_range(images, labels, test_images):
 
 
 def one_label_too_few(images, labels, test_images):
-    """There is one label less than there are images."""
+    """There is one label fewer than there are images."""
     model = build_model()
     train(model, batches(images, labels[:-1]))
     return predict(model, test_images)
@@ -179,8 +186,7 @@ def softmax_before_the_loss(images, labels, test_images):
 
 
 def logits_taken_for_probabilities(images, labels, test_images):
-    """The model ends in logits, and the loss expects the outcome of a softmax."""
-    # NLLLoss expects the logarithms of probabilities.
+    """The model ends in logits, and the loss expects what a softmax or log-softmax gives."""
     model = build_model()
     train(model, batches(images, labels), nn.NLLLoss())
     return predict(model, test_images)
@@ -202,8 +208,13 @@ def gradients_not_reset(images, labels, test_images):
     return predict(model, test_images)
 
 
+def model_not_compiled(images, labels, test_images):
+    """The model is not compiled."""
+    raise CannotHappen("there is nothing to compile")
+
+
 def no_optimizer(images, labels, test_images):
-    """The step that sets the optimiser to work is left out."""
+    """The optimiser's step is left out."""
     model = build_model()
     loss_function = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
@@ -216,8 +227,10 @@ def no_optimizer(images, labels, test_images):
 
 
 def optimizer_of_another_model(images, labels, test_images):
-    """The optimiser has been made for a model that was then built anew."""
-    optimizer = torch.optim.Adam(build_model().parameters(), lr=0.003)
+    """The optimiser has served a model that was then built anew."""
+    model = build_model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    train(model, batches(images, labels), optimizer=optimizer)
     model = build_model()
     train(model, batches(images, labels), optimizer=optimizer)
     return predict(model, test_images)
