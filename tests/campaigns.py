@@ -231,6 +231,7 @@ def page() -> str:
         'Live sessions of `pytest benchmarks -k "forward or train_step" --baseline OTHER` on two',
         "shared virtual cores, one thread, two environments built separately from the same pins.",
         "CONTRIBUTING.md says how to add to them; how to read the verdicts is in measuring.md.",
+        "Nearly all `identical` ones ran beside builds and tests on the machine's other CPU.",
         "",
         "| campaign | sessions | seconds each, median (most) | planted | verdicts on times |",
         "|---|---|---|---|---|",

@@ -107,12 +107,20 @@ def tasks() -> list[str]:
 
 def mistakes() -> list[str]:
     """What is said to mistakes, all together."""
-    said = {side: Counter(one[side]["outcome"] for one in ease()["mistakes"]) for side in SIDES}
-    words = ("error", "warning", "silent", "cannot happen")
+    mistakes = ease()["mistakes"]
+    said = {side: Counter(one[side]["outcome"] for one in mistakes) for side in SIDES}
+    words = ("error", "warning", "silent", "accepted", "cannot happen")
     rows = [[word, *(str(said[side][word]) for side in SIDES)] for word in words]
-    named = [sum(bool(one[side]["names_culprit"]) for one in ease()["mistakes"]) for side in SIDES]
-    rows.append(["the message names the culprit", *map(str, named)])
-    return markdown([f"{len(ease()['mistakes'])} mistakes", "Keras", "PyTorch"], rows)
+    named = [sum(bool(one[side]["names_culprit"]) for one in mistakes) for side in SIDES]
+    told = [said[side]["error"] + said[side]["warning"] for side in SIDES]
+    of = (f"{count} of {all_}" for count, all_ in zip(named, told, strict=True))
+    rows.append(["the message names the culprit", *of])
+    costly = (
+        sum(m[side]["outcome"] == "silent" and m[side]["accuracy_cost"] >= 5 for m in mistakes)
+        for side in SIDES
+    )
+    rows.append(["silent, and costs 5 points of accuracy or more", *map(str, costly)])
+    return markdown([f"{len(mistakes)} mistakes", "Keras", "PyTorch"], rows)
 
 
 SIDES = ("keras", "pytorch")

@@ -259,17 +259,19 @@ def test_what_is_said_to_a_mistake_is_told_in_a_few_words():
     """Error or silence, whether the culprit is named, what it costs."""
     said = {"outcome": "error", "exception": "ValueError", "message": "no", "accuracy_cost": None}
     silent = {"outcome": "silent", "exception": None, "message": None, "accuracy_cost": 73}
+    silent |= {"accuracy_least": 9, "accuracy_most": 11}
     mistake = {
         "title": "a mistake",
         "keras": said | {"names_culprit": False},
         "pytorch": silent | {"names_culprit": None},
     }
-    table = tables.told({"mistakes": [mistake], "control": {"keras": 83, "pytorch": 82}})
-    assert "Keras reaches 83 % and PyTorch 82 %" in table.notes[0]
+    control = {"accuracy": 83, "accuracy_least": 80, "accuracy_most": 86}
+    table = tables.told({"mistakes": [mistake], "control": {"keras": control, "pytorch": control}})
+    assert "reach 83 % (80 to 86) and 83 % (80 to 86)" in table.notes[0]
     assert texts(table) == [
         [
             *("a mistake", "error, does not name the culprit", "ValueError: no"),
-            *("silent, costs 73 points of accuracy", ""),
+            *("silent, costs 73 points of accuracy (reaches 9 to 11 %)", ""),
         ]
     ]
 

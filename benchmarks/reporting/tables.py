@@ -324,12 +324,8 @@ def tax(every: Iterable[Contest], pairs: Iterable[tuple[str, str]]) -> Table:
 
 def tasks(ease: dict[str, Any]) -> Table:
     """How much there is to write for each task, in both frameworks."""
-    measures = {
-        "logical_lines": "lines",
-        "api_names": "names",
-        "tokens": "tokens",
-        "nesting": "nesting",
-    }
+    measures = {"logical_lines": "lines", "api_names": "names", "api_words": "words"}
+    measures |= {name: name for name in ("tokens", "nesting")}
     rows = [
         [
             cell(task["title"]),
@@ -352,9 +348,11 @@ def told(ease: dict[str, Any]) -> Table:
             row += [cell(outcome(said)), cell(": ".join(words))]
         rows.append(row)
     headings = ("mistake", "Keras", "Keras says", "PyTorch", "PyTorch says")
-    note = "Shown is a message's first line; whether it names the culprit is asked of all of it. "
-    note += "Costs of a few points are chance. Without a mistake, Keras reaches "
-    note += f"{ease['control']['keras']} % and PyTorch {ease['control']['pytorch']} %."
+    right = (ease["control"][side] for side in ("keras", "pytorch"))
+    reached = ("{accuracy} % ({accuracy_least} to {accuracy_most})".format(**one) for one in right)
+    note = "Of a message, the first line and that which names the culprit. Accuracies over seeds; "
+    note += "costs of a few points are noise. Without a mistake, Keras and PyTorch reach {} and {}."
+    note = note.format(*reached)
     return Table(
         "told", "What each framework tells you when you are wrong", headings, rows, (note,)
     )
@@ -368,4 +366,5 @@ def outcome(said: dict[str, Any]) -> str:
     if said["accuracy_cost"] is not None:
         cost = said["accuracy_cost"]
         words += f", costs {cost} points of accuracy" if cost > 0 else ", costs nothing"
+        words += f" (reaches {said['accuracy_least']} to {said['accuracy_most']} %)"
     return words
