@@ -42,9 +42,8 @@ def compare(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write a page about a saved run, held against others."""
-    from benchmarks.compare import named
     from benchmarks.comparing.baseline import find
-    from benchmarks.comparing.saved import read
+    from benchmarks.comparing.saved import named, read
     from benchmarks.comparing.verdicts import parse_margin
     from benchmarks.report import report as run
 

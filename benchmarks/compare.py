@@ -6,11 +6,10 @@ from rich.console import Console
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import (
-    Run,
     RunError,
     compare_runs,
     confirm_command,
-    environment_of,
+    named,
     read,
 )
 from benchmarks.reporting import verdicts
@@ -34,11 +33,6 @@ def compare(
     else:
         Console().print(verdicts.panel(judged, title, below))
     return verdicts.exit_status([judged], fail_on, strict)
-
-
-def named(run: Run, path: Path) -> str:
-    """What a saved run is called: its environment and its file."""
-    return f"{environment_of(run)} ({path.stem})"
 
 
 def paired(judged: list[Judged]) -> bool:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.measuring.files import beside_the_rows
 from benchmarks.measuring.replay import COMPARED, Timed, judge, measure_session
 from benchmarks.measuring.results import Row
 from benchmarks.options import SETTINGS
@@ -69,7 +68,7 @@ def pytest_benchmark_compare_machine_info(
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Save what pytest-benchmark has no place for: void rows with their reasons, the data."""
-    output_json |= beside_the_rows(config.stash.get(TIMED, Timed()))
+    output_json |= config.stash.get(TIMED, Timed()).beside_the_rows
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:

@@ -192,6 +192,11 @@ def environment_of(run: Run) -> str:
     return ", ".join(sorted(names)) or "ENV"
 
 
+def named(run: Run, path: Path) -> str:
+    """What a saved run is called: its environment and its file."""
+    return f"{environment_of(run)} ({path.stem})"
+
+
 def confirm_command(judged: list[Judged], environment: str) -> str:
     """What to run to learn whether suspects are real; empty without suspects."""
     suspects = [one.comparison for one in judged if one.verdict.word is Word.SUSPECT]

@@ -82,19 +82,13 @@ def beside_the_rows(timed: Any) -> dict[str, Any]:
 
 def this_run(config: Any, timed: Any) -> dict[str, Any]:
     """The run that was just measured, in the form in which it is saved."""
-    rows = timed.results.records().items()
-    return {
-        "machine_info": config._benchmarksession.get_machine_info(),
-        "datetime": datetime.now(UTC).isoformat(),
-        "benchmarks": [{"name": name} | row for name, row in rows],
-    } | beside_the_rows(timed)
+    run = timed.results.run(config._benchmarksession.get_machine_info())
+    return run | {"datetime": datetime.now(UTC).isoformat()} | timed.beside_the_rows
 
 
 def baseline_run(results: Results, environment: str, run: dict[str, Any]) -> dict[str, Any]:
     """A baseline's rows of the session that gave `run`, in the same form."""
-    rows = results.records(environment).items()
-    benchmarks = [{"name": name} | row for name, row in rows]
-    return {key: run[key] for key in ("machine_info", "datetime")} | {"benchmarks": benchmarks}
+    return results.run(run["machine_info"], environment) | {"datetime": run["datetime"]}
 
 
 def unfit_as_baseline(timed: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring import journal as journals
 from benchmarks.measuring.environments import contestant
-from benchmarks.measuring.files import save_environments
+from benchmarks.measuring.files import beside_the_rows, save_environments
 from benchmarks.measuring.plan import Plan, Trial, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
@@ -60,6 +61,11 @@ class Timed:
     written: list[Path] = field(default_factory=list)
     # Where the report is, in words; the last line of a session.
     report: str = ""
+
+    @cached_property
+    def beside_the_rows(self) -> dict[str, Any]:
+        """What the saved run and the report hold beside the rows: all images are looked at once."""
+        return beside_the_rows(self)
 
     def finish(self, session: pytest.Session) -> None:
         """After all was judged and saved: the baselines' files, the exit status, the journal."""
@@ -156,15 +162,12 @@ def measure_session(session: pytest.Session) -> Timed:
 def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> None:
     """Judge against the runs that --benchmark-compare names; take out what cannot be compared."""
     session = config._benchmarksession  # type: ignore[attr-defined]
-    rows_here = results.records()
-    new = {
-        "machine_info": session.get_machine_info(),
-        "benchmarks": [{"name": name} | row for name, row in rows_here.items()],
-    }
+    new = results.run(session.get_machine_info())
+    rows_here = saved.by_name(new)
     for (path, rows), run in zip(
         (session.compared_mapping or {}).items(), config.stash.get(COMPARED, []), strict=True
     ):
-        name = f"{saved.environment_of(run)} ({Path(path).stem})"
+        name = saved.named(run, Path(path))
         # What was not selected this time is no gap.
         old = run | {"benchmarks": [row for row in run["benchmarks"] if row["name"] in rows_here]}
         timed.saved_runs[name] = old

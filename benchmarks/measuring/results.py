@@ -157,6 +157,12 @@ class Results:
             if row.valid and split(row.name)[1] == environment
         }
 
+    def run(self, machine_info: dict[str, Any], environment: str = "") -> dict[str, Any]:
+        """An environment's valid rows in the form of a saved run."""
+        rows = self.records(environment).items()
+        benchmarks = [{"name": name} | row for name, row in rows]
+        return {"machine_info": machine_info, "benchmarks": benchmarks}
+
     def void_records(self) -> list[dict[str, Any]]:
         """This environment's void rows, kept apart from what may be compared, with the reasons."""
         return [
