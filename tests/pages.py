@@ -22,7 +22,7 @@ from benchmarks.reporting import tables
 from benchmarks.reporting.answers import contests, escape, result_table
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import label, time
-from examples.page import MEASURES, together
+from examples.page import COSTLY, MEASURES, OUTCOMES, together
 from tests.campaigns import digits
 from tests.test_report import BROWSERS, find_browser
 
@@ -109,17 +109,17 @@ def mistakes() -> list[str]:
     """What is said to mistakes, all together."""
     mistakes = ease()["mistakes"]
     said = {side: Counter(one[side]["outcome"] for one in mistakes) for side in SIDES}
-    words = ("error", "warning", "silent", "accepted", "cannot happen")
+    words = OUTCOMES
     rows = [[word, *(str(said[side][word]) for side in SIDES)] for word in words]
     named = [sum(bool(one[side]["names_culprit"]) for one in mistakes) for side in SIDES]
     told = [said[side]["error"] + said[side]["warning"] for side in SIDES]
     of = (f"{count} of {all_}" for count, all_ in zip(named, told, strict=True))
     rows.append(["the message names the culprit", *of])
     costly = (
-        sum(m[side]["outcome"] == "silent" and m[side]["accuracy_cost"] >= 5 for m in mistakes)
+        sum(m[side]["outcome"] == "silent" and m[side]["accuracy_cost"] >= COSTLY for m in mistakes)
         for side in SIDES
     )
-    rows.append(["silent, and costs 5 points of accuracy or more", *map(str, costly)])
+    rows.append([f"silent, and costs {COSTLY} points of accuracy or more", *map(str, costly)])
     return markdown([f"{len(mistakes)} mistakes", "Keras", "PyTorch"], rows)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparing.ratios import ratio
+from benchmarks.comparing.ratios import Ratio, ratio
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.answers import Contest, Row, contests, versions
@@ -71,20 +71,23 @@ def cell(value: Any, text: str | None = None, void: bool = False) -> Cell:
     return Cell(text, value, void)
 
 
+def interval(found: Ratio | None) -> list[Cell]:
+    """Cells of a ratio and of the ends of its interval; empty ones where there is none."""
+    figures = (found.value, found.low, found.high) if found else (None, None, None)
+    return [cell(figure, f"{figure:.3f}" if figure else "") for figure in figures]
+
+
 def answers(every: Iterable[Contest]) -> Table:
     """Keras's seconds over PyTorch's, with intervals."""
     rows = []
     for contest in every:
-        found = contest.ratio()
-        ends = (found.low, found.high) if found else (None, None)
         pair = [row.seconds() for row in contest.pair()]
         pair += [None] * (2 - len(pair))  # type: ignore[list-item]
         rows.append(
             [
                 cell(contest.title),
                 *(cell(seconds, time(seconds) if seconds else "") for seconds in pair),
-                cell(found.value if found else None, f"{found.value:.3f}" if found else ""),
-                *(cell(end, f"{end:.3f}" if end else "") for end in ends),
+                *interval(contest.ratio()),
                 cell(contest.answer()),
                 cell(contest.accuracies()),
             ]
@@ -287,16 +290,7 @@ def over_versions(runs: dict[str, Run]) -> Table:
             found = contest.ratio()
             if found is None:
                 continue
-            ends = (found.low, found.high)
-            rows.append(
-                [
-                    cell(contest.title),
-                    cell(name),
-                    cell(listed),
-                    cell(found.value, f"{found.value:.3f}"),
-                    *(cell(end, f"{end:.3f}" if end else "") for end in ends),
-                ]
-            )
+            rows.append([cell(contest.title), cell(name), cell(listed), *interval(found)])
     caption = "Keras over PyTorch, within each run"
     return Table("versions", caption, ("what", "run", "versions", "ratio", "low", "high"), rows)
 
@@ -309,15 +303,8 @@ def tax(every: Iterable[Contest], pairs: Iterable[tuple[str, str]]) -> Table:
         for first, second in pairs:
             if first in valid and second in valid:
                 found = ratio(valid[first].blocks(), valid[second].blocks())
-                ends = (found.low, found.high)
-                rows.append(
-                    [
-                        cell(contest.title),
-                        cell(f"{label(first)} / {label(second)}"),
-                        cell(found.value, f"{found.value:.3f}"),
-                        *(cell(end, f"{end:.3f}" if end else "") for end in ends),
-                    ]
-                )
+                quotient = cell(f"{label(first)} / {label(second)}")
+                rows.append([cell(contest.title), quotient, *interval(found)])
     caption = "The Keras tax: a backend under Keras over the same backend without Keras's loop"
     return Table("tax", caption, ("what", "quotient", "ratio", "low", "high"), rows)
 
