@@ -25,7 +25,7 @@ from mnist_models.recipe import DEFAULT, Recipe
 
 PROTOCOL = 3
 BURST_SECONDS = 0.025
-WARM_UP_SECONDS = 0.01
+WARM_UP_SECONDS = 0.02
 PREPARED_BATCHES = 64
 FRAMEWORKS = ("jax", "tensorflow", "torch")
 KNOBS = (

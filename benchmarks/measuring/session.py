@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from statistics import median
 from time import monotonic
 from typing import Any
 
@@ -202,19 +203,20 @@ class Session:
         spec = plan.environment(name).spec
         self.crew[name] = WorkerProcess(name, device, plan.threads, self.journal.folder, spec)
         implementation, _ = split(name)
-        self.crew[name].send("start", implementation, device, plan.threads, plan.precision)
+        # Before it starts, because it is bound to few CPUs from then on.
         self.crew[name].send("read", plan.dataset_folder)
+        self.crew[name].send("start", implementation, device, plan.threads, plan.precision)
 
     def greet(self, name: str, device: str) -> None:
-        """Check that a worker is what it should be, and that it has read the data set."""
+        """Check that a worker has read the data set, and that it is what it should be."""
         worker = self.crew[name]
+        worker.receive(self.plan.call_limit)
         info = worker.receive(workers.START_LIMIT)
         workers.check_handshake(worker, info)
         if device not in info["devices"]:
             sees = " and ".join(info["devices"])
             raise WorkerError(f"{name} sees no {device} here, only {sees}", "Unavailable")
         self.facts[name] = info
-        worker.receive(self.plan.call_limit)
 
     def dismiss(self) -> None:
         """End all workers."""
@@ -228,6 +230,7 @@ class Session:
         entries: dict[str, Entry] = {name: {"cost": 0.0} for name in names}
         for name in chance.sample(names, len(names)):
             self.attempt(entries[name], self.prepare, name, trial, block)
+        same_bursts(entries)
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
         rounds = self.plan.rounds * (CONFIRMATION_ROUNDS if block >= self.plan.blocks else 1)
         meter = Meter((worker.pid for worker in self.crew.values()), self.plan.threads)
@@ -297,6 +300,22 @@ class Session:
             sample = worker.ask("sample", trial.operation, entry["iterations"], limit=limit)
             entry["samples"].append(sample)
         entry["peak_memory_bytes"] = worker.ask("peak_memory", limit=limit)
+
+
+def same_bursts(entries: dict[str, Entry]) -> None:
+    """Let all environments of an implementation do as many operations in a burst.
+
+    The first operations of a burst find caches that another worker has filled, so that one takes
+    less time in a longer burst: 5 % less in one of 6 than in one of 3, of identical code.
+    """
+    groups: dict[str, list[Entry]] = {}
+    for name, entry in entries.items():
+        if "iterations" in entry:
+            groups.setdefault(split(name)[0], []).append(entry)
+    for group in groups.values():
+        iterations = round(median(entry["iterations"] for entry in group))
+        for entry in group:
+            entry["iterations"] = iterations
 
 
 def shuffled(contestants: Iterable[str], chance: random.Random) -> list[str]:
