@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks.comparing.ratios import CONFIDENCE, ratio
 from benchmarks.comparing.verdicts import (
-    CONFIRMATION_ROUNDS,
     Comparison,
     Word,
     confirmation_blocks,
@@ -137,7 +136,7 @@ def gate(
     words = []
     if suspects:
         blocks = confirmation_blocks(len(suspects))
-        again = measured(everything[suspects], blocks, rounds * CONFIRMATION_ROUNDS)
+        again = measured(everything[suspects], blocks, rounds)
         for index, logs in zip(suspects, medians(again), strict=True):
             (new, old), (newer, older) = one_each(screen[index]), one_each(logs, BLOCKS)
             sides = new | newer, old | older

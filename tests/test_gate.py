@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from pytest_benchmark.utils import get_machine_id
 
+from benchmarks.comparing.verdicts import OUTLIERS
 from benchmarks.measuring.workers import WorkerError, check_handshake
 from benchmarks.selfcheck import clone, plant, site_packages
 from mnist_models.implementations import PAIR
@@ -177,12 +178,13 @@ def test_slower_baseline_makes_this_an_improvement(session):
     """Found, confirmed in new blocks, and no reason to fail."""
     assert words(session.rows[None], "slow")["time"] == "IMPROVED"
     [noted] = [r["confirmation"] for r in session.records if "confirmation" in r]
-    assert set(noted["contests"][TRIAL]) >= {PYTORCH, f"{PYTORCH}@slow"}
-    blocks = {r["block"] for r in session.records if "block" in r}
-    assert blocks == set(range(6 + noted["blocks"]))
+    last = max(r["block"] for r in session.records if "block" in r)
+    assert 6 + noted["blocks"] - OUTLIERS <= last + 1 <= 6 + noted["blocks"]
+    [again] = [r for r in session.records if r.get("block") == last]
+    assert set(again["results"]) >= {PYTORCH, f"{PYTORCH}@slow"}
     assert session.rows[None]["extra_info"]["suspects"] == noted["suspects"]
     text = flat(session.ended.stdout)
-    assert f"suspect(s), to be confirmed in {noted['blocks']} new blocks" in text
+    assert f"suspect(s), to be confirmed in at most {noted['blocks']} new blocks" in text
     assert re.search(r"against slow: \d IMPROVED", text)
 
 
@@ -314,7 +316,7 @@ def test_confirmation_is_resumed_as_it_was_planned(regressed, environments, take
     assert ended.returncode == 1, ended.stdout
     assert [r["confirmation"] for r in records if "confirmation" in r] == [noted]
     assert records[:kept] == regressed.records[:kept]
-    assert [r["block"] for r in records if "block" in r] == [*range(6 + noted["blocks"])]
+    assert len(records) == len(regressed.records)
     assert re.search(r"\d REGRESSED", ended.stdout)
 
 

@@ -34,7 +34,8 @@ def test_without_a_confirmation_there_are_false_alarms(pool, monkeypatch):
     """Two blocks prove nothing, and the same simulation shows it."""
     monkeypatch.setattr(verdicts, "FAMILY", 0.3)
     monkeypatch.setattr(verdicts, "OUTLIERS", 0)
-    monkeypatch.setattr(simulation, "confirmation_blocks", lambda suspects: 2)
+    for module in (verdicts, simulation):
+        monkeypatch.setattr(module, "confirmation_blocks", lambda suspects: 2)
     monkeypatch.setattr(simulation, "judge", lambda c: verdicts.judge(replace(c, suspects=1)))
     found = simulate(pool, NOISES["all of these"], GATES)
     assert found["false alarms"] * GATES > FALSE_ALARMS

@@ -24,7 +24,9 @@ from benchmarks.comparing.verdicts import (
     Verdict,
     Word,
     confirmation_blocks,
+    confirmed,
     detectable,
+    direction,
     judge,
     judge_accuracy,
     parse_margin,
@@ -114,19 +116,25 @@ def test_eight_blocks_can_never_pass_a_bonferroni_over_24():
     [
         (SLOWER, [1.3] * 11, "REGRESSED", ""),
         (SLOWER, [1.3] * 10 + [0.5], "REGRESSED", ""),
+        (SLOWER, [1.3] * 10, "REGRESSED", ""),
+        (SLOWER, [1.3] * 10 + [1.0] * 5, "REGRESSED", ""),
+        (SLOWER, [1.0, 1.0], "INCONCLUSIVE", "not confirmed"),
         (SLOWER, [1.3] * 9 + [1.0, 1.0], "INCONCLUSIVE", "not confirmed"),
         ([0.7] * 6, [0.7] * 11, "IMPROVED", ""),
         ([0.7] * 6, [0.7] * 10 + [2.0], "IMPROVED", ""),
         (EQUAL, (), "EQUIVALENT", ""),
         ([0.99, 1.01] * 3, (), "EQUIVALENT", ""),
-        (SLOWER, [1.0] * 11, "EQUIVALENT", ""),
+        ([1.021] * 6, [1.0, 1.0], "INCONCLUSIVE", "not confirmed"),
+        ([1.0, 1.0, 1.03, 1.03, 1.03, 1.03], [1.0] * 3, "INCONCLUSIVE", "not confirmed"),
+        ([1.0, 1.0, 1.03, 1.03, 1.03, 1.03], [1.0] * 11, "EQUIVALENT", ""),
         (SLOWER, [0.7] * 11, "INCONCLUSIVE", "not confirmed"),
         ([0.7] * 6, [1.3] * 11, "INCONCLUSIVE", "not confirmed"),
         ([0.9, 1.1] * 3, (), "INCONCLUSIVE", "wider than the margin"),
         (EQUAL[:5], (), "INCONCLUSIVE", "5 blocks are too few"),
         (SLOWER[:1], (), "INCONCLUSIVE", "1 blocks are too few"),
         (SLOWER, (), "INCONCLUSIVE", "its confirmation was not measured"),
-        (SLOWER, [1.3] * 6, "INCONCLUSIVE", "6 blocks are too few"),
+        (SLOWER, [1.3] * 9, "INCONCLUSIVE", "9 of 11 blocks of its confirmation"),
+        (SLOWER, [1.0] + [1.3] * 9, "INCONCLUSIVE", "10 of 11 blocks of its confirmation"),
     ],
 )
 def test_words(screen, confirmation, expected, reason):
@@ -139,7 +147,8 @@ def test_words(screen, confirmation, expected, reason):
 def test_lost_confirmation_is_no_verdict():
     """Confirmed were others, or it was cut off before its first block."""
     found = judge(compared(SLOWER, suspects=3))
-    assert (found.word, found.detectable) == (Word.INCONCLUSIVE, None)
+    assert found.word is Word.INCONCLUSIVE
+    assert "its confirmation was not measured" in found.reason
 
 
 @pytest.mark.parametrize("value", [nan, 0.0, -1.0, inf])
@@ -194,7 +203,7 @@ def shares(blocks, of=17):
         (SLOWER, [1.3] * 11, (9,), "REGRESSED"),
         ([0.7] * 6, [0.7] * 11, range(6, 17), "CONTAMINATED"),
         (EQUAL, (), range(6), "EQUIVALENT"),
-        (SLOWER, [1.0] * 11, range(6, 17), "EQUIVALENT"),
+        ([1.0, 1.0, *[1.3] * 4], [1.0] * 11, range(6, 17), "EQUIVALENT"),
     ],
 )
 def test_disturbed_blocks_speak_for_nothing_but_equality(screen, confirmation, disturbed, expected):
@@ -223,23 +232,29 @@ def test_limit_of_disturbance_and_unknown_shares():
 # Margins
 
 
+ABOVE, BELOW = np.nextafter(1 + MARGIN, 2), np.nextafter(1 / (1 + MARGIN), 0)
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "suspected", "expected"),
+    ("value", "expected"),
+    [(1 + MARGIN, 0), (ABOVE, 1), (1 / (1 + MARGIN), 0), (BELOW, -1), (nan, 0), (inf, 0)],
+)
+def test_margins_are_exact(value, expected):
+    """A ratio at the margin is within it."""
+    assert direction(value, {0: [1.0]}, METRIC) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
     [
-        (1 + MARGIN, 1.5, 1, "INCONCLUSIVE"),
-        (np.nextafter(1 + MARGIN, 2), 1.5, 1, "REGRESSED"),
-        (0.5, 1 / (1 + MARGIN), -1, "INCONCLUSIVE"),
-        (0.5, np.nextafter(1 / (1 + MARGIN), 0), -1, "IMPROVED"),
-        (1 / (1 + MARGIN), 1 + MARGIN, 1, "EQUIVALENT"),
-        (1 / (1 + MARGIN), np.nextafter(1 + MARGIN, 2), 1, "INCONCLUSIVE"),
-        (np.nextafter(1 / (1 + MARGIN), 0), 1 + MARGIN, -1, "INCONCLUSIVE"),
+        (1 / (1 + MARGIN), 1 + MARGIN, "EQUIVALENT"),
+        (1 / (1 + MARGIN), ABOVE, "INCONCLUSIVE"),
+        (BELOW, 1 + MARGIN, "INCONCLUSIVE"),
     ],
 )
-def test_margins_are_exact(low, high, suspected, expected):
-    """An interval that ends exactly at the margin is within it."""
-    found = Ratio(1.0, low, high, 11)
-    comparison = compared(EQUAL, EQUAL)
-    assert word_for(comparison, found, suspected, comparison.old)[0] == expected
+def test_interval_that_ends_at_the_margin_is_within_it(low, high, expected):
+    comparison = compared(EQUAL)
+    assert word_for(comparison, Ratio(1.0, low, high, 6), None, comparison.old)[0] == expected
 
 
 def test_new_and_old_are_mirrors():
@@ -327,6 +342,41 @@ def test_confirmed_together_needs_more_than_confirmed_alone():
     assert word(SLOWER, [1.3] * 10 + [1.0], suspects=1) == "REGRESSED"
     assert word(SLOWER, [1.3] * 10 + [1.0], suspects=5) == "INCONCLUSIVE"
     assert word(SLOWER, [1.3] * 12 + [1.0], suspects=5) == "REGRESSED"
+
+
+@pytest.mark.parametrize("suspects", [1, 2, 5, 24])
+def test_stopping_early_decides_as_all_blocks_would(suspects):
+    """Block by block: once it is decided, nothing that may follow undoes it."""
+    random, planned = np.random.default_rng(suspects), confirmation_blocks(suspects)
+    for share in (0.05, 0.5, 0.95):
+        for _ in range(10):
+            ratios = np.where(random.random(planned + 3) < share, 1.3, 1.0)
+            found = [
+                confirmed(compared(SLOWER, ratios[:count], suspects))
+                for count in range(1, planned + 4)
+            ]
+            decided = [one for one in found if one is not None]
+            assert set(decided) == {(ratios[:planned] == 1).sum() <= OUTLIERS}
+            assert found == [None] * (len(found) - len(decided)) + decided
+            assert len(decided) > 3  # never later than its last planned block
+
+
+def test_early_stops_save_what_cannot_matter():
+    """Two blocks refute; all but one confirm."""
+    assert confirmed(compared(SLOWER, [1.3, 1.0], 2)) is None
+    assert confirmed(compared(SLOWER, [1.0, 1.0], 2)) is False
+    assert confirmed(compared(SLOWER, [1.3] * 10, 2)) is None
+    assert confirmed(compared(SLOWER, [1.3] * 11, 2)) is True
+
+
+@pytest.mark.parametrize("suspects", MANY)
+@pytest.mark.parametrize("against", [0, 1])
+def test_interval_of_a_change_lies_beyond_the_margin(suspects, against):
+    """Wherever its confirmation stopped, the interval says the same as the word."""
+    blocks = confirmation_blocks(suspects) - OUTLIERS
+    found = judge(compared(SLOWER, [1.0] * against + [1.3] * blocks, suspects))
+    assert found.word == "REGRESSED"
+    assert found.ratio.low > 1 + MARGIN
 
 
 # What could have been seen

@@ -1,26 +1,31 @@
 """Whether something got slower: a screen of everything, a confirmation of the suspects.
 
 The screen may err: it only says what is looked at again. The confirmation takes new blocks, whose
-number was fixed by how many suspects there are, and is the only thing that REGRESSED or IMPROVED
-rests on. So both words together are wrong in at most FAMILY of all sessions in which nothing
-changed, however many benchmarks there are. Accuracy, which is not timed, has a rule of its own.
+number was fixed by how many suspects there are, until no further one could change what it says, and
+is the only thing that REGRESSED or IMPROVED rests on. So both words together are wrong in at most
+FAMILY of all sessions in which nothing changed, however many benchmarks there are. Accuracy, which
+is not timed, has a rule of its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from math import exp, inf, isfinite, log, nan
 
 import numpy as np
 
-from benchmarks.comparing.ratios import Blocks, Ratio, ratio
+from benchmarks.comparing.ratios import (
+    CONFIDENCE,
+    Blocks,
+    Ratio,
+    block_log_ratios,
+    ratio,
+)
 
 FAMILY = 0.01
-# Blocks of a confirmation that may contradict it: one fresh process in a dozen has bad luck.
+# Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
 OUTLIERS = 1
-# Samples of each contestant in a block of the confirmation, in `--rounds`: starting the workers
-# costs more than sampling them.
-CONFIRMATION_ROUNDS = 3
 # Share of the workers' CPUs that others took, above which a block is contaminated.
 FOREIGN = 0.1
 POWER = 0.9
@@ -148,6 +153,7 @@ def direction(value: float, old: Blocks, metric: Metric) -> int:
     return 1 if value > limit else -1 if value < 1 / limit else 0
 
 
+@cache
 def confirmation_blocks(suspects: int) -> int:
     """How many new blocks confirm so many suspects.
 
@@ -162,18 +168,39 @@ def confirmation_blocks(suspects: int) -> int:
     return blocks
 
 
+def confirmed(comparison: Comparison) -> bool | None:
+    """Whether the confirmation says the same as the screen; None while that is open.
+
+    It does when all but OUTLIERS of its blocks lie beyond the margin on the suspected side. Where
+    that is certain or out of reach, the blocks that are left can change nothing and need not be
+    measured: to stop there is to decide as all of them would.
+    """
+    suspected = suspicion(comparison)
+    if not (suspected and comparison.suspects):
+        return None
+    planned = confirmation_blocks(comparison.suspects)
+    new, old = comparison.stage(confirmation=True)
+    logs = block_log_ratios(new, old)[:planned]
+    against = sum(direction(exp(one), old, comparison.metric) != suspected for one in logs)
+    if against > OUTLIERS:
+        return False
+    return True if len(logs) - against >= planned - OUTLIERS else None
+
+
 def judge(comparison: Comparison) -> Verdict:
     """The verdict on times, first calls and peak memory.
 
-    A suspect is judged by its confirmation alone, whatever else by the screen.
+    A change is judged by its confirmation alone, a suspicion that this refuted by all blocks,
+    whatever else by the screen.
     """
     if reason := comparison.reason or bad_values(comparison):
         return Verdict(Word.NOT_COMPARABLE, reason=reason)
-    suspected = suspicion(comparison)
-    new, old = comparison.stage(confirmation=bool(suspected and comparison.suspects))
-    confidence = 1 - 2 * FAMILY / comparison.suspects if suspected and comparison.suspects else 0.95
-    found = ratio(new, old, confidence)
-    word, reason = word_for(comparison, found, suspected, old)
+    changed = confirmed(comparison)
+    new, old = comparison.stage(confirmation=bool(changed))
+    if changed is False:
+        new, old = comparison.new, comparison.old
+    found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects if changed else CONFIDENCE)
+    word, reason = word_for(comparison, found, changed, old)
     if word is not Word.EQUIVALENT and (count := contaminated(comparison, new)):
         word = Word.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
@@ -182,25 +209,24 @@ def judge(comparison: Comparison) -> Verdict:
     return Verdict(word, found, sees, reason)
 
 
-def word_for(comparison: Comparison, found: Ratio, suspected: int, old: Blocks) -> tuple[Word, str]:
-    """What an interval over these `old` samples says, and why if it says nothing."""
+def word_for(
+    comparison: Comparison, found: Ratio, changed: bool | None, old: Blocks
+) -> tuple[Word, str]:
+    """What a ratio over these `old` samples says, and why if it says nothing."""
+    if changed:
+        return (Word.REGRESSED if found.value > 1 else Word.IMPROVED), ""
     if found.low is None or found.high is None:
         return Word.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
-    low, high = (direction(end, old, comparison.metric) for end in (found.low, found.high))
-    if low == high == 0:
+    if not any(direction(end, old, comparison.metric) for end in (found.low, found.high)):
         return Word.EQUIVALENT, ""
-    if not suspected:
+    if changed is False:
+        return Word.INCONCLUSIVE, "suspected, but not confirmed"
+    if not suspicion(comparison):
         return Word.INCONCLUSIVE, "the interval is wider than the margin"
-    if not comparison.suspects:
+    if not (later := len(comparison.stage(confirmation=True)[0])):
         return Word.INCONCLUSIVE, "suspected; its confirmation was not measured"
-    if found.blocks < (planned := confirmation_blocks(comparison.suspects)):
-        # Judging the first of them and then all would be two looks.
-        return Word.INCONCLUSIVE, f"{found.blocks} of {planned} blocks of its confirmation"
-    if suspected == low == 1:
-        return Word.REGRESSED, ""
-    if suspected == high == -1:
-        return Word.IMPROVED, ""
-    return Word.INCONCLUSIVE, "suspected, but not confirmed"
+    planned = confirmation_blocks(comparison.suspects)
+    return Word.INCONCLUSIVE, f"{later} of {planned} blocks of its confirmation"
 
 
 def contaminated(comparison: Comparison, blocks: Blocks) -> int:

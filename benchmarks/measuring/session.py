@@ -8,10 +8,10 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.comparing.verdicts import (
-    CONFIRMATION_ROUNDS,
     PEAK_MEMORY,
     Comparison,
     confirmation_blocks,
+    confirmed,
     suspicion,
 )
 from benchmarks.measuring import workers
@@ -55,6 +55,10 @@ class Session:
             for block in range(self.plan.blocks):
                 self.run_block(block)
             for block in self.confirmation():
+                self.suspected = self.contests_of(self.open_suspects())
+                if not self.suspected:
+                    self.progress.say("no further block could change a verdict")
+                    break
                 self.run_block(block)
         except KeyboardInterrupt:
             return False
@@ -67,18 +71,21 @@ class Session:
         noted = [r["confirmation"] for r in self.journal.records if "confirmation" in r]
         # A single block screens nothing.
         if not noted and self.plan.baselines and self.plan.rounds and self.plan.blocks > 1:
-            results = Results(self.plan, self.journal, Bounds())
-            every = [one.comparison for judged in results.verdicts().values() for one in judged]
-            suspects = [c for c in every if suspicion(c)]
-            blocks = confirmation_blocks(len(suspects)) if suspects else 0
-            contests = self.contests_of(suspects)
-            noted = [{"suspects": len(suspects), "blocks": blocks, "contests": contests}]
+            suspects = len(self.open_suspects())
+            blocks = confirmation_blocks(suspects) if suspects else 0
+            noted = [{"suspects": suspects, "blocks": blocks}]
             self.journal.append({"confirmation": noted[0]})
         if not noted:
             return range(0)
-        self.suspected = noted[0]["contests"]
-        self.progress.confirm(noted[0]["suspects"], noted[0]["blocks"], len(self.suspected))
-        return range(self.plan.blocks, self.plan.blocks + noted[0]["blocks"])
+        suspects, blocks = noted[0]["suspects"], noted[0]["blocks"]
+        self.progress.confirm(suspects, blocks, len(self.contests_of(self.open_suspects())))
+        return range(self.plan.blocks, self.plan.blocks + blocks)
+
+    def open_suspects(self) -> list[Comparison]:
+        """What the screen suspects and the confirmation has not decided yet."""
+        results = Results(self.plan, self.journal, Bounds())
+        every = [one.comparison for judged in results.verdicts().values() for one in judged]
+        return [c for c in every if suspicion(c) and confirmed(c) is None]
 
     def contests_of(self, suspects: list[Comparison]) -> dict[str, list[str]]:
         """What is measured again, by trial.
@@ -232,9 +239,8 @@ class Session:
             self.attempt(entries[name], self.prepare, name, trial, block)
         same_bursts(entries)
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
-        rounds = self.plan.rounds * (CONFIRMATION_ROUNDS if block >= self.plan.blocks else 1)
         meter = Meter((worker.pid for worker in self.crew.values()), self.plan.threads)
-        for _ in range(1 if trial.operation == "epoch" else rounds):
+        for _ in range(1 if trial.operation == "epoch" else self.plan.rounds):
             for name in shuffled(live, chance):
                 if "error" not in entries[name]:
                     self.attempt(entries[name], self.sample, name, trial)

@@ -30,7 +30,7 @@ class Lines:
             self.say("screened: no suspects")
             return
         self.blocks += blocks
-        self.say(f"screened: {suspects} suspect(s), to be confirmed in {blocks} new blocks")
+        self.say(f"screened: {suspects} suspect(s), to be confirmed in at most {blocks} new blocks")
 
     def trial(self, block: int, trial: Trial) -> None:
         """A trial begins."""

@@ -195,7 +195,7 @@ def notes_on(results: Results, name: str, judged: list[Judged]) -> list[str]:
             notes.append(f"to confirm, with the environment of that run: {command}")
         return notes
     count = results.suspects()
-    confirmed = f"{count} suspect(s) confirmed in new blocks" if count else "no suspects"
+    confirmed = f"{count} suspect(s) measured again in new blocks" if count else "no suspects"
     return [
         f"ratio: here over {name}; {results.plan.threads} thread(s), margin {margin}, "
         f"{results.plan.blocks} blocks, {confirmed}; family-wise error {FAMILY:.0%}",
