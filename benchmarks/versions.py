@@ -6,12 +6,14 @@ The data are in versions.toml. Standard library only: tox imports this, too, thr
 import platform
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from benchmarks.reporting.markdown import table
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "versions.toml"
@@ -133,24 +135,14 @@ def run(check: str | None, write: bool) -> int:
 # The page
 
 
-def table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """The lines of a Markdown table, an empty one before and after."""
-    heading = list(heading)
-    yield ""
-    for row in (heading, ["---"] * len(heading), *rows):
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
 def pinned(rows: dict[str, dict[str, Any]], packages: dict[str, str]) -> Iterator[str]:
     """A table of one framework: a row for each minor version."""
-    yield from table(
-        ["in the name", *packages.values(), "Python"],
-        (
-            [f"`{part}`", *(row[package] for package in packages), ", ".join(row["python"])]
-            for part, row in rows.items()
-        ),
+    headings = ["in the name", *packages.values(), "Python"]
+    cells = (
+        [f"`{part}`", *(row[package] for package in packages), ", ".join(row["python"])]
+        for part, row in rows.items()
     )
+    yield from ("", *table(headings, cells), "")
 
 
 def page() -> str:
@@ -187,6 +179,7 @@ def page() -> str:
         "## PyTorch",
         *pinned(torch, {"torch": "PyTorch", "torchvision": "torchvision"}),
         "## Labels",
+        "",
         *table(
             ["label", "environments"],
             (
@@ -194,10 +187,12 @@ def page() -> str:
                 for label, names in grid()["labels"].items()
             ),
         ),
+        "",
         "## What was run",
         "",
         "On the CPU of Linux on x86-64, by `tox run -e <name> -- --quick`; nothing is claimed of",
         "the others. Skipped benchmarks are a GPU's, and those that 40 seconds had no room for.",
+        "",
         *table(
             ["environment", "date", "tests", "benchmarks"],
             (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.versions import table
+from benchmarks.reporting.markdown import table
 from examples import measure
 from examples.mistakes import CULPRITS
 from examples.record import COSTLY, LATER, SEEDS, TEST_IMAGES, TRAIN_IMAGES
@@ -168,7 +168,9 @@ def page(made: Document) -> str:
         "```",
         "",
         "## How much there is to write",
+        "",
         *table(["task", *measures], task_rows(made)),
+        "",
         *COUNTED,
         "",
         "## The tasks",
@@ -180,6 +182,7 @@ def page(made: Document) -> str:
         f"otherwise right, trained on {TRAIN_IMAGES:,} of the images of `digits` and tested on",
         f"{TEST_IMAGES:,} others, from each of {SEEDS} seeds.",
         f"With nothing wrong the median accuracy is {control}.",
+        "",
         *table(
             [
                 "",
@@ -189,7 +192,9 @@ def page(made: Document) -> str:
             ],
             summary_rows(made),
         ),
+        "",
         "One by one:",
+        "",
         *table(
             [
                 "mistake",
@@ -201,6 +206,7 @@ def page(made: Document) -> str:
             ],
             mistake_rows(made),
         ),
+        "",
         *RECORDED,
         "",
         "## What this cannot say",

@@ -28,11 +28,13 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.comparing.verdicts import Word
+from benchmarks.reporting import markdown
 from benchmarks.selfcheck import STEPS, gate, plant
 
 RECORDED = Path(__file__).with_name("recorded")
 DOCS = Path(__file__).parents[1] / "docs"
 CAMPAIGNS = ("identical", "detection", "hog", "drift")
+HEADINGS = ("campaign", "sessions", "seconds each, median (most)", "planted", "verdicts on times")
 SHARES = (0.05, 0.10)
 KNOWN = (
     "Two of these changes are known to the frameworks' own trackers. Keras 3.3 traced its training",
@@ -233,18 +235,8 @@ def page() -> str:
         "CONTRIBUTING.md says how to add to them; how to read the verdicts is in measuring.md.",
         "Nearly all `identical` ones ran beside builds and tests on the machine's other CPU.",
         "",
-        "| campaign | sessions | seconds each, median (most) | planted | verdicts on times |",
-        "|---|---|---|---|---|",
+        *markdown.table(HEADINGS, session_rows()),
     ]
-    for campaign in CAMPAIGNS:
-        sessions = list(recorded(campaign))
-        cost = sorted(session["seconds"] for session in sessions)
-        took = f"{median(cost):.0f} ({cost[-1]:.0f})" if cost else ""
-        for share, words in sorted(counted(sessions).items()):
-            found = f"found {words['found']} of {words.total() - words['found']}; " if share else ""
-            said = ", ".join(f"{words[word]} {word}" for word in Word if words[word])
-            row = (campaign, str(len(sessions)), took, f"{share:.0%}", found + said)
-            lines.append(f"| {' | '.join(row)} |")
     lines += [
         "",
         "![Ratios with their intervals, session by session](measured.svg)",
@@ -259,6 +251,18 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def session_rows() -> Iterable[list[str]]:
+    """What each campaign found, by what was planted."""
+    for campaign in CAMPAIGNS:
+        sessions = list(recorded(campaign))
+        cost = sorted(session["seconds"] for session in sessions)
+        took = f"{median(cost):.0f} ({cost[-1]:.0f})" if cost else ""
+        for share, words in sorted(counted(sessions).items()):
+            found = f"found {words['found']} of {words.total() - words['found']}; " if share else ""
+            said = ", ".join(f"{words[word]} {word}" for word in Word if words[word])
+            yield [campaign, str(len(sessions)), took, f"{share:.0%}", found + said]
+
+
 def version_lines(session: dict[str, Any]) -> list[str]:
     """What one session over several versions found, as Markdown."""
     here, *others = session["environments"]
@@ -269,21 +273,21 @@ def version_lines(session: dict[str, Any]) -> list[str]:
         f"One session of {session['seconds'] / 60:.0f} minutes, `{' '.join(session['options'])}`:",
         f"`{here}` over each of the others. Above 1, the newest is slower, or takes more.",
         "",
-        "| environment | versions | worst parity | accuracy after an epoch |",
-        "|---|---|---|---|",
     ]
+    rows = []
     for name, known in session["environments"].items():
         versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
         accuracy = ", ".join(f"{value:.4f}" for value in known["accuracy"].values())
-        lines.append(f"| `{name}` | {versions} | {known['parity']:.1e} | {accuracy} |")
-    lines += ["", "| | " + " | ".join(f"over `{name}`" for name in others) + " |"]
-    lines.append("|---" * (len(others) + 1) + "|")
+        rows.append([f"`{name}`", versions, f"{known['parity']:.1e}", accuracy])
+    headings = ("environment", "versions", "worst parity", "accuracy after an epoch")
+    lines += [*markdown.table(headings, rows), ""]
+    rows = []
     for test, verdicts in session["verdicts"].items():
         for metric in dict.fromkeys(verdict["metric"] for verdict in verdicts):
             cells = {v["environment"]: cell(v) for v in verdicts if v["metric"] == metric}
-            row = (f"{test.removeprefix('test_')}, {metric}", *(cells.get(e, "") for e in others))
-            lines.append(f"| {' | '.join(row)} |")
-    return lines
+            what = f"{test.removeprefix('test_')}, {metric}"
+            rows.append([what, *(cells.get(environment, "") for environment in others)])
+    return lines + markdown.table(["", *(f"over `{name}`" for name in others)], rows)
 
 
 def cell(verdict: dict[str, Any]) -> str:

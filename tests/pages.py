@@ -12,17 +12,17 @@ import gzip
 import json
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.comparing.saved import read
-from benchmarks.reporting import tables
-from benchmarks.reporting.answers import contests, escape, result_table
+from benchmarks.reporting import markdown, tables
+from benchmarks.reporting.answers import contests, result_table
+from benchmarks.reporting.markdown import escape
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import label, time
-from examples.page import COSTLY, MEASURES, OUTCOMES, together
+from examples.page import COSTLY, MEASURES, OUTCOMES, summary_rows, together
 from tests.campaigns import digits
 from tests.test_report import BROWSERS, find_browser
 
@@ -56,13 +56,6 @@ def ease() -> dict[str, Any]:
     return json.loads(EASE_OF_USE.read_text(encoding="utf-8"))
 
 
-def markdown(headings: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = [" | ".join(headings), "|".join(["---"] * len(headings))]
-    lines += [" | ".join(map(escape, row)) for row in rows]
-    return [f"| {lines[0]} |", f"|{lines[1]}|", *(f"| {line} |" for line in lines[2:])]
-
-
 def results() -> list[str]:
     """Who is faster, from the recorded run."""
     return result_table(recorded())
@@ -88,39 +81,35 @@ def compiling() -> list[str]:
     shown = ("network", "implementation", "runs as", "time", "first call")
     shown += ("in later processes", "pays after (steps)")
     places = [table.headings.index(heading) for heading in shown]
-    return markdown([*shown], [[row[place].text for place in places] for row in table.rows])
+    return markdown.table(
+        shown, ([escape(row[place].text) for place in places] for row in table.rows)
+    )
 
 
 def tax() -> list[str]:
     """What Keras's loop costs over a loop of one's own on the same backend."""
     steps = [c for c in contests(recorded()) if c.operation == "train_step"]
     table = tables.tax(steps, TAXED)
-    return markdown([*table.headings], [[cell.text for cell in row] for row in table.rows])
+    return markdown.table(table.headings, ([escape(c.text) for c in row] for row in table.rows))
 
 
 def tasks() -> list[str]:
     """How much there is to write, all tasks together."""
     each = [together(task[side] for task in ease()["tasks"]) for side in SIDES]
     rows = [[words, *(str(sums[measure]) for sums in each)] for measure, words in MEASURES.items()]
-    return markdown([f"{len(ease()['tasks'])} tasks", "Keras", "PyTorch"], rows)
+    return markdown.table([f"{len(ease()['tasks'])} tasks", "Keras", "PyTorch"], rows)
 
 
 def mistakes() -> list[str]:
     """What is said to mistakes, all together."""
-    mistakes = ease()["mistakes"]
-    said = {side: Counter(one[side]["outcome"] for one in mistakes) for side in SIDES}
-    words = OUTCOMES
-    rows = [[word, *(str(said[side][word]) for side in SIDES)] for word in words]
-    named = [sum(bool(one[side]["names_culprit"]) for one in mistakes) for side in SIDES]
-    told = [said[side]["error"] + said[side]["warning"] for side in SIDES]
-    of = (f"{count} of {all_}" for count, all_ in zip(named, told, strict=True))
-    rows.append(["the message names the culprit", *of])
-    costly = (
-        sum(m[side]["outcome"] == "silent" and m[side]["accuracy_cost"] >= COSTLY for m in mistakes)
-        for side in SIDES
+    names, *figures = zip(*summary_rows(ease()), strict=True)
+    words = (
+        *OUTCOMES,
+        "the message names the culprit",
+        f"silent, and costs {COSTLY} points of accuracy or more",
     )
-    rows.append([f"silent, and costs {COSTLY} points of accuracy or more", *map(str, costly)])
-    return markdown([f"{len(mistakes)} mistakes", "Keras", "PyTorch"], rows)
+    rows = ([word, *cells] for word, cells in zip(words, figures, strict=True))
+    return markdown.table([f"{len(ease()['mistakes'])} mistakes", *names], rows)
 
 
 SIDES = ("keras", "pytorch")

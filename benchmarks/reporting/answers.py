@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, ratio
 from benchmarks.comparing.records import Record, samples
 from benchmarks.comparing.saved import REFERENCE, Run
+from benchmarks.reporting.markdown import escape, table
 from benchmarks.reporting.words import OPERATIONS, factors, label, time
 from mnist_models.implementations import PAIR
 
@@ -209,16 +210,10 @@ def circumstances(run: Run) -> str:
 
 def result_table(run: Run) -> list[str]:
     """The answers as a Markdown table: the README's, and the top of summary.md."""
-    lines = ["| | Keras | PyTorch | verdict, with its interval | accuracy |", "|---" * 5 + "|"]
+    rows = []
     for contest in contests(run):
         times = {row.name: time(row.seconds()) for row in contest.pair() if not row.void}
         cells = [contest.title, *(times.get(name, "") for name in PAIR), contest.answer()]
-        lines.append("| " + " | ".join(map(escape, (*cells, contest.accuracies()))) + " |")
-    lines += ["", escape(f"{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}.")]
-    return lines
-
-
-def escape(text: str) -> str:
-    """Text that stays one cell of a Markdown table, and no HTML."""
-    replaced = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
-    return " ".join(replaced.split())
+        rows.append(map(escape, (*cells, contest.accuracies())))
+    lines = table(("", "Keras", "PyTorch", "verdict, with its interval", "accuracy"), rows)
+    return [*lines, "", escape(f"{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}.")]

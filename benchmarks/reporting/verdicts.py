@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import UNDECIDED, Word
+from benchmarks.reporting.markdown import escape, table
 from benchmarks.reporting.words import label
 
 REGRESSION_STATUS = 1
@@ -108,13 +109,6 @@ def panel(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> Panel:
 
 def markdown(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> str:
     """The same as a section of Markdown."""
-
-    def escape(text: str) -> str:
-        return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-    lines = [f"## {escape(title)}: {escape(headline(judged))}", ""]
-    lines += ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
-    for one in by_urgency(judged):
-        row = map(escape, (name(one), *cells(one), one.verdict.reason))
-        lines.append("| " + " | ".join(row) + " |")
+    rows = (map(escape, (name(one), *cells(one), one.verdict.reason)) for one in by_urgency(judged))
+    lines = [f"## {escape(title)}: {escape(headline(judged))}", "", *table(HEADINGS, rows)]
     return "\n".join([*lines, "", *(f"{escape(note)}  " for note in notes), ""])
