@@ -1,13 +1,15 @@
 """How often the gate errs: thousands of sessions drawn from recorded ones of identical code.
 
-    python -m tests.simulation --gates 10000
+    python -m tests.simulation --gates 2000
 
 A block of a simulated session is a recorded block of the same benchmark with its two sides swapped
 or not, by chance, so that nothing has changed by construction. Noise of several kinds is added.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from math import exp, log
 
 import numpy as np
@@ -22,6 +24,7 @@ from benchmarks.comparing.verdicts import (
     time,
 )
 from tests.campaigns import recorded
+from tests.measured import SIMULATED
 
 BENCHMARKS = 12
 BLOCKS = 6
@@ -31,10 +34,10 @@ Samples = np.ndarray
 Noise = Callable[[Samples, np.random.Generator], Samples]
 
 
-def pools(campaign: str = "identical") -> list[Samples]:
+def pools(campaigns: Sequence[str] = ("identical", "unequal_bursts")) -> list[Samples]:
     """The recorded blocks of each benchmark, (blocks, 2, rounds), as logarithms of seconds."""
     found: dict[str, list[list[list[float]]]] = {}
-    for session in recorded(campaign):
+    for session in chain.from_iterable(map(recorded, campaigns)):
         for name, row in session["rows"].items():
             sides = [dict(by_block(row[side])) for side in ("new", "old")]
             screened = range(row["screened_blocks"])
@@ -147,9 +150,10 @@ def gate(
 def simulate(
     pool: list[Samples], noise: tuple[Noise, ...], gates: int, seed: int = 1
 ) -> dict[str, float]:
-    """Shares of sessions with a false alarm, and of intervals that hold the truth.
+    """Number of sessions with a false alarm; shares of intervals that hold the truth.
 
-    `naive` is the coverage of the same interval if every round were evidence of its own.
+    `confirmed` is the share of sessions with a suspect, `naive` the coverage of the same interval
+    if every round were evidence of its own.
     """
     chance = np.random.default_rng(seed)
     rounds = min(blocks.shape[2] for blocks in pool)
@@ -164,7 +168,8 @@ def simulate(
         assert found.high is not None
         naive += found.low <= 1 <= found.high
     return {
-        "false alarms": alarms / gates,
+        "gates": gates,
+        "false alarms": alarms,
         "coverage": held / (gates * BENCHMARKS),
         "naive": naive / gates,
         "confirmed": confirmed / gates,
@@ -179,12 +184,11 @@ def main() -> None:
     pool = pools()
     if not pool:
         parser.error("nothing recorded: run python -m tests.campaigns identical first")
+    found = {}
     for name, noise in NOISES.items():
-        found = simulate(pool, noise, options.gates)
-        print(
-            f"{name}: " + ", ".join(f"{key} {value:.2%}" for key, value in found.items()),
-            flush=True,
-        )
+        found[name] = simulate(pool, noise, options.gates)
+        print(name, found[name], flush=True)
+    SIMULATED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

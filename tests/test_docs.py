@@ -22,7 +22,7 @@ from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
 from mnist_models import implementations, worker
 from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
-from tests import campaigns
+from tests import measured
 from tests.parity_table import few_digits
 
 ROOT = Path(__file__).parents[1]
@@ -135,8 +135,8 @@ class Parser:
 
 @pytest.mark.parametrize(("made", "file"), [("page", "measured.md"), ("picture", "measured.svg")])
 def test_what_campaigns_found_is_what_was_recorded(made, file):
-    """Otherwise: python -m tests.campaigns write."""
-    assert (ROOT / "docs" / file).read_text(encoding="utf-8") == getattr(campaigns, made)()
+    """Otherwise: python -m tests.measured."""
+    assert (ROOT / "docs" / file).read_text(encoding="utf-8") == getattr(measured, made)()
 
 
 def test_the_gate_of_pull_requests_uses_options_that_exist():

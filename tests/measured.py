@@ -1,0 +1,219 @@
+"""docs/measured.md and its picture, from what is in tests/recorded/: `python -m tests.measured`."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from statistics import median
+from typing import Any
+
+from benchmarks.comparing.verdicts import Word
+from benchmarks.reporting import markdown
+from tests.campaigns import CAMPAIGNS, RECORDED, judged, planted, recorded
+
+DOCS = RECORDED.parents[1] / "docs"
+SIMULATED = RECORDED / "simulated.json"
+PEERS = RECORDED / "peers.json"
+KNOWN = (
+    "Two of these changes are known to the frameworks' own trackers. Keras 3.3 traced its training",
+    "step anew at every `train_on_batch`, so that the newest takes a 17th of its time",
+    "([tensorflow#67033](https://github.com/tensorflow/tensorflow/issues/67033)); `fit`, that is",
+    "the epoch, was not concerned. Keras 3.15 resets its metrics in each `train_on_batch`, so that",
+    "it returns the loss of that batch alone: a training step got slower",
+    "([keras#22617](https://github.com/keras-team/keras/pull/22617)).",
+)
+
+
+def page() -> str:
+    """docs/measured.md."""
+    lines = [
+        "# What the gate found on a real machine",
+        "",
+        "<!-- Written by `python -m tests.measured` from tests/recorded/. -->",
+        "",
+        'Live sessions of `pytest benchmarks -k "forward or train_step" --baseline OTHER` on two',
+        "shared virtual cores, one thread, two environments built separately from the same pins.",
+        "CONTRIBUTING.md says how to add to them; how to read the verdicts is in measuring.md.",
+        "",
+        *markdown.table(
+            ("campaign", "sessions", "seconds each, median (most)", "planted", "verdicts on times"),
+            session_rows(),
+        ),
+        "",
+        "- `identical`: nothing was planted.",
+        "- `detection`: real extra work in a training step of one of the environments.",
+        "- `hog`, `drift`: nothing was planted, but busy loops ran on the workers' own CPU: at",
+        "  random for seconds, or for a share of the time that grows to 60 %.",
+        "- `unequal_bursts`: `identical` with an earlier gate, which let two environments do",
+        "  different numbers of operations in a burst. Most ran beside builds on the other CPU.",
+        "",
+        "![Ratios with their intervals, session by session](measured.svg)",
+        "",
+        "Each line is the interval of one benchmark's ratio in one session, thick where it was",
+        "called REGRESSED or IMPROVED. In grey nothing was planted; in colour the training step",
+        "had 5 % (blue) or 10 % (brown) more work, in the baseline where the ratio is below 1.",
+        *simulation_lines(),
+        *peers_lines(),
+    ]
+    for session in recorded("versions"):
+        lines += version_lines(session)
+    lines += ["", *KNOWN]
+    return "\n".join(lines) + "\n"
+
+
+def session_rows() -> Iterable[list[str]]:
+    """What each campaign found, by what was planted."""
+    for campaign in (*CAMPAIGNS, "unequal_bursts"):
+        sessions = list(recorded(campaign))
+        cost = sorted(session["seconds"] for session in sessions)
+        took = f"{median(cost):.0f} ({cost[-1]:.0f})" if cost else ""
+        for share, words in sorted(counted(sessions).items()):
+            found = f"found {words['found']} of {words.total() - words['found']}; " if share else ""
+            said = ", ".join(f"{words[word]} {word}" for word in Word if words[word])
+            yield [campaign, str(len(sessions)), took, f"{share:.0%}", found + said]
+
+
+def counted(sessions: Iterable[dict[str, Any]]) -> dict[float, Counter[str]]:
+    """How often each word fell on times, by what was planted."""
+    found: dict[float, Counter[str]] = {}
+    for session in sessions:
+        for name, verdict in judged(session).items():
+            share = planted(session, name)
+            found.setdefault(abs(share), Counter())[verdict["verdict"]] += 1
+            right = {1: "REGRESSED", -1: "IMPROVED"}.get((share > 0) - (share < 0))
+            found[abs(share)]["found"] += verdict["verdict"] == right
+    return found
+
+
+def simulation_lines() -> list[str]:
+    """What `python -m tests.simulation` found, as Markdown."""
+    if not SIMULATED.exists():
+        return []
+    kinds = json.loads(SIMULATED.read_text(encoding="utf-8"))
+    gates = sum(found["gates"] for found in kinds.values())
+    alarms = sum(found["false alarms"] for found in kinds.values())
+    rows = [
+        [
+            kind,
+            f"{found['gates']:,}",
+            f"{found['false alarms']} ({found['false alarms'] / found['gates']:.2%})",
+            *(f"{found[key]:.1%}" for key in ("coverage", "naive", "confirmed")),
+        ]
+        for kind, found in kinds.items()
+    ]
+    headings = ("noise added", "sessions", "with a false alarm", "coverage of the 95 % intervals")
+    headings += ("coverage if rounds were evidence", "sessions with a suspect")
+    return [
+        "",
+        "## Drawn from the recorded blocks",
+        "",
+        f"{gates:,} simulated sessions of 12 benchmarks, {alarms} of them with a false alarm. Each",
+        "block is a recorded one of identical code, with its sides exchanged by chance;",
+        "`tests/simulation.py` says what the noises are.",
+        "",
+        *markdown.table(headings, rows),
+    ]
+
+
+def peers_lines() -> list[str]:
+    """What `python -m tests.peers table` found, as Markdown."""
+    if not PEERS.exists():
+        return []
+    found = json.loads(PEERS.read_text(encoding="utf-8"))
+    rows = [
+        [
+            tool,
+            f"{one['suites with a false alarm']} of {one['suites']}",
+            f"{one['false alarms']} of {one['unchanged']}",
+            *(f"{one['found'][share]} of {one['planted'][share]}" for share in ("5%", "10%")),
+        ]
+        for tool, one in found.items()
+    ]
+    headings = ("rule", "suites with a false alarm", "of single benchmarks", "5 % found")
+    return [
+        "",
+        "## Other tools at the same cost",
+        "",
+        "The same pair of environments and the same planted work, each tool sampling in its own",
+        "way for as many seconds as a session of the gate takes, one environment after the other.",
+        "A suite is the forward pass and the training step of the pair.",
+        "",
+        *markdown.table((*headings, "10 % found"), rows),
+    ]
+
+
+def version_lines(session: dict[str, Any]) -> list[str]:
+    """What one session over several versions found, as Markdown."""
+    here, *others = session["environments"]
+    lines = [
+        "",
+        f"## From version to version, {session['began'][:10]}",
+        "",
+        f"One session of {session['seconds'] / 60:.0f} minutes, `{' '.join(session['options'])}`:",
+        f"`{here}` over each of the others. Above 1, the newest is slower, or takes more.",
+        "",
+    ]
+    rows = []
+    for name, known in session["environments"].items():
+        versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
+        accuracy = ", ".join(f"{value:.4f}" for value in known["accuracy"].values())
+        rows.append([f"`{name}`", versions, f"{known['parity']:.1e}", accuracy])
+    headings = ("environment", "versions", "worst parity", "accuracy after an epoch")
+    lines += [*markdown.table(headings, rows), ""]
+    rows = []
+    for test, verdicts in session["verdicts"].items():
+        for metric in dict.fromkeys(verdict["metric"] for verdict in verdicts):
+            cells = {v["environment"]: cell(v) for v in verdicts if v["metric"] == metric}
+            what = f"{test.removeprefix('test_')}, {metric}"
+            rows.append([what, *(cells.get(environment, "") for environment in others)])
+    return lines + markdown.table(["", *(f"over `{name}`" for name in others)], rows)
+
+
+def cell(verdict: dict[str, Any]) -> str:
+    """A verdict with its ratio and interval."""
+    if verdict["ratio"] is None:
+        return str(verdict["verdict"])
+    ends = verdict["low"], verdict["high"]
+    interval = "" if None in ends else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+    return f"{verdict['verdict']} {verdict['ratio']:.3f}{interval}"
+
+
+def picture(width: int = 760, height: int = 300) -> str:
+    """docs/measured.svg: the intervals of all live sessions, and what was planted."""
+    rows = [
+        (planted(session, name), verdict)
+        for campaign in ("identical", "detection")
+        for session in recorded(campaign)
+        for name, verdict in judged(session).items()
+        if verdict["low"] is not None
+    ]
+    rows.sort(key=lambda row: (row[0], row[1]["ratio"]))
+    left, top, low, high = 50, 15, 0.85, 1.15
+
+    def y(ratio: float) -> float:
+        return top + (height - 2 * top) * (high - min(max(ratio, low), high)) / (high - low)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="11"><title>Ratios with their intervals</title>'
+        f'<rect width="{width}" height="{height}" fill="white"/>'
+    ]
+    for tick in (0.9, 0.95, 1.0, 1.05, 1.1):
+        dash = "" if tick == 1 else ' stroke-dasharray="3"'
+        parts.append(
+            f'<line x1="{left}" x2="{width - 5}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
+            f'stroke="#999"{dash}/><text x="10" y="{y(tick) + 4:.1f}">{tick:.2f}</text>'
+        )
+    for i, (share, verdict) in enumerate(rows):
+        x = left + (i + 0.5) * (width - left - 5) / len(rows)
+        color = "#888" if not share else "#0b5fa5" if abs(share) < 0.07 else "#b3541e"
+        thick = 2.5 if verdict["verdict"] in ("REGRESSED", "IMPROVED") else 1
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y(verdict["low"]):.1f}" '
+            f'y2="{y(verdict["high"]):.1f}" stroke="{color}" stroke-width="{thick}"/>'
+        )
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+if __name__ == "__main__":
+    (DOCS / "measured.md").write_text(page(), encoding="utf-8")
+    (DOCS / "measured.svg").write_text(picture(), encoding="utf-8")
