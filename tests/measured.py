@@ -8,11 +8,12 @@ from typing import Any
 
 from benchmarks.comparing.verdicts import Word
 from benchmarks.reporting import markdown
-from tests.campaigns import CAMPAIGNS, RECORDED, judged, planted, recorded
+from tests.campaigns import CAMPAIGNS, RECORDED, SHARES, judged, planted, recorded
 
 DOCS = RECORDED.parents[1] / "docs"
 SIMULATED = RECORDED / "simulated.json"
 PEERS = RECORDED / "peers.json"
+CHANGES = (Word.REGRESSED, Word.IMPROVED)
 KNOWN = (
     "Two of these changes are known to the frameworks' own trackers. Keras 3.3 traced its training",
     "step anew at every `train_on_batch`, so that the newest takes a 17th of its time",
@@ -118,7 +119,7 @@ def peers_lines() -> list[str]:
     """What `python -m tests.peers table` found, as Markdown."""
     if not PEERS.exists():
         return []
-    found = json.loads(PEERS.read_text(encoding="utf-8"))
+    found = {"this gate": ours()} | json.loads(PEERS.read_text(encoding="utf-8"))
     rows = [
         [
             tool,
@@ -139,6 +140,27 @@ def peers_lines() -> list[str]:
         "",
         *markdown.table((*headings, "10 % found"), rows),
     ]
+
+
+def ours() -> dict[str, Any]:
+    """False alarms and detections of the gate itself in its campaigns."""
+    sessions = [*recorded("identical"), *recorded("detection")]
+    words = [
+        [(planted(session, name), verdict["verdict"]) for name, verdict in judged(session).items()]
+        for session in sessions
+    ]
+    false = [sum(not share and word in CHANGES for share, word in each) for each in words]
+    by_share = counted(sessions)
+    return {
+        "suites": len(sessions),
+        "suites with a false alarm": sum(map(bool, false)),
+        "unchanged": sum(not share for each in words for share, _ in each),
+        "false alarms": sum(false),
+        "found": {f"{share:.0%}": by_share[share]["found"] for share in SHARES},
+        "planted": {
+            f"{share:.0%}": by_share[share].total() - by_share[share]["found"] for share in SHARES
+        },
+    }
 
 
 def version_lines(session: dict[str, Any]) -> list[str]:
@@ -206,7 +228,7 @@ def picture(width: int = 760, height: int = 300) -> str:
     for i, (share, verdict) in enumerate(rows):
         x = left + (i + 0.5) * (width - left - 5) / len(rows)
         color = "#888" if not share else "#0b5fa5" if abs(share) < 0.07 else "#b3541e"
-        thick = 2.5 if verdict["verdict"] in ("REGRESSED", "IMPROVED") else 1
+        thick = 2.5 if verdict["verdict"] in CHANGES else 1
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y(verdict["low"]):.1f}" '
             f'y2="{y(verdict["high"]):.1f}" stroke="{color}" stroke-width="{thick}"/>'

@@ -1,7 +1,7 @@
 """How other tools' rules fare on the same machine, at the same cost, each sampling in its own way.
 
-    python -m tests.peers record --baseline OTHER --sessions 40 --seconds 90
-    python -m tests.peers table
+    python -m tests.peers record --baseline OTHER --sessions 40
+    python -m tests.peers table    # what each said, for python -m tests.measured
 
 They all measure one environment after the other. A recorded session does so for the pair's forward
 pass and training step, in two processes of each implementation, and keeps what each tool looks at:
@@ -27,7 +27,8 @@ from mnist_models import data, implementations, weights, worker
 from mnist_models.architectures import MLP
 from mnist_models.implementations import PAIR
 from mnist_models.recipe import DEFAULT
-from tests.campaigns import digits, path_of, planted_in, recorded
+from tests.campaigns import SHARES, digits, path_of, planted, planted_in, recorded
+from tests.measured import PEERS
 
 OPERATIONS = ("forward", "train_step")
 PROCESSES = 2
@@ -78,9 +79,9 @@ def record(baseline: Path, sessions: int, seconds: float) -> None:
     each = (seconds / (2 * PROCESSES * len(PAIR)) - START) / len(OPERATIONS)
     for number in range(len(list(recorded("peers"))), sessions):
         side, shares = planted_in(number // 2)
-        planted = shares if number % 2 else dict.fromkeys(shares, 0.0)
+        added = shares if number % 2 else dict.fromkeys(shares, 0.0)
         environment = {"here": Path(sys.prefix), "baseline": baseline}[side]
-        plant(environment, planted)
+        plant(environment, added)
         began = monotonic()
         sides = {}
         try:
@@ -92,11 +93,11 @@ def record(baseline: Path, sessions: int, seconds: float) -> None:
                 ]
         finally:
             plant(environment, dict.fromkeys(shares, 0.0))
-        result = {"number": number, "side": side, "shares": planted, "sides": sides}
+        result = {"number": number, "side": side, "shares": added, "sides": sides}
         result["seconds"] = round(monotonic() - began, 1)
         with gzip.open(path_of("peers"), "at", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
-        print(number, side, planted, f"{result['seconds']} s", flush=True)
+        print(number, side, added, f"{result['seconds']} s", flush=True)
 
 
 def subsample(prefix: Path, name: str, folder: Path, seconds: float) -> dict[str, Any]:
@@ -135,38 +136,41 @@ def says(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> dict[str, int]
     return found
 
 
-def table() -> None:
-    """False alarms and detections of each tool."""
-    alarms, suites, detected, planted = Counter(), Counter(), Counter(), Counter()
+def table() -> dict[str, dict[str, Any]]:
+    """False alarms and detections of each tool in the recorded sessions."""
+    found: dict[str, dict[str, Any]] = {}
     for session in recorded("peers"):
-        false: Counter[str] = Counter()
+        wrong: Counter[str] = Counter()
         for name in PAIR:
             for operation in OPERATIONS:
                 old, new = (
                     [process[name][operation] for process in session["sides"][where]]
                     for where in ("baseline", "here")
                 )
-                share = session["shares"]["torch" if "pytorch" in name else "keras"]
-                right = 1 if session["side"] == "here" else -1
+                share = planted(session, f"{operation}-{name}")
                 for tool, said in says(old, new).items():
-                    if operation == "train_step" and share:
-                        detected[tool, share] += said == right
-                        planted[tool, share] += 1
+                    counts = found.setdefault(tool, empty())
+                    if share:
+                        counts["planted"][f"{abs(share):.0%}"] += 1
+                        counts["found"][f"{abs(share):.0%}"] += said == np.sign(share)
                     else:
-                        false[tool] += said != 0
-                        alarms[tool, "rows"] += 1
-        for tool in says(old, new):
-            suites[tool] += 1
-            alarms[tool] += false[tool] > 0
-            alarms[tool, "wrong"] += false[tool]
-    for tool, count in suites.items():
-        found = ", ".join(
-            f"{detected[key]} of {planted[key]} at {key[1]:.0%}"
-            for key in sorted(k for k in planted if k[0] == tool)
-        )
-        wrong = f"{alarms[tool, 'wrong']} of {alarms[tool, 'rows']}"
-        print(f"{tool}: false alarms in {alarms[tool]} of {count} suites, {wrong} rows")
-        print(f"  found {found}")
+                        counts["unchanged"] += 1
+                        wrong[tool] += said != 0
+        for tool, counts in found.items():
+            counts["suites"] += 1
+            counts["false alarms"] += wrong[tool]
+            counts["suites with a false alarm"] += wrong[tool] > 0
+    return found
+
+
+def empty() -> dict[str, Any]:
+    """Nothing counted yet."""
+    shares = [f"{share:.0%}" for share in SHARES]
+    keys = ("suites", "suites with a false alarm", "unchanged", "false alarms")
+    return dict.fromkeys(keys, 0) | {
+        "planted": dict.fromkeys(shares, 0),
+        "found": dict.fromkeys(shares, 0),
+    }
 
 
 def main() -> None:
@@ -176,7 +180,7 @@ def main() -> None:
     taking = commands.add_parser("record")
     taking.add_argument("--baseline", type=Path, required=True)
     taking.add_argument("--sessions", type=int, default=40)
-    taking.add_argument("--seconds", type=float, default=90.0, help="of a session of the gate")
+    taking.add_argument("--seconds", type=float, default=120.0, help="of a session of the gate")
     one = commands.add_parser("sample")
     one.add_argument("name")
     one.add_argument("folder", type=Path)
@@ -188,7 +192,7 @@ def main() -> None:
     elif options.command == "sample":
         print(json.dumps(sample(options.name, options.folder, options.seconds)))
     else:
-        table()
+        PEERS.write_text(json.dumps(table(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
