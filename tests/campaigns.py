@@ -25,7 +25,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from benchmarks.selfcheck import STEPS, gate, plant
+from benchmarks.selfcheck import ROOT, STEPS, gate, plant
 
 RECORDED = Path(__file__).with_name("recorded")
 CAMPAIGNS = ("identical", "detection", "hog", "drift")
@@ -103,6 +103,7 @@ def run(campaign: str, baseline: Path, sessions: int, options: list[str]) -> Non
         record = {
             "number": number,
             "began": f"{when:%Y-%m-%d %H:%M}",
+            "revision": revision(),
             "seconds": round(monotonic() - began, 1),
             "options": options,
             **known,
@@ -133,6 +134,7 @@ def run_versions(baselines: list[Path], options: list[str]) -> None:
             known["accuracy"][name] = info["accuracy"]
     record = {
         "began": f"{when:%Y-%m-%d %H:%M}",
+        "revision": revision(),
         "seconds": round(monotonic() - began, 1),
         "options": options,
         "environments": environments,
@@ -142,6 +144,18 @@ def run_versions(baselines: list[Path], options: list[str]) -> None:
     with gzip.open(path_of("versions"), "at", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
     print(json.dumps(record, indent=1))
+
+
+def revision() -> str:
+    """The commit that measures, with a + where files differ from it; empty without git."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip()
 
 
 def path_of(campaign: str) -> Path:

@@ -33,6 +33,7 @@ from tests.measured import PEERS
 OPERATIONS = ("forward", "train_step")
 PROCESSES = 2
 SAMPLE_SECONDS = 0.01  # asv's default sample_time
+ASV_SAMPLES = 10  # asv's default repeat, over both processes
 VALUES = 10  # asv samples in a pyperf value: its default is 100 ms
 # Seconds that a process takes to start, import and prepare, roughly.
 START = 6.0
@@ -110,7 +111,7 @@ def subsample(prefix: Path, name: str, folder: Path, seconds: float) -> dict[str
 
 
 def says(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> dict[str, int]:
-    """What each tool says of one benchmark: 1 for slower, -1 for faster, 0 for neither."""
+    """What each rule says of one benchmark: 1 for slower, -1 for faster, 0 for neither."""
     from asv.commands.compare import _is_result_better as is_better
     from asv_runner.statistics import compute_stats
     from pyperf._utils import is_significant
@@ -118,27 +119,44 @@ def says(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> dict[str, int]
     found = {}
     for field in ("mean", "min"):
         change = np.mean([p[field] for p in new]) / np.mean([p[field] for p in old])
-        found[f"pytest-benchmark {field}:5%"] = int(change > 1.05) - int(change < 1 / 1.05)
-    olds, news = ([s for process in side for s in process["samples"]] for side in (old, new))
+        for percent in (2, 5):
+            limit = 1 + percent / 100
+            rule = f"pytest-benchmark, `{field}:{percent}%`"
+            found[rule] = int(change > limit) - int(change < 1 / limit)
+    # A value must not span two processes.
     values = [
-        np.array(s[: len(s) // VALUES * VALUES]).reshape(-1, VALUES).mean(axis=1).tolist()
-        for s in (olds, news)
+        np.concatenate(
+            [
+                np.reshape(p["samples"][: len(p["samples"]) // VALUES * VALUES], (-1, VALUES))
+                for p in side
+            ]
+        ).mean(axis=1)
+        for side in (old, new)
     ]
-    significant, _ = is_significant(*values)
-    direction = 1 if np.mean(values[1]) > np.mean(values[0]) else -1
-    found["pyperf compare_to"] = direction if significant else 0
-    (old_value, old_stats), (new_value, new_stats) = (compute_stats(s, 1) for s in (olds, news))
-    for factor in (1.1, 1.05):
-        sides = (old_stats, olds), (new_stats, news)
-        slower = is_better(old_value, new_value, *sides, factor)
-        faster = is_better(new_value, old_value, *sides[::-1], factor)
-        found[f"asv continuous, factor {factor}"] = int(slower) - int(faster)
+    significant, _ = is_significant(*(each.tolist() for each in values))
+    change = np.mean(values[1]) / np.mean(values[0])
+    for percent in (0, 2):
+        limit = 1 + percent / 100
+        direction = int(change > limit) - int(change < 1 / limit)
+        rule = f"pyperf, t-test and {percent} %" if percent else "pyperf, t-test"
+        found[rule] = direction if significant else 0
+    for factor in (1.02, 1.05, 1.1):
+        for words, count in (("10 samples", ASV_SAMPLES // PROCESSES), ("all samples", None)):
+            olds, news = ([s for p in side for s in p["samples"][:count]] for side in (old, new))
+            (old_value, old_stats), (new_value, new_stats) = (
+                compute_stats(s, 1) for s in (olds, news)
+            )
+            sides = (old_stats, olds), (new_stats, news)
+            slower = is_better(old_value, new_value, *sides, factor)
+            faster = is_better(new_value, old_value, *sides[::-1], factor)
+            found[f"asv, factor {factor}, {words}"] = int(slower) - int(faster)
     return found
 
 
-def table() -> dict[str, dict[str, Any]]:
-    """False alarms and detections of each tool in the recorded sessions."""
-    found: dict[str, dict[str, Any]] = {}
+def table() -> dict[str, list[tuple[int, int]]]:
+    """By rule: suites with a false alarm, and detections of each share, each of how many."""
+    alarms: dict[str, list[bool]] = {}
+    found: dict[tuple[str, float], list[bool]] = {}
     for session in recorded("peers"):
         wrong: Counter[str] = Counter()
         for name in PAIR:
@@ -148,28 +166,16 @@ def table() -> dict[str, dict[str, Any]]:
                     for where in ("baseline", "here")
                 )
                 share = planted(session, f"{operation}-{name}")
-                for tool, said in says(old, new).items():
-                    counts = found.setdefault(tool, empty())
+                for rule, said in says(old, new).items():
+                    wrong[rule] += said != 0
                     if share:
-                        counts["planted"][f"{abs(share):.0%}"] += 1
-                        counts["found"][f"{abs(share):.0%}"] += said == np.sign(share)
-                    else:
-                        counts["unchanged"] += 1
-                        wrong[tool] += said != 0
-        for tool, counts in found.items():
-            counts["suites"] += 1
-            counts["false alarms"] += wrong[tool]
-            counts["suites with a false alarm"] += wrong[tool] > 0
-    return found
-
-
-def empty() -> dict[str, Any]:
-    """Nothing counted yet."""
-    shares = [f"{share:.0%}" for share in SHARES]
-    keys = ("suites", "suites with a false alarm", "unchanged", "false alarms")
-    return dict.fromkeys(keys, 0) | {
-        "planted": dict.fromkeys(shares, 0),
-        "found": dict.fromkeys(shares, 0),
+                        found.setdefault((rule, abs(share)), []).append(said == np.sign(share))
+        if not any(session["shares"].values()):
+            for rule, count in wrong.items():
+                alarms.setdefault(rule, []).append(count > 0)
+    return {
+        rule: [(sum(each), len(each)) for each in (told, *(found[rule, share] for share in SHARES))]
+        for rule, told in alarms.items()
     }
 
 

@@ -2,36 +2,37 @@
 
     python -m tests.simulation --gates 2000
 
-A block of a simulated session is a recorded block of the same benchmark with its two sides swapped
-or not, by chance, so that nothing has changed by construction. Noise of several kinds is added.
+A simulated session takes recorded blocks of the same benchmark, in their order; which side is which
+is drawn by chance. Noise of several kinds is added.
 """
 
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from math import exp, log
+from math import exp, log, sqrt
 
 import numpy as np
 
-from benchmarks.comparing.ratios import CONFIDENCE, ratio
+from benchmarks.comparing.ratios import CONFIDENCE, Ratio, ratio
 from benchmarks.comparing.verdicts import (
     Comparison,
-    Word,
+    Verdict,
     confirmation_blocks,
     judge,
     suspicion,
     time,
 )
 from tests.campaigns import recorded
-from tests.measured import SIMULATED
+from tests.measured import CHANGES, SIMULATED
 
 BENCHMARKS = 12
 BLOCKS = 6
 MARGIN = 0.02
+Chance = np.random.Generator
 # Logarithms of seconds: (benchmarks, blocks, sides, rounds).
 Samples = np.ndarray
-Noise = Callable[[Samples, np.random.Generator], Samples]
+Noise = Callable[[Samples, Chance], Samples]
 
 
 def pools(campaigns: Sequence[str] = ("identical", "unequal_bursts")) -> list[Samples]:
@@ -53,40 +54,49 @@ def by_block(side: dict[str, list[float]]) -> Iterator[tuple[int, list[float]]]:
 
 
 def draw(
-    pool: list[Samples],
-    benchmarks: np.ndarray,
-    blocks: int,
-    rounds: int,
-    chance: np.random.Generator,
+    pool: list[Samples], benchmarks: np.ndarray, blocks: int, rounds: int, chance: Chance
 ) -> Samples:
-    """Blocks for each of `benchmarks` (indices of pools), with sides swapped by chance."""
+    """Blocks for each of `benchmarks` (indices of pools), in the order of their recording.
+
+    They start anywhere and go round, so that neighbours stay neighbours. Which side is which is
+    drawn once a session: a lasting difference between the two environments would stay one.
+    """
     drawn = []
     for index in benchmarks:
         recorded_blocks = pool[index]
-        picked = recorded_blocks[chance.integers(len(recorded_blocks), size=blocks)]
-        turned = np.where(chance.random((blocks, 1, 1)) < 0.5, picked, picked[:, ::-1])
+        start = chance.integers(len(recorded_blocks))
+        picked = np.take(recorded_blocks, range(start, start + blocks), axis=0, mode="wrap")
+        picked = picked[:, :: chance.choice((1, -1))]
         order = chance.integers(picked.shape[2], size=(blocks, rounds))
-        drawn.append(np.take_along_axis(turned, order[:, None, :], axis=2))
+        drawn.append(np.take_along_axis(picked, order[:, None, :], axis=2))
     return np.array(drawn)
 
 
-def offsets(samples: Samples, chance: np.random.Generator) -> Samples:
+def offsets(samples: Samples, chance: Chance) -> Samples:
     """Each process is faster or slower than the next, with a standard deviation of 2 %."""
     return samples + chance.normal(0, 0.02, samples.shape[:3])[..., None]
 
 
-def two_modes(samples: Samples, chance: np.random.Generator) -> Samples:
+def two_modes(samples: Samples, chance: Chance) -> Samples:
     """Every other process, by chance, is slower by 5 %."""
     return samples + log(1.05) * (chance.random(samples.shape[:3]) < 0.5)[..., None]
 
 
-def bursts(samples: Samples, chance: np.random.Generator) -> Samples:
+def bursts(samples: Samples, chance: Chance) -> Samples:
     """One sample in twenty takes 1.5 to 10 times as long."""
     hit = chance.random(samples.shape) < 0.05
     return samples + hit * np.log(chance.uniform(1.5, 10, samples.shape))
 
 
-def drift(samples: Samples, chance: np.random.Generator) -> Samples:
+def moods(samples: Samples, chance: Chance) -> Samples:
+    """Each side is faster or slower by 1 %, for some blocks in a row (correlated by a half)."""
+    steps = chance.normal(0, 0.01, samples.shape[:3])
+    for block in range(1, steps.shape[1]):
+        steps[:, block] = 0.5 * steps[:, block - 1] + sqrt(0.75) * steps[:, block]
+    return samples + steps[..., None]
+
+
+def drift(samples: Samples, chance: Chance) -> Samples:
     """The machine gets slower by half in every session, also from one side to the other."""
     *_, blocks, sides, rounds = samples.shape
     position = np.arange(blocks * rounds).reshape(blocks, 1, rounds) * sides
@@ -100,8 +110,9 @@ NOISES: dict[str, tuple[Noise, ...]] = {
     "process offsets": (offsets,),
     "two modes": (two_modes,),
     "bursts": (bursts,),
+    "moods": (moods,),
     "drift": (drift,),
-    "all of these": (offsets, two_modes, bursts, drift),
+    "all of these": (offsets, two_modes, bursts, moods, drift),
 }
 
 
@@ -117,40 +128,38 @@ def one_each(logs: np.ndarray, first: int = 0) -> tuple[dict[int, list[float]], 
 
 
 def gate(
-    pool: list[Samples], noise: tuple[Noise, ...], chance: np.random.Generator, rounds: int
-) -> tuple[list[Word], np.ndarray, np.ndarray]:
-    """One session: verdicts of suspects, block ratios of the screen, and all its rounds' ratios."""
+    pool: list[Samples], noise: tuple[Noise, ...], chance: Chance, rounds: int
+) -> tuple[list[Verdict], Samples]:
+    """One session: the verdicts, and the samples of its screen."""
 
-    def measured(benchmarks: np.ndarray, blocks: int, rounds: int) -> Samples:
+    def measured(benchmarks: np.ndarray, blocks: int) -> Samples:
         samples = draw(pool, benchmarks, blocks, rounds, chance)
         for add in noise:
             samples = add(samples, chance)
         return samples
 
     everything = np.arange(BENCHMARKS) % len(pool)
-    samples = measured(everything, BLOCKS, rounds)
-    screen = medians(samples)
+    # A confirmation goes on where the screen ended, with the same sides.
+    samples = measured(everything, BLOCKS + confirmation_blocks(BENCHMARKS))
+    logs = medians(samples)
     place = ("step[]", "x", "y", time(MARGIN))
-    suspects = [
-        i
-        for i, logs in enumerate(screen)
-        if suspicion(Comparison(*place, *one_each(logs), screened=BLOCKS))
+
+    def comparison(index: int, blocks: int, suspects: int = 0) -> Comparison:
+        return Comparison(*place, *one_each(logs[index][:blocks]), BLOCKS, suspects)
+
+    suspects = [i for i in range(BENCHMARKS) if suspicion(comparison(i, BLOCKS))]
+    blocks = BLOCKS + (confirmation_blocks(len(suspects)) if suspects else 0)
+    found = [
+        judge(comparison(i, blocks if i in suspects else BLOCKS, len(suspects)))
+        for i in range(BENCHMARKS)
     ]
-    words = []
-    if suspects:
-        blocks = confirmation_blocks(len(suspects))
-        again = measured(everything[suspects], blocks, rounds)
-        for index, logs in zip(suspects, medians(again), strict=True):
-            (new, old), (newer, older) = one_each(screen[index]), one_each(logs, BLOCKS)
-            sides = new | newer, old | older
-            words.append(judge(Comparison(*place, *sides, BLOCKS, len(suspects))).word)
-    return words, screen, samples[:, :, 0] - samples[:, :, 1]
+    return found, samples[:, :BLOCKS]
 
 
 def simulate(
     pool: list[Samples], noise: tuple[Noise, ...], gates: int, seed: int = 1
 ) -> dict[str, float]:
-    """Number of sessions with a false alarm; shares of intervals that hold the truth.
+    """Number of sessions with a false alarm; shares of reported intervals that hold the truth.
 
     `confirmed` is the share of sessions with a suspect, `naive` the coverage of the same interval
     if every round were evidence of its own.
@@ -159,14 +168,11 @@ def simulate(
     rounds = min(blocks.shape[2] for blocks in pool)
     alarms = held = naive = confirmed = 0
     for _ in range(gates):
-        words, screen, pairs = gate(pool, noise, chance, rounds)
-        alarms += Word.REGRESSED in words or Word.IMPROVED in words
-        confirmed += bool(words)
-        held += int(((screen.min(axis=1) <= 0) & (screen.max(axis=1) >= 0)).sum())
-        found = ratio(*one_each(pairs[0].ravel()), CONFIDENCE)
-        assert found.low is not None
-        assert found.high is not None
-        naive += found.low <= 1 <= found.high
+        verdicts, screen = gate(pool, noise, chance, rounds)
+        alarms += any(verdict.word in CHANGES for verdict in verdicts)
+        confirmed += any("suspected" in verdict.reason for verdict in verdicts)
+        held += sum(holds(verdict.ratio) for verdict in verdicts)
+        naive += holds(ratio(*one_each((screen[0, :, 0] - screen[0, :, 1]).ravel()), CONFIDENCE))
     return {
         "gates": gates,
         "false alarms": alarms,
@@ -174,6 +180,14 @@ def simulate(
         "naive": naive / gates,
         "confirmed": confirmed / gates,
     }
+
+
+def holds(found: Ratio | None) -> bool:
+    """Whether an interval holds the truth, which is that nothing changed."""
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    return found.low <= 1 <= found.high
 
 
 def main() -> None:

@@ -15,13 +15,7 @@ from math import exp, inf, isfinite, log, nan
 
 import numpy as np
 
-from benchmarks.comparing.ratios import (
-    CONFIDENCE,
-    Blocks,
-    Ratio,
-    block_log_ratios,
-    ratio,
-)
+from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, block_log_ratios, ratio
 
 FAMILY = 0.01
 # Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
@@ -108,10 +102,14 @@ class Comparison:
         """The name of the test, such as test_forward[mlp-b128-cpu-pytorch_eager]."""
         return f"test_{self.trial[:-1]}-{self.implementation}]"
 
-    def stage(self, confirmation: bool) -> tuple[Blocks, Blocks]:
-        """The blocks of the screen or of the confirmation."""
+    def screen(self) -> tuple[Blocks, Blocks]:
+        """The blocks in which everything was measured."""
+        return self.between(0, self.screened)
+
+    def between(self, first: int, end: int) -> tuple[Blocks, Blocks]:
+        """Both sides' blocks from `first` to before `end`."""
         new, old = (
-            {b: samples for b, samples in blocks.items() if (b >= self.screened) == confirmation}
+            {block: samples for block, samples in blocks.items() if first <= block < end}
             for blocks in (self.new, self.old)
         )
         return new, old
@@ -136,7 +134,7 @@ def suspicion(comparison: Comparison) -> int:
 
     Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED.
     """
-    new, old = comparison.stage(confirmation=False)
+    new, old = comparison.screen()
     if comparison.reason or bad_values(comparison) or contaminated(comparison, new):
         return 0
     return direction(ratio(new, old).value, old, comparison.metric)
@@ -168,39 +166,44 @@ def confirmation_blocks(suspects: int) -> int:
     return blocks
 
 
-def confirmed(comparison: Comparison) -> bool | None:
-    """Whether the confirmation says the same as the screen; None while that is open.
+def decision(comparison: Comparison) -> tuple[bool | None, int]:
+    """Whether the confirmation says the same as the screen, and before which block that is certain.
 
     It does when all but OUTLIERS of its blocks lie beyond the margin on the suspected side. Where
     that is certain or out of reach, the blocks that are left can change nothing and need not be
-    measured: to stop there is to decide as all of them would.
+    measured: to stop there is to decide as all of them would. None while it is open.
     """
-    suspected = suspicion(comparison)
+    suspected, end = suspicion(comparison), comparison.screened
     if not (suspected and comparison.suspects):
-        return None
-    planned = confirmation_blocks(comparison.suspects)
-    new, old = comparison.stage(confirmation=True)
-    logs = block_log_ratios(new, old)[:planned]
-    against = sum(direction(exp(one), old, comparison.metric) != suspected for one in logs)
-    if against > OUTLIERS:
-        return False
-    return True if len(logs) - against >= planned - OUTLIERS else None
+        return None, end
+    planned, against = confirmation_blocks(comparison.suspects), 0
+    later = sorted(b for b in comparison.new.keys() & comparison.old.keys() if b >= end)
+    for count, block in enumerate(later[:planned], start=1):
+        new, old = comparison.between(block, block + 1)
+        [one] = block_log_ratios(new, old)
+        against += direction(exp(one), old, comparison.metric) != suspected
+        end = block + 1
+        if against > OUTLIERS:
+            return False, end
+        if count - against == planned - OUTLIERS:
+            return True, end
+    return None, end
 
 
 def judge(comparison: Comparison) -> Verdict:
     """The verdict on times, first calls and peak memory.
 
-    A change is judged by its confirmation alone, a suspicion that this refuted by all blocks,
-    whatever else by the screen.
+    A change is judged by its confirmation alone, a refuted suspicion by all blocks until it was
+    refuted, anything else by the screen. Blocks after a decision were measured for others.
     """
     if reason := comparison.reason or bad_values(comparison):
         return Verdict(Word.NOT_COMPARABLE, reason=reason)
-    changed = confirmed(comparison)
-    new, old = comparison.stage(confirmation=bool(changed))
-    if changed is False:
-        new, old = comparison.new, comparison.old
+    changed, end = decision(comparison)
+    new, old = comparison.screen()
+    if changed is not None:
+        new, old = comparison.between(comparison.screened if changed else 0, end)
     found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects if changed else CONFIDENCE)
-    word, reason = word_for(comparison, found, changed, old)
+    word, reason = word_for(comparison, found, changed, end - comparison.screened)
     if word is not Word.EQUIVALENT and (count := contaminated(comparison, new)):
         word = Word.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
@@ -210,20 +213,22 @@ def judge(comparison: Comparison) -> Verdict:
 
 
 def word_for(
-    comparison: Comparison, found: Ratio, changed: bool | None, old: Blocks
+    comparison: Comparison, found: Ratio, changed: bool | None, later: int
 ) -> tuple[Word, str]:
-    """What a ratio over these `old` samples says, and why if it says nothing."""
+    """What a ratio and a confirmation of so many `later` blocks say, and why no more."""
     if changed:
         return (Word.REGRESSED if found.value > 1 else Word.IMPROVED), ""
+    if changed is False:
+        against = f"{OUTLIERS + 1} of {later} new blocks contradict"
+        return Word.INCONCLUSIVE, f"suspected, but not confirmed: {against}"
     if found.low is None or found.high is None:
         return Word.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
-    if not any(direction(end, old, comparison.metric) for end in (found.low, found.high)):
+    ends = found.low, found.high
+    if not any(direction(end, comparison.screen()[1], comparison.metric) for end in ends):
         return Word.EQUIVALENT, ""
-    if changed is False:
-        return Word.INCONCLUSIVE, "suspected, but not confirmed"
     if not suspicion(comparison):
         return Word.INCONCLUSIVE, "the interval is wider than the margin"
-    if not (later := len(comparison.stage(confirmation=True)[0])):
+    if not later:
         return Word.INCONCLUSIVE, "suspected; its confirmation was not measured"
     planned = confirmation_blocks(comparison.suspects)
     return Word.INCONCLUSIVE, f"{later} of {planned} blocks of its confirmation"

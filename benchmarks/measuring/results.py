@@ -235,6 +235,7 @@ class Results:
             "peak_memory_bytes_by_block": [e.get("peak_memory_bytes", 0) for e in entries.values()],
             "foreign_cpu": {str(block): e.get("foreign_cpu") for block, e in entries.items()},
             "screened_blocks": self.plan.blocks,
+            "margin": self.plan.margin,
             "suspects": self.suspects(),
             "parity": row.parity(),
             "accuracy": row.accuracy,

@@ -11,7 +11,7 @@ from benchmarks.comparing.verdicts import (
     PEAK_MEMORY,
     Comparison,
     confirmation_blocks,
-    confirmed,
+    decision,
     suspicion,
 )
 from benchmarks.measuring import workers
@@ -85,7 +85,7 @@ class Session:
         """What the screen suspects and the confirmation has not decided yet."""
         results = Results(self.plan, self.journal, Bounds())
         every = [one.comparison for judged in results.verdicts().values() for one in judged]
-        return [c for c in every if suspicion(c) and confirmed(c) is None]
+        return [c for c in every if suspicion(c) and decision(c)[0] is None]
 
     def contests_of(self, suspects: list[Comparison]) -> dict[str, list[str]]:
         """What is measured again, by trial.
