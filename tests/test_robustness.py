@@ -564,8 +564,9 @@ def test_resume_needs_the_same_circumstances(interrupted, tmp_path):
     folder = tmp_path / "changed"
     shutil.copytree(interrupted.folder, folder)
     write_data(folder / "other", seed=2)
-    with (folder / "mnist_models" / "recipe.py").open("a") as file:
-        file.write("# edited\n")
+    for edited in ("mnist_models/recipe.py", "benchmarks/comparing/verdicts.py"):
+        with (folder / edited).open("a") as file:
+            file.write("# edited\n")
     [journal] = folder.glob(".benchmarks/sessions/*/journal.jsonl")
     first, rest = journal.read_text().split("\n", 1)
     record = json.loads(first)
@@ -575,7 +576,7 @@ def test_resume_needs_the_same_circumstances(interrupted, tmp_path):
     changed = ("--resume", "--dataset=other", "-k", "forward or epoch")
     session = run(folder, *SHORT, "--rounds=20", *changed)
     assert session.returncode == 4
-    for key in ("trials", "data set", "source", "host"):
+    for key in ("trials", "data set", "source", "suite", "host"):
         assert f"{key} was " in session.stdout
     assert "blocks was" not in session.stdout
     assert "Run the same command that began it" in session.stdout

@@ -3,10 +3,12 @@
 import platform
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring.environments import Environment, own, split
 from mnist_models import implementations
+from mnist_models.worker import source_hash
 
 OPERATIONS = ("forward", "train_step", "epoch")
 
@@ -62,6 +64,7 @@ class Plan:
             "seed": self.seed,
             "data set": f"{self.dataset} {self.dataset_sha256[:12]}",
             "source": self.source,
+            "suite": source_hash(Path(__file__).parents[1]),
             "versions": implementations.installed(sorted(self.packages())),
             "host": f"{platform.node()}, Python {platform.python_version()}",
             "baselines": {name: [e.spec, e.versions] for name, e in self.baselines.items()},
