@@ -18,7 +18,7 @@ import mnist_models
 from benchmarks.comparing.ratios import block_log_ratios
 from benchmarks.comparing.records import Record, place_of, samples
 from benchmarks.comparing.saved import by_name, read
-from benchmarks.comparing.verdicts import Comparison, Word, detectable, time
+from benchmarks.comparing.verdicts import OF_MEDIAN, Comparison, Word, detectable, time
 from benchmarks.doctor import machine
 from mnist_models.implementations import PAIR
 
@@ -27,8 +27,6 @@ PLANTED = Path(__file__).with_name("planted.py")
 STEPS = "forward or train_step"
 SHARE = 0.05
 TRIED_ROUNDS = (10, 20, 40, 80)
-# The median of normally distributed numbers varies more than their mean does, by √(π / 2).
-OF_MEDIAN = 1.2533
 
 
 def check(architecture: str, blocks: int, rounds: int) -> int:

@@ -182,6 +182,7 @@ def test_slower_baseline_makes_this_an_improvement(session):
     assert 6 + noted["blocks"] - OUTLIERS <= last + 1 <= 6 + noted["blocks"]
     [again] = [r for r in session.records if r.get("block") == last]
     assert set(again["results"]) >= {PYTORCH, f"{PYTORCH}@slow"}
+    assert {len(e["samples"]) for e in again["results"].values()} == {noted["rounds"]}
     assert session.rows[None]["extra_info"]["suspects"] == noted["suspects"]
     text = flat(session.ended.stdout)
     assert f"suspect(s), to be confirmed in at most {noted['blocks']} new blocks" in text

@@ -1,6 +1,7 @@
 """What the words rest on: screen and confirmation, saved runs, drift, baselines. Numbers alone."""
 
 import json
+from dataclasses import replace
 from itertools import chain
 from math import comb, inf, log, nan
 
@@ -25,6 +26,7 @@ from benchmarks.comparing.verdicts import (
     Verdict,
     Word,
     confirmation_blocks,
+    confirmation_rounds,
     decision,
     detectable,
     direction,
@@ -99,6 +101,24 @@ def test_confirmed_interval_leaves_out_one_block_on_each_side(suspects):
     values = np.random.default_rng(suspects).permutation(np.arange(1.0, blocks + 1))
     found = stats.quantile_test(values, p=0.5).confidence_interval(1 - 2 * FAMILY / suspects)
     assert (found.low, found.high) == (1 + OUTLIERS, blocks - OUTLIERS)
+
+
+@pytest.mark.parametrize(
+    ("spread", "rounds"), [(0.001, 20), (0.03, 20), (0.05, 39), (0.06, 57), (0.2, 60)]
+)
+def test_noisy_rounds_make_longer_confirming_blocks(spread, rounds):
+    """The error of a median of n is the spread times √(π / 2n); it shall be 1 %."""
+    random = np.random.default_rng(3)
+    noise = random.normal(0, spread, (6, 4001))
+    new = {block: np.exp(logs).tolist() for block, logs in enumerate(noise)}
+    quiet, noisy = compared(SLOWER), replace(compared(SLOWER), new=new, old=old_of(new))
+    assert confirmation_rounds([quiet, noisy], 20) == pytest.approx(rounds, abs=2)
+    assert confirmation_rounds([quiet], 20) == 20
+
+
+def old_of(new):
+    """Samples of one second beside these."""
+    return {block: [1.0] * len(samples) for block, samples in new.items()}
 
 
 def test_eight_blocks_can_never_pass_a_bonferroni_over_24():

@@ -7,11 +7,11 @@ FAMILY of all sessions in which nothing changed, however many benchmarks there a
 is not timed, has a rule of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from math import exp, inf, isfinite, log, nan
+from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
 
 import numpy as np
 
@@ -20,6 +20,12 @@ from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, block_log_rat
 FAMILY = 0.01
 # Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
 OUTLIERS = 1
+# Error that rounds may leave in the median of a confirming block, about what processes differ by;
+# and the most rounds to reach it, in `--rounds`.
+ROUND_ERROR = 0.01
+MOST_ROUNDS = 3
+# The median of normally distributed numbers varies more than their mean does.
+OF_MEDIAN = sqrt(pi / 2)
 # Share of the workers' CPUs that others took, above which a block is contaminated.
 FOREIGN = 0.1
 POWER = 0.9
@@ -164,6 +170,26 @@ def confirmation_blocks(suspects: int) -> int:
     while stats.binom.cdf(OUTLIERS, blocks, 0.5) > FAMILY / suspects:
         blocks += 1
     return blocks
+
+
+def confirmation_rounds(suspects: Iterable[Comparison], rounds: int) -> int:
+    """How many rounds a confirming block has, where those of the screen had `rounds`.
+
+    So many that its median ratio is known to ROUND_ERROR, going by how much rounds varied in the
+    screen (by the median absolute deviation, which spikes leave alone); never less than `rounds`
+    and at most MOST_ROUNDS times as many. A noisy machine costs time, not truth.
+    """
+    from scipy import stats
+
+    needed = [rounds]
+    for suspect in suspects:
+        new, old = suspect.screen()
+        within = [
+            stats.median_abs_deviation(np.log(new[b]) - np.log(old[b]), scale="normal")
+            for b in new.keys() & old.keys()
+        ]
+        needed.append(ceil((OF_MEDIAN * float(np.median(within)) / ROUND_ERROR) ** 2))
+    return min(max(needed), MOST_ROUNDS * rounds)
 
 
 def decision(comparison: Comparison) -> tuple[bool | None, int]:

@@ -11,6 +11,7 @@ from benchmarks.comparing.verdicts import (
     PEAK_MEMORY,
     Comparison,
     confirmation_blocks,
+    confirmation_rounds,
     decision,
     suspicion,
 )
@@ -46,6 +47,7 @@ class Session:
         self.facts: dict[str, Entry] = {}
         self.absent: dict[str, Entry] = {}
         self.suspected: dict[str, list[str]] = {}
+        self.rounds = plan.rounds
         self.chance = random.Random(journal.session)
 
     def run(self) -> bool:
@@ -71,14 +73,15 @@ class Session:
         noted = [r["confirmation"] for r in self.journal.records if "confirmation" in r]
         # A single block screens nothing.
         if not noted and self.plan.baselines and self.plan.rounds and self.plan.blocks > 1:
-            suspects = len(self.open_suspects())
-            blocks = confirmation_blocks(suspects) if suspects else 0
-            noted = [{"suspects": suspects, "blocks": blocks}]
+            suspects = self.open_suspects()
+            blocks = confirmation_blocks(len(suspects)) if suspects else 0
+            rounds = confirmation_rounds(suspects, self.plan.rounds)
+            noted = [{"suspects": len(suspects), "blocks": blocks, "rounds": rounds}]
             self.journal.append({"confirmation": noted[0]})
         if not noted:
             return range(0)
-        suspects, blocks = noted[0]["suspects"], noted[0]["blocks"]
-        self.progress.confirm(suspects, blocks, len(self.contests_of(self.open_suspects())))
+        count, blocks, self.rounds = (noted[0][key] for key in ("suspects", "blocks", "rounds"))
+        self.progress.confirm(count, blocks, len(self.contests_of(self.open_suspects())))
         return range(self.plan.blocks, self.plan.blocks + blocks)
 
     def open_suspects(self) -> list[Comparison]:
@@ -240,7 +243,7 @@ class Session:
         same_bursts(entries)
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
         meter = Meter((worker.pid for worker in self.crew.values()), self.plan.threads)
-        for _ in range(1 if trial.operation == "epoch" else self.plan.rounds):
+        for _ in range(1 if trial.operation == "epoch" else self.rounds):
             for name in shuffled(live, chance):
                 if "error" not in entries[name]:
                     self.attempt(entries[name], self.sample, name, trial)
