@@ -64,7 +64,7 @@ def page() -> str:
         "  random for seconds, or for a share of the time that grows to 60 %.",
         "- `unequal_bursts`: `identical` with an earlier gate, which let two environments do",
         "  different numbers of operations in a burst. Most ran beside builds on the other CPU.",
-        "- `fixed_rounds`: `detection` with an earlier gate, whose confirming blocks had 20 rounds,",
+        "- `fixed_rounds`: `detection` with an earlier gate, whose confirming blocks had 20 rounds",
         "  however much these varied.",
         "",
         "![Ratios with their intervals, session by session](measured.svg)",
