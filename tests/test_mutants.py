@@ -246,7 +246,10 @@ class Laboratory(Witness):
     def __init__(self, name, dataset, folder):
         super().__init__(name, dataset, folder)
         plan = SimpleNamespace(
-            seed=DEFAULT.seed, call_limit=LIMIT, precision_on=lambda device: "float32"
+            seed=DEFAULT.seed,
+            call_limit=LIMIT,
+            rounds=1,
+            precision_on=lambda device: "float32",
         )
         self.session = Session(plan, dataset, SimpleNamespace(records=[], session=""), None)
         self.dataset, self.folder = dataset, folder
