@@ -279,7 +279,7 @@ def test_what_is_said_to_a_mistake_is_told_in_a_few_words():
 def test_the_summary_is_a_table_of_all_answers():
     """Markdown with a line for each contest, and the circumstances below it."""
     head, _, *rows, _, below = result_table(made())
-    assert head.startswith("| | Keras | PyTorch |")
+    assert head.startswith("|  | Keras | PyTorch |")
     assert len(rows) == 6
     assert all(row.count("|") == 6 for row in rows)
     assert below.startswith("Imaginary CPU, 2 CPUs, Linux, 1 thread(s), Python 3.12.1; numpy 2.5.5")
