@@ -121,9 +121,9 @@ def medians(samples: Samples) -> np.ndarray:
     return np.median(samples[:, :, 0] - samples[:, :, 1], axis=2)
 
 
-def one_each(logs: np.ndarray, first: int = 0) -> tuple[dict[int, list[float]], ...]:
+def one_each(logs: np.ndarray) -> tuple[dict[int, list[float]], ...]:
     """Blocks of one sample with these log-ratios."""
-    new = {first + i: [exp(value)] for i, value in enumerate(logs)}
+    new = {i: [exp(value)] for i, value in enumerate(logs)}
     return new, {block: [1.0] for block in new}
 
 
@@ -131,16 +131,11 @@ def gate(
     pool: list[Samples], noise: tuple[Noise, ...], chance: Chance, rounds: int
 ) -> tuple[list[Verdict], Samples]:
     """One session: the verdicts, and the samples of its screen."""
-
-    def measured(benchmarks: np.ndarray, blocks: int) -> Samples:
-        samples = draw(pool, benchmarks, blocks, rounds, chance)
-        for add in noise:
-            samples = add(samples, chance)
-        return samples
-
     everything = np.arange(BENCHMARKS) % len(pool)
     # A confirmation goes on where the screen ended, with the same sides.
-    samples = measured(everything, BLOCKS + confirmation_blocks(BENCHMARKS))
+    samples = draw(pool, everything, BLOCKS + confirmation_blocks(BENCHMARKS), rounds, chance)
+    for add in noise:
+        samples = add(samples, chance)
     logs = medians(samples)
     place = ("step[]", "x", "y", time(MARGIN))
 
