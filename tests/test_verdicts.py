@@ -39,6 +39,7 @@ from benchmarks.comparing.verdicts import (
 )
 from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results
+from benchmarks.measuring.session import same_bursts
 from benchmarks.reporting.verdicts import exit_status, headline, markdown
 from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
@@ -71,6 +72,18 @@ def mirrored(comparison):
 
 def word(*arguments, **more):
     return judge(compared(*arguments, **more)).word
+
+
+# Bursts
+
+
+def test_environments_of_an_implementation_do_equal_bursts():
+    """Others keep their own length, and who failed has none."""
+    counts = {PYTORCH: 6, f"{PYTORCH}@older": 3, f"{PYTORCH}@oldest": 5, KERAS: 9}
+    entries = {name: {"iterations": count} for name, count in counts.items()}
+    entries[f"{KERAS}@older"] = {"error": "died"}
+    same_bursts(entries)
+    assert [entry.get("iterations") for entry in entries.values()] == [5, 5, 5, 9, None]
 
 
 # How many blocks confirm
