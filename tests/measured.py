@@ -14,7 +14,7 @@ from tests.campaigns import CAMPAIGNS, RECORDED, SHARES, judged, planted, record
 
 DOCS = RECORDED.parents[1] / "docs"
 SIMULATED = RECORDED / "simulated.json"
-EARLIER = ("unequal_bursts", "fixed_rounds")
+EARLIER = ("unequal_bursts", "fixed_blocks")
 PEERS = RECORDED / "peers.json"
 CHANGES = (Word.REGRESSED, Word.IMPROVED)
 KNOWN = """\
@@ -64,8 +64,9 @@ def page() -> str:
         "  random for seconds, or for a share of the time that grows to 60 %.",
         "- `unequal_bursts`: `identical` with an earlier gate, which let two environments do",
         "  different numbers of operations in a burst. Most ran beside builds on the other CPU.",
-        "- `fixed_rounds`: `detection` with an earlier gate, whose confirming blocks had 20 rounds",
-        "  however much these varied.",
+        "- `fixed_blocks`: `detection`, and two of `identical`, with earlier gates, whose confirmation",
+        "  had a fixed number of blocks of which one could contradict; in the first 14, all of 20",
+        "  rounds.",
         "",
         "![Ratios with their intervals, session by session](measured.svg)",
         "",

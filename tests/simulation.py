@@ -133,7 +133,8 @@ def gate(
     """One session: the verdicts, and the samples of its screen."""
     everything = np.arange(BENCHMARKS) % len(pool)
     # A confirmation goes on where the screen ended, with the same sides.
-    samples = draw(pool, everything, BLOCKS + confirmation_blocks(BENCHMARKS), rounds, chance)
+    most = max(confirmation_blocks(suspects)[-1] for suspects in range(1, BENCHMARKS + 1))
+    samples = draw(pool, everything, BLOCKS + most, rounds, chance)
     for add in noise:
         samples = add(samples, chance)
     logs = medians(samples)
@@ -143,7 +144,7 @@ def gate(
         return Comparison(*place, *one_each(logs[index][:blocks]), BLOCKS, suspects)
 
     suspects = [i for i in range(BENCHMARKS) if suspicion(comparison(i, BLOCKS))]
-    blocks = BLOCKS + (confirmation_blocks(len(suspects)) if suspects else 0)
+    blocks = BLOCKS + (confirmation_blocks(len(suspects))[-1] if suspects else 0)
     found = [
         judge(comparison(i, blocks if i in suspects else BLOCKS, len(suspects)))
         for i in range(BENCHMARKS)

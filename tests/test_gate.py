@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 from pytest_benchmark.utils import get_machine_id
 
-from benchmarks.comparing.verdicts import OUTLIERS
+from benchmarks.comparing.verdicts import confirmation_blocks
 from benchmarks.measuring.workers import WorkerError, check_handshake
 from benchmarks.selfcheck import clone, plant, site_packages
 from mnist_models.implementations import PAIR
@@ -179,7 +179,9 @@ def test_slower_baseline_makes_this_an_improvement(session):
     assert words(session.rows[None], "slow")["time"] == "IMPROVED"
     [noted] = [r["confirmation"] for r in session.records if "confirmation" in r]
     last = max(r["block"] for r in session.records if "block" in r)
-    assert 6 + noted["blocks"] - OUTLIERS <= last + 1 <= 6 + noted["blocks"]
+    least, *_, most = confirmation_blocks(noted["suspects"])
+    assert noted["blocks"] == most
+    assert 6 + least <= last + 1 <= 6 + most
     [again] = [r for r in session.records if r.get("block") == last]
     assert set(again["results"]) >= {PYTORCH, f"{PYTORCH}@slow"}
     assert {len(e["samples"]) for e in again["results"].values()} == {noted["rounds"]}

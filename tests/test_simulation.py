@@ -35,7 +35,7 @@ def test_without_a_confirmation_there_are_false_alarms(pool, monkeypatch):
     monkeypatch.setattr(verdicts, "FAMILY", 0.3)
     monkeypatch.setattr(verdicts, "OUTLIERS", 0)
     for module in (verdicts, simulation):
-        monkeypatch.setattr(module, "confirmation_blocks", lambda suspects: 2)
+        monkeypatch.setattr(module, "confirmation_blocks", lambda suspects: (2,))
     monkeypatch.setattr(simulation, "judge", lambda c: verdicts.judge(replace(c, suspects=1)))
     found = simulate(pool, NOISES["all of these"], GATES)
     assert found["false alarms"] > FALSE_ALARMS

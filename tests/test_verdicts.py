@@ -1,9 +1,11 @@
 """What the words rest on: screen and confirmation, saved runs, drift, baselines. Numbers alone."""
 
 import json
+from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from itertools import chain
-from math import comb, inf, log, nan
+from math import inf, log, nan
 
 import numpy as np
 import pytest
@@ -33,6 +35,7 @@ from benchmarks.comparing.verdicts import (
     judge,
     judge_accuracy,
     parse_margin,
+    power,
     suspicion,
     time,
     word_for,
@@ -40,6 +43,7 @@ from benchmarks.comparing.verdicts import (
 from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import same_bursts
+from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting.verdicts import exit_status, headline, markdown
 from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
@@ -90,30 +94,71 @@ def test_environments_of_an_implementation_do_equal_bursts():
 
 
 @pytest.mark.parametrize(
-    ("suspects", "blocks"), [(1, 11), (2, 12), (3, 12), (4, 13), (5, 13), (6, 14), (24, 16)]
+    ("suspects", "blocks"),
+    [(1, (7, 12, 17, 24)), (2, (8, 13, 20, 24)), (4, (9, 15, 19, 23)), (24, (12, 17, 21, 26))],
 )
 def test_numbers_of_confirming_blocks(suspects, blocks):
     assert confirmation_blocks(suspects) == blocks
 
 
+def test_documented_numbers_are_these():
+    """Each row of the table in docs/measuring.md."""
+    text = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")
+    _, _, rows = text.partition("| suspects | none contradicts |")[2].partition("|---|\n")
+    table = [
+        [*map(int, row.strip("|").split("|"))] for row in rows.partition("\n\n")[0].splitlines()
+    ]
+    assert len(table) > 3
+    assert all(confirmation_blocks(suspects) == tuple(ends) for suspects, *ends in table)
+
+
+def coins_that_confirm(ends):
+    """The share of all sequences of fair coins that a confirmation of these ends falls for."""
+    open_paths, found = {0: 1}, Fraction(0)
+    for blocks in range(1, ends[-1] + 1):
+        paths = Counter()
+        for against, many in open_paths.items():
+            paths[against] += many
+            paths[against + 1] += many
+        found += sum(
+            Fraction(paths.pop(k, 0), 2**blocks) for k, n in enumerate(ends) if n == blocks
+        )
+        open_paths = {against: many for against, many in paths.items() if against < len(ends)}
+    return found
+
+
 @pytest.mark.parametrize("suspects", MANY)
 def test_confirming_blocks_keep_the_family_wise_rate(suspects):
-    """By the binomial itself: all of them together at most FAMILY; one block less is not enough."""
-
-    def chance(blocks):
-        return sum(comb(blocks, against) for against in range(OUTLIERS + 1)) / 2**blocks
-
-    blocks = confirmation_blocks(suspects)
-    assert suspects * chance(blocks) <= FAMILY < suspects * chance(blocks - 1)
+    """By counting coins: all of them together at most FAMILY; one block less anywhere is not."""
+    ends = confirmation_blocks(suspects)
+    assert len(ends) == OUTLIERS + 1
+    assert suspects * coins_that_confirm(ends) <= FAMILY
+    for k in range(len(ends)):
+        sooner = (*ends[:k], ends[k] - 1)
+        if len(set(sooner)) == len(sooner):
+            assert suspects * coins_that_confirm(sooner) > FAMILY
 
 
 @pytest.mark.parametrize("suspects", MANY)
-def test_confirmed_interval_leaves_out_one_block_on_each_side(suspects):
-    """The exact interval and the count of blocks say the same: all but OUTLIERS must agree."""
-    blocks = confirmation_blocks(suspects)
-    values = np.random.default_rng(suspects).permutation(np.arange(1.0, blocks + 1))
-    found = stats.quantile_test(values, p=0.5).confidence_interval(1 - 2 * FAMILY / suspects)
-    assert (found.low, found.high) == (1 + OUTLIERS, blocks - OUTLIERS)
+def test_confirmed_interval_says_the_same_as_its_blocks(suspects):
+    """It leaves out no fewer than contradict, and holds the truth in 95 % wherever it may end."""
+    outside = 0.0
+    for against, blocks in enumerate(confirmation_blocks(suspects)):
+        values = np.random.default_rng(suspects).permutation(np.arange(1.0, blocks + 1))
+        found = stats.quantile_test(values, p=0.5).confidence_interval(1 - 2 * FAMILY / suspects)
+        assert against < found.low == blocks + 1 - found.high
+        outside += 2 * stats.binom.cdf(found.low - 1, blocks, 0.5)
+    assert outside <= 0.05
+
+
+def test_power_is_what_sequences_of_blocks_show():
+    """By drawing them."""
+    ends = confirmation_blocks(2)
+    drawn = np.random.default_rng(8).random((4000, ends[-1])) < 0.9
+    found = [decision(compared(SLOWER, np.where(row, 1.3, 1.0), 2))[0] for row in drawn[:400]]
+    assert np.mean([one is True for one in found]) == pytest.approx(power(ends, 0.9), abs=0.06)
+    assert power(ends, 1.0) == 1
+    assert power(ends, 0.5) <= FAMILY / 2
 
 
 @pytest.mark.parametrize(
@@ -139,7 +184,7 @@ def test_eight_blocks_can_never_pass_a_bonferroni_over_24():
     assert 2**-8 > 0.05 / 24
     found = ratio({b: [9.0] for b in range(8)}, {b: [1.0] for b in range(8)}, 1 - 2 * 0.05 / 24)
     assert (found.low, found.high) == (None, None)
-    assert confirmation_blocks(24) > 8
+    assert confirmation_blocks(24)[0] > 8
 
 
 # Words
@@ -150,24 +195,25 @@ def test_eight_blocks_can_never_pass_a_bonferroni_over_24():
     [
         (SLOWER, [1.3] * 11, "REGRESSED", ""),
         (SLOWER, [1.3] * 10 + [0.5], "REGRESSED", ""),
-        (SLOWER, [1.3] * 10, "REGRESSED", ""),
-        (SLOWER, [1.0, 1.0], "INCONCLUSIVE", "not confirmed: 2 of 2 new blocks contradict"),
-        (SLOWER, [1.0] + [1.3] * 3 + [1.0], "INCONCLUSIVE", "2 of 5 new blocks contradict"),
-        (SLOWER, [1.3] * 9 + [1.0, 1.0], "INCONCLUSIVE", "not confirmed"),
+        (SLOWER, [1.3] * 7, "REGRESSED", ""),
+        (SLOWER, [1.0] * 2 + [1.3] * 15, "REGRESSED", ""),
+        (SLOWER, [1.0] * 4, "INCONCLUSIVE", "not confirmed: 4 of 4 new blocks contradict"),
+        (SLOWER, [1.0] * 3 + [1.3] * 3 + [1.0], "INCONCLUSIVE", "4 of 7 new blocks contradict"),
+        (SLOWER, [1.3] * 6 + [1.0] * 4, "INCONCLUSIVE", "not confirmed"),
         ([0.7] * 6, [0.7] * 11, "IMPROVED", ""),
         ([0.7] * 6, [0.7] * 10 + [2.0], "IMPROVED", ""),
         (EQUAL, (), "EQUIVALENT", ""),
         ([0.99, 1.01] * 3, (), "EQUIVALENT", ""),
-        ([1.021] * 6, [1.0, 1.0], "INCONCLUSIVE", "not confirmed"),
-        ([1.0, 1.0, 1.03, 1.03, 1.03, 1.03], [1.0] * 3, "INCONCLUSIVE", "not confirmed"),
+        ([1.021] * 6, [1.0] * 4, "INCONCLUSIVE", "not confirmed"),
+        ([1.0, 1.0, 1.03, 1.03, 1.03, 1.03], [1.0] * 5, "INCONCLUSIVE", "not confirmed"),
         (SLOWER, [0.7] * 11, "INCONCLUSIVE", "not confirmed"),
         ([0.7] * 6, [1.3] * 11, "INCONCLUSIVE", "not confirmed"),
         ([0.9, 1.1] * 3, (), "INCONCLUSIVE", "wider than the margin"),
         (EQUAL[:5], (), "INCONCLUSIVE", "5 blocks are too few"),
         (SLOWER[:1], (), "INCONCLUSIVE", "1 blocks are too few"),
         (SLOWER, (), "INCONCLUSIVE", "its confirmation was not measured"),
-        (SLOWER, [1.3] * 9, "INCONCLUSIVE", "9 of 11 blocks of its confirmation"),
-        (SLOWER, [1.0] + [1.3] * 9, "INCONCLUSIVE", "10 of 11 blocks of its confirmation"),
+        (SLOWER, [1.3] * 6, "INCONCLUSIVE", "cut off after 6 new blocks, of 7 to 24"),
+        (SLOWER, [1.0] + [1.3] * 10, "INCONCLUSIVE", "cut off after 11 new blocks, of 7 to 24"),
     ],
 )
 def test_words(screen, confirmation, expected, reason):
@@ -236,8 +282,8 @@ def shares(blocks, of=17):
         (SLOWER, [1.3] * 11, (9,), "REGRESSED"),
         ([0.7] * 6, [0.7] * 11, range(6, 17), "CONTAMINATED"),
         (EQUAL, (), range(6), "EQUIVALENT"),
-        (SLOWER, [1.3] * 10 + [1.0], (9, 16), "REGRESSED"),
-        (SLOWER, [1.0, 1.0], (6, 7), "CONTAMINATED"),
+        (SLOWER, [1.3] * 7 + [1.0], (9, 13), "REGRESSED"),
+        (SLOWER, [1.0] * 4, (6, 7), "CONTAMINATED"),
     ],
 )
 def test_disturbed_blocks_speak_for_nothing_but_equality(screen, confirmation, disturbed, expected):
@@ -245,7 +291,7 @@ def test_disturbed_blocks_speak_for_nothing_but_equality(screen, confirmation, d
     found = judge(compared(screen, confirmation, foreign=shares(disturbed)))
     assert found.word == expected
     if found.word is Word.CONTAMINATED:
-        count = len(set(disturbed) & set(range(6) if max(disturbed) < 6 else range(6, 16)))
+        count = len(set(disturbed) & set(range(6) if max(disturbed) < 6 else range(6, 13)))
         assert f"in {count} of" in found.reason
 
 
@@ -363,50 +409,53 @@ def test_screen_does_not_enter_the_confirmed_interval():
         for found in [judge(compared(screen, confirmation))]
     }
     [(value, low, _, blocks, _)] = intervals
-    counted = confirmation[:10]  # all but one of eleven
+    counted = confirmation[:7]  # as many as confirm one suspect
     assert (value, low) == (
         pytest.approx(np.exp(np.median(np.log(counted)))),
         pytest.approx(counted.min()),
     )
-    assert blocks == 10
+    assert blocks == 7
 
 
 def test_confirmed_together_needs_more_than_confirmed_alone():
-    """What eleven blocks show of one suspect they do not show of one in five."""
-    assert word(SLOWER, [1.3] * 10 + [1.0], suspects=1) == "REGRESSED"
-    assert word(SLOWER, [1.3] * 10 + [1.0], suspects=5) == "INCONCLUSIVE"
-    assert word(SLOWER, [1.3] * 12 + [1.0], suspects=5) == "REGRESSED"
+    """What seven blocks show of one suspect they do not show of one in five."""
+    assert word(SLOWER, [1.3] * 7, suspects=1) == "REGRESSED"
+    assert word(SLOWER, [1.3] * 7, suspects=5) == "INCONCLUSIVE"
+    assert word(SLOWER, [1.3] * 9, suspects=5) == "REGRESSED"
 
 
 @pytest.mark.parametrize("suspects", [1, 2, 5, 24])
-def test_stopping_early_decides_as_all_blocks_would(suspects):
-    """Block by block: once it is decided, nothing that may follow undoes it."""
-    random, planned = np.random.default_rng(suspects), confirmation_blocks(suspects)
+def test_nothing_undoes_a_decision(suspects):
+    """Block by block, however others go on; it falls where its blocks suffice, never later."""
+    random, ends = np.random.default_rng(suspects), confirmation_blocks(suspects)
     for share in (0.05, 0.5, 0.95):
         for _ in range(10):
-            ratios = np.where(random.random(planned + 3) < share, 1.3, 1.0)
+            agrees = random.random(ends[-1] + 3) < share
             found = [
-                decision(compared(SLOWER, ratios[:count], suspects))[0]
-                for count in range(1, planned + 4)
+                decision(compared(SLOWER, np.where(agrees[:n], 1.3, 1.0), suspects))[0]
+                for n in range(1, len(agrees) + 1)
             ]
-            decided = [one for one in found if one is not None]
-            assert set(decided) == {(ratios[:planned] == 1).sum() <= OUTLIERS}
-            assert found == [None] * (len(found) - len(decided)) + decided
-            assert len(decided) > 3  # never later than its last planned block
+            against = (~agrees).cumsum()
+            confirmed = [ends[k] for k in range(OUTLIERS + 1) if against[ends[k] - 1] == k]
+            refuted = [*np.flatnonzero(against > OUTLIERS) + 1]
+            first = min(confirmed + refuted)
+            assert found[: first - 1] == [None] * (first - 1)
+            assert set(found[first - 1 :]) == {first in confirmed}
 
 
-def test_early_stops_save_what_cannot_matter():
-    """Two blocks refute; all but one confirm."""
-    assert decision(compared(SLOWER, [1.3, 1.0], 2)) == (None, 8)
-    assert decision(compared(SLOWER, [1.0, 1.0], 2)) == (False, 8)
-    assert decision(compared(SLOWER, [1.3] * 10, 2)) == (None, 16)
-    assert decision(compared(SLOWER, [1.3] * 11, 2)) == (True, 17)
+def test_contradicting_blocks_make_it_longer_until_they_refute():
+    """Eight, thirteen, twenty and twenty-four blocks with none to three that contradict."""
+    for against, blocks in enumerate(confirmation_blocks(2)):
+        told = [1.0] * against + [1.3] * (blocks - against)
+        assert decision(compared(SLOWER, told[:-1], 2)) == (None, 6 + blocks - 1)
+        assert decision(compared(SLOWER, told, 2)) == (True, 6 + blocks)
+    assert decision(compared(SLOWER, [1.0] * 4, 2)) == (False, 10)
 
 
 def test_blocks_after_a_decision_change_nothing():
     """They were measured for another suspect: neither word, interval nor reason may move."""
-    disturbed = dict.fromkeys((9, 16), 0.5)
-    for confirmation in ([1.3] * 10, [1.0, 1.0]):
+    disturbed = dict.fromkeys((9, 13), 0.5)
+    for confirmation in ([1.3] * 7, [1.0] * 4):
         alone = judge(compared(SLOWER, confirmation, foreign=disturbed))
         for later in ([1.0] * 7, [1.3] * 7, [0.5] * 7):
             assert judge(compared(SLOWER, confirmation + later, foreign=disturbed)) == alone
@@ -423,20 +472,26 @@ def test_each_block_is_held_against_its_own_amount(metric, unit):
         direction(1.265, {block: screen.old[block]}, metric) for block in sorted(screen.old)[6:]
     ]
     assert {*told} == {0, 1}
-    assert decision(screen) == (False, 6 + [i for i, one in enumerate(told) if not one][1] + 1)
+    assert decision(screen) == (False, 6 + [i for i, one in enumerate(told) if not one][3] + 1)
 
 
 @pytest.mark.parametrize("suspects", MANY)
-@pytest.mark.parametrize("against", [0, 1])
+@pytest.mark.parametrize("against", range(OUTLIERS + 1))
 def test_interval_of_a_change_lies_beyond_the_margin(suspects, against):
     """Wherever its confirmation stopped, the interval says the same as the word."""
-    blocks = confirmation_blocks(suspects) - OUTLIERS
-    found = judge(compared(SLOWER, [1.0] * against + [1.3] * blocks, suspects))
+    agree = confirmation_blocks(suspects)[against] - against
+    found = judge(compared(SLOWER, [1.0] * against + [1.3] * agree, suspects))
     assert found.word == "REGRESSED"
     assert found.ratio.low > 1 + MARGIN
 
 
 # What could have been seen
+
+
+def confirmed(logs, ends):
+    """Which rows of log-ratios confirm that something got slower, by the number of blocks alone."""
+    against = (logs <= log(1 + MARGIN)).cumsum(axis=1)
+    return np.any([against[:, end - 1] <= k for k, end in enumerate(ends)], axis=0)
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.02, 0.1])
@@ -448,10 +503,10 @@ def test_detectable_grows_from_the_margin_with_the_spread(margin):
 
 def test_detectable_is_found_nine_times_in_ten():
     """Drawn from the normal distribution that it is meant for."""
-    spread, blocks = 0.02, confirmation_blocks(1)
+    spread, ends = 0.02, confirmation_blocks(1)
     true = log(1 + detectable(spread, compared(EQUAL, suspects=1)))
-    logs = np.random.default_rng(5).normal(true, spread, (20_000, blocks))
-    found = np.sort(logs, axis=1)[:, OUTLIERS] > log(1 + MARGIN)
+    logs = np.random.default_rng(5).normal(true, spread, (20_000, ends[-1]))
+    found = confirmed(logs, ends)
     assert found.mean() == pytest.approx(verdicts.POWER, abs=0.01)
 
 
@@ -527,13 +582,13 @@ def test_each_baseline_must_have_something_to_compare():
     assert exit_status([judged("EQUIVALENT"), []], None, False) == 11
 
 
-def test_first_blocks_of_a_confirmation_say_nothing():
-    """Judging seven of eleven blocks, and after --resume all of them, would be two looks."""
-    assert judge(compared([1.1] * 6, [1.1] * 11)).word is Word.REGRESSED
-    found = judge(compared([1.1] * 6, [1.1] * 7))
+def test_a_confirmation_that_is_cut_off_says_nothing():
+    """Judging it where it was cut off, and again after --resume, would be two looks."""
+    assert judge(compared([1.1] * 6, [1.1] * 8, suspects=2)).word is Word.REGRESSED
+    found = judge(compared([1.1] * 6, [1.1] * 7, suspects=2))
     assert (found.word, found.reason) == (
         Word.INCONCLUSIVE,
-        "7 of 11 blocks of its confirmation",
+        "suspected; its confirmation was cut off after 7 new blocks, of 8 to 24",
     )
 
 
@@ -965,11 +1020,10 @@ def suite(true, random):
     suspects = np.flatnonzero(np.abs(medians) > limit)
     if not len(suspects):
         return screen, suspects, np.empty((0, 0)), []
-    count = confirmation_blocks(len(suspects))
-    again = np.median(blocks_of(true, (len(suspects), count), random), axis=2)
-    ordered = np.sort(again, axis=1)
-    slower = (medians[suspects] > 0) & (ordered[:, OUTLIERS] > limit)
-    faster = (medians[suspects] < 0) & (ordered[:, -1 - OUTLIERS] < -limit)
+    ends = confirmation_blocks(len(suspects))
+    again = np.median(blocks_of(true, (len(suspects), ends[-1]), random), axis=2)
+    slower = (medians[suspects] > 0) & confirmed(again, ends)
+    faster = (medians[suspects] < 0) & confirmed(-again, ends)
     words = np.where(slower, "REGRESSED", np.where(faster, "IMPROVED", ""))
     return screen, suspects, again, list(words)
 

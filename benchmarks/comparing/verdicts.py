@@ -1,8 +1,8 @@
 """Whether something got slower: a screen of everything, a confirmation of the suspects.
 
-The screen may err: it only says what is looked at again. The confirmation takes new blocks, whose
-number was fixed by how many suspects there are, until no further one could change what it says, and
-is the only thing that REGRESSED or IMPROVED rests on. So both words together are wrong in at most
+The screen may err: it only says what is looked at again. The confirmation takes new blocks until
+they suffice, by a rule that is fixed beforehand by how many suspects there are, and is the only
+thing that REGRESSED or IMPROVED rests on. So both words together are wrong in at most
 FAMILY of all sessions in which nothing changed, however many benchmarks there are. Accuracy, which
 is not timed, has a rule of its own.
 """
@@ -19,15 +19,17 @@ from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, block_log_rat
 
 FAMILY = 0.01
 # Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
-OUTLIERS = 1
+OUTLIERS = 3
 # Error that rounds may leave in the median of a confirming block, about what processes differ by;
 # and the most rounds to reach it, in `--rounds`.
 ROUND_ERROR = 0.01
 MOST_ROUNDS = 3
 # The median of normally distributed numbers varies more than their mean does.
 OF_MEDIAN = sqrt(pi / 2)
-# Share of the workers' CPUs that others took, above which a block is contaminated.
+# Share of the workers' CPUs that others took, above which a block is contaminated, and how many
+# such blocks a verdict may rest on.
 FOREIGN = 0.1
+FOREIGN_BLOCKS = 1
 POWER = 0.9
 
 
@@ -158,18 +160,40 @@ def direction(value: float, old: Blocks, metric: Metric) -> int:
 
 
 @cache
-def confirmation_blocks(suspects: int) -> int:
-    """How many new blocks confirm so many suspects.
+def confirmation_blocks(suspects: int) -> tuple[int, ...]:
+    """How many new blocks confirm so many suspects, by how many of them contradict.
 
-    The least number in which chance alone puts all but OUTLIERS blocks on one given side of the
-    margin with a probability of at most FAMILY / suspects (the sign test's binomial).
+    Each is the least number with which chance alone, that is a fair coin for every block, confirms
+    with a probability of at most FAMILY / suspects, all earlier ends counted. The last one is the
+    most blocks that there can be. Source: the sign test with error spent from end to end, Lan and
+    DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983) 659-663.
     """
-    from scipy import stats
+    ends: list[int] = []
+    undecided, spent, blocks = np.ones(1), 0.0, 0
+    while (against := len(ends)) <= OUTLIERS:
+        undecided, blocks = with_a_block(undecided, agrees=0.5), blocks + 1
+        if against < len(undecided) and spent + undecided[against] <= FAMILY / suspects:
+            spent += undecided[against]
+            undecided[against] = 0.0
+            ends.append(blocks)
+    return tuple(ends)
 
-    blocks = OUTLIERS + 1
-    while stats.binom.cdf(OUTLIERS, blocks, 0.5) > FAMILY / suspects:
-        blocks += 1
-    return blocks
+
+def with_a_block(undecided: np.ndarray, agrees: float) -> np.ndarray:
+    """Probabilities of being undecided, by how many blocks contradict, after one block more."""
+    return np.convolve(undecided, (agrees, 1 - agrees))[: OUTLIERS + 1]
+
+
+def power(ends: tuple[int, ...], agrees: float) -> float:
+    """How probably a change is confirmed of which each block agrees with this probability."""
+    undecided, found = np.ones(1), 0.0
+    for blocks in range(1, ends[-1] + 1):
+        undecided = with_a_block(undecided, agrees)
+        if blocks in ends:
+            against = ends.index(blocks)
+            found += undecided[against]
+            undecided[against] = 0.0
+    return found
 
 
 def confirmation_rounds(suspects: Iterable[Comparison], rounds: int) -> int:
@@ -193,25 +217,25 @@ def confirmation_rounds(suspects: Iterable[Comparison], rounds: int) -> int:
 
 
 def decision(comparison: Comparison) -> tuple[bool | None, int]:
-    """Whether the confirmation says the same as the screen, and before which block that is certain.
+    """Whether the confirmation says the same as the screen, and before which block it ended.
 
-    It does when all but OUTLIERS of its blocks lie beyond the margin on the suspected side. Where
-    that is certain or out of reach, the blocks that are left can change nothing and need not be
-    measured: to stop there is to decide as all of them would. None while it is open.
+    It does when as many blocks as `confirmation_blocks` asks for lie beyond the margin on the
+    suspected side, in spite of those that do not; more than OUTLIERS of these refute it. None while
+    it is open.
     """
     suspected, end = suspicion(comparison), comparison.screened
     if not (suspected and comparison.suspects):
         return None, end
-    planned, against = confirmation_blocks(comparison.suspects), 0
+    ends, against = confirmation_blocks(comparison.suspects), 0
     later = sorted(b for b in comparison.new.keys() & comparison.old.keys() if b >= end)
-    for count, block in enumerate(later[:planned], start=1):
+    for blocks, block in enumerate(later, start=1):
         new, old = comparison.between(block, block + 1)
         [one] = block_log_ratios(new, old)
         against += direction(exp(one), old, comparison.metric) != suspected
         end = block + 1
         if against > OUTLIERS:
             return False, end
-        if count - against == planned - OUTLIERS:
+        if blocks >= ends[against]:
             return True, end
     return None, end
 
@@ -256,15 +280,16 @@ def word_for(
         return Word.INCONCLUSIVE, "the interval is wider than the margin"
     if not later:
         return Word.INCONCLUSIVE, "suspected; its confirmation was not measured"
-    planned = confirmation_blocks(comparison.suspects)
-    return Word.INCONCLUSIVE, f"{later} of {planned} blocks of its confirmation"
+    least, *_, most = confirmation_blocks(comparison.suspects)
+    blocks = f"{later} new blocks, of {least} to {most}"
+    return Word.INCONCLUSIVE, f"suspected; its confirmation was cut off after {blocks}"
 
 
 def contaminated(comparison: Comparison, blocks: Blocks) -> int:
     """How many of these blocks others disturbed; 0 while they are too few to matter."""
     shares = (comparison.foreign.get(block) for block in blocks)
     count = sum(share is not None and share > FOREIGN for share in shares)
-    return count if count > OUTLIERS else 0
+    return count if count > FOREIGN_BLOCKS else 0
 
 
 def bad_values(comparison: Comparison) -> str:
@@ -281,15 +306,15 @@ def bad_values(comparison: Comparison) -> str:
 
 
 def detectable(spread: float, comparison: Comparison) -> float:
-    """The smallest change that a confirmation of so many blocks finds with POWER.
+    """The smallest change that a confirmation of so many suspects finds with POWER.
 
     For normally distributed log-ratios of a standard deviation of `spread`: each block must lie
-    beyond the margin with the probability at which all but OUTLIERS blocks do so with POWER.
+    beyond the margin with the probability that gives a confirmation POWER.
     """
-    from scipy import stats
+    from scipy import optimize, stats
 
-    blocks = confirmation_blocks(max(1, comparison.suspects))
-    each = stats.beta.ppf(POWER, blocks - OUTLIERS, OUTLIERS + 1)
+    ends = confirmation_blocks(max(1, comparison.suspects))
+    each = optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1)
     usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
     return exp(log(limit) + float(stats.norm.ppf(each)) * spread) - 1

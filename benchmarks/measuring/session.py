@@ -59,7 +59,7 @@ class Session:
             for block in self.confirmation():
                 self.suspected = self.contests_of(self.open_suspects())
                 if not self.suspected:
-                    self.progress.say("no further block could change a verdict")
+                    self.progress.say("every suspect is confirmed or refuted")
                     break
                 self.run_block(block)
         except KeyboardInterrupt:
@@ -74,7 +74,7 @@ class Session:
         # A single block screens nothing.
         if not noted and self.plan.baselines and self.plan.rounds and self.plan.blocks > 1:
             suspects = self.open_suspects()
-            blocks = confirmation_blocks(len(suspects)) if suspects else 0
+            blocks = confirmation_blocks(len(suspects))[-1] if suspects else 0
             rounds = confirmation_rounds(suspects, self.plan.rounds)
             noted = [{"suspects": len(suspects), "blocks": blocks, "rounds": rounds}]
             self.journal.append({"confirmation": noted[0]})
