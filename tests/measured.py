@@ -28,13 +28,13 @@ ABOUT_PEERS = """\
 ## Other tools' rules at the same cost
 
 The same pair of environments and the same planted work. A suite is the forward pass and the
-training step of the pair, and takes as many seconds as a session of the gate with nothing to
-confirm; with two changes to confirm the gate takes twice as long. It is measured as these tools do
-by default, first all of one environment and then all of the other, in two processes of each
-implementation, so that pyperf has fewer processes than it would like. pytest-benchmark's rules look
-at single calls; asv's at samples of 10 ms, its default number of them or all; pyperf's t-test at
-values of 100 ms. Suites were measured at other hours than the gate's sessions, on the same machine.
-False alarms are those of suites in which nothing was planted.""".splitlines()
+training step of the pair, and takes as many seconds as a session of the gate: 120 where nothing is
+planted, 240 with two changes. It is measured as these tools do by default, first all of one
+environment and then all of the other, in two processes of each implementation, so that pyperf has
+fewer processes than it would like. pytest-benchmark's rules look at single calls; asv's at samples
+of 10 ms, its default number of them or all; pyperf's t-test at values of 100 ms. Suites were
+measured at other hours than the gate's sessions, on the same machine. False alarms are those of
+suites in which nothing was planted.""".splitlines()
 
 
 def page() -> str:
@@ -64,9 +64,9 @@ def page() -> str:
         "  random for seconds, or for a share of the time that grows to 60 %.",
         "- `unequal_bursts`: `identical` with an earlier gate, which let two environments do",
         "  different numbers of operations in a burst. Most ran beside builds on the other CPU.",
-        "- `fixed_blocks`: `detection`, and two of `identical`, with earlier gates, whose confirmation",
-        "  had a fixed number of blocks of which one could contradict; in the first 14, all of 20",
-        "  rounds.",
+        "- `fixed_blocks`: `detection`, and two of `identical`, with earlier gates, whose",
+        "  confirmation had a fixed number of blocks of which one could contradict; in the first",
+        "  14, all of 20 rounds.",
         "",
         "![Ratios with their intervals, session by session](measured.svg)",
         "",

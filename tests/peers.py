@@ -6,8 +6,9 @@
 They all measure one environment after the other. A recorded session does so for the pair's forward
 pass and training step, in two processes of each implementation, and keeps what each tool looks at:
 pytest-benchmark the mean and the minimum over single calls, asv samples of 10 ms, pyperf values of
-100 ms. Every other session has more work planted, as in `tests.campaigns`. The verdicts are those
-of asv's and pyperf's own code; both have to be installed for the table.
+100 ms. Every other session has more work planted, as in `tests.campaigns`, and takes longer, as the
+gate does where it has something to confirm. The verdicts are those of asv's and pyperf's own code;
+both have to be installed for the table.
 """
 
 import argparse
@@ -74,15 +75,18 @@ def sample(name: str, folder: Path, seconds: float) -> dict[str, Any]:
     return found
 
 
-def record(baseline: Path, sessions: int, seconds: float) -> None:
-    """Append sessions until there are as many as asked for."""
+def record(baseline: Path, sessions: int, costs: tuple[float, float]) -> None:
+    """Append sessions until there are as many as asked for.
+
+    `costs` are the seconds of one in which nothing is planted, and of one in which something is.
+    """
     folder = data.load(None).folder
-    each = (seconds / (2 * PROCESSES * len(PAIR)) - START) / len(OPERATIONS)
     for number in range(len(list(recorded("peers"))), sessions):
         side, shares = planted_in(number // 2)
         added = shares if number % 2 else dict.fromkeys(shares, 0.0)
         environment = {"here": Path(sys.prefix), "baseline": baseline}[side]
         plant(environment, added)
+        each = (costs[number % 2] / (2 * PROCESSES * len(PAIR)) - START) / len(OPERATIONS)
         began = monotonic()
         sides = {}
         try:
@@ -186,7 +190,8 @@ def main() -> None:
     taking = commands.add_parser("record")
     taking.add_argument("--baseline", type=Path, required=True)
     taking.add_argument("--sessions", type=int, default=40)
-    taking.add_argument("--seconds", type=float, default=120.0, help="of a session of the gate")
+    words = "of the gate's sessions with nothing to confirm, and with two changes"
+    taking.add_argument("--seconds", type=float, nargs=2, default=(120.0, 240.0), help=words)
     one = commands.add_parser("sample")
     one.add_argument("name")
     one.add_argument("folder", type=Path)
@@ -194,7 +199,7 @@ def main() -> None:
     commands.add_parser("table")
     options = parser.parse_args()
     if options.command == "record":
-        record(options.baseline.resolve(), options.sessions, options.seconds)
+        record(options.baseline.resolve(), options.sessions, tuple(options.seconds))
     elif options.command == "sample":
         print(json.dumps(sample(options.name, options.folder, options.seconds)))
     else:

@@ -191,6 +191,13 @@ def test_slower_baseline_makes_this_an_improvement(session):
     assert re.search(r"against slow: \d IMPROVED", text)
 
 
+def test_all_environments_do_equal_bursts(session):
+    """Left to itself, the slower one would choose fewer operations in each of the blocks."""
+    for record in (r for r in session.records if "block" in r):
+        counts = {entry["iterations"] for entry in record["results"].values()}
+        assert len(counts) == 1
+
+
 def test_every_environment_has_a_file_with_the_same_ids(session):
     """One for this environment where it always was, one for each baseline below its own name."""
     for found in session.runs.values():
