@@ -81,7 +81,7 @@ class Session:
         if not noted:
             return range(0)
         count, blocks, self.rounds = (noted[0][key] for key in ("suspects", "blocks", "rounds"))
-        self.progress.confirm(count, blocks, len(self.contests_of(self.open_suspects())))
+        self.progress.confirm(count, len(self.contests_of(self.open_suspects())))
         return range(self.plan.blocks, self.plan.blocks + blocks)
 
     def open_suspects(self) -> list[Comparison]:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.comparing.verdicts import confirmation_blocks
 from benchmarks.measuring.plan import Plan, Trial
 from mnist_models.data import Dataset
 from mnist_models.worker import available_cpus
@@ -24,13 +25,15 @@ class Lines:
         self.console, self.plan = console, plan
         self.blocks = plan.blocks
 
-    def confirm(self, suspects: int, blocks: int, trials: int) -> None:
+    def confirm(self, suspects: int, trials: int) -> None:
         """The screen is over; suspects, if any, are measured again in new blocks."""
         if not suspects:
             self.say("screened: no suspects")
             return
-        self.blocks += blocks
-        self.say(f"screened: {suspects} suspect(s), to be confirmed in at most {blocks} new blocks")
+        least, *_, most = confirmation_blocks(suspects)
+        self.blocks += most
+        new = f"{least} to {most} new blocks"
+        self.say(f"screened: {suspects} suspect(s), to be confirmed in {new}")
 
     def trial(self, block: int, trial: Trial) -> None:
         """A trial begins."""
@@ -54,11 +57,12 @@ class Bar(Lines):
         self.task = bar.add_task("", total=plan.blocks * len(plan.contests))
         self.begun = self.trials = 0
 
-    def confirm(self, suspects: int, blocks: int, trials: int) -> None:
+    def confirm(self, suspects: int, trials: int) -> None:
         """Make room for the blocks that follow."""
-        super().confirm(suspects, blocks, trials)
+        super().confirm(suspects, trials)
         self.trials = trials
-        self.bar.update(self.task, total=self.begun + blocks * trials)
+        later = self.blocks - self.plan.blocks
+        self.bar.update(self.task, total=self.begun + later * trials)
 
     def trial(self, block: int, trial: Trial) -> None:
         """Show what is measured now."""
