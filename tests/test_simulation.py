@@ -27,7 +27,7 @@ def test_identical_code_is_hardly_ever_called_different(pool, noise):
     assert found["coverage"] > 0.95 - 0.015
     if noise == "all of these":
         assert found["naive"] < 0.9
-        assert found["confirmed"] > 0
+        assert found["suspected"] > 0
 
 
 def test_without_a_confirmation_there_are_false_alarms(pool, monkeypatch):
