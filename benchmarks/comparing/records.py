@@ -1,7 +1,7 @@
 """Saved rows made comparable: what is judged in a session is what it saves, read the same way."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -49,14 +49,18 @@ def compare(
     """
     found: list[Comparison] = []
     workers: dict[tuple[str, str], list[str]] = {}
+    uneven: dict[tuple[str, str], str] = {}
     for name in dict.fromkeys((*new, *old, *reasons)):
         trial, implementation = place_of(name)
+        worker = implementation, trial[:-1].rpartition("-")[2]
         place = partial(Comparison, trial, implementation, environment)
         if reason := reasons.get(name) or missing(name, new, old, environment):
             found.append(place(verdicts.time(margin), reason=reason))
+            if (name in new) != (name in old):
+                uneven[worker] = f"its workers did not do the same: {trial} {reason}"
             continue
         ours, theirs = new[name]["extra_info"], old[name]["extra_info"]
-        workers.setdefault((ours["implementation"], ours["device"]), []).append(name)
+        workers.setdefault(worker, []).append(name)
         stages = ours["screened_blocks"], ours["suspects"]
         foreign = {int(block): share for block, share in ours["foreign_cpu"].items()}
         times = samples(new[name]), samples(old[name])
@@ -64,8 +68,9 @@ def compare(
         # Caches are cold when a process starts, whoever else is at work.
         calls = [one_a_block(side, "first_call_seconds") for side in (ours, theirs)]
         found.append(place(verdicts.FIRST_CALL, calls[0], calls[1], *stages))
-    for names in workers.values():
-        found.append(memory(names, new, old, environment))
+    for worker, names in workers.items():
+        of_worker = memory(names, new, old, environment)
+        found.append(replace(of_worker, reason=uneven.get(worker, "")))
     return found
 
 
@@ -104,19 +109,19 @@ def one_a_block(extra_info: Mapping[str, Any], key: str) -> Blocks:
 
 
 def memory(
-    names: Iterable[str], new: Mapping[str, Record], old: Mapping[str, Record], environment: str
+    names: Sequence[str], new: Mapping[str, Record], old: Mapping[str, Record], environment: str
 ) -> Comparison:
-    """Peak memory of one implementation's workers, the largest over all their trials of a block."""
+    """Peak memory of one implementation's workers, the largest over all their trials of a block.
+
+    A block without one of the trials, cut off or measured for others, tells nothing about it.
+    """
 
     def peaks(side: Mapping[str, Record]) -> Blocks:
-        found: Blocks = {}
-        for name in names:
-            info = side[name]["extra_info"]
-            for block, (value,) in one_a_block(info, "peak_memory_bytes_by_block").items():
-                found[block] = [max(value, *found.get(block, [0]))]
-        return found
+        trials = [one_a_block(side[n]["extra_info"], "peak_memory_bytes_by_block") for n in names]
+        whole = set.intersection(*(set(blocks) for blocks in trials))
+        return {block: [max(blocks[block][0] for blocks in trials)] for block in sorted(whole)}
 
-    first = next(iter(names))
+    first = names[0]
     info = new[first]["extra_info"]
     stages = info["screened_blocks"], info["suspects"]
     place = *place_of(first), environment

@@ -167,12 +167,13 @@ def confirmation_blocks(suspects: int) -> tuple[int, ...]:
     with a probability of at most FAMILY / suspects, all earlier ends counted. The last one is the
     most blocks that there can be. Source: the sign test with error spent from end to end, Lan and
     DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983) 659-663.
+    Each end spends all it can, so that what is clear is confirmed soonest.
     """
     ends: list[int] = []
     undecided, spent, blocks = np.ones(1), 0.0, 0
     while (against := len(ends)) <= OUTLIERS:
         undecided, blocks = with_a_block(undecided, agrees=0.5), blocks + 1
-        if against < len(undecided) and spent + undecided[against] <= FAMILY / suspects:
+        if spent + undecided[against] <= FAMILY / suspects:
             spent += undecided[against]
             undecided[against] = 0.0
             ends.append(blocks)
@@ -306,14 +307,15 @@ def bad_values(comparison: Comparison) -> str:
 
 
 def detectable(spread: float, comparison: Comparison) -> float:
-    """The smallest change that a confirmation of so many suspects finds with POWER.
+    """The smallest change that a confirmation finds with POWER, together with all other suspects.
 
     For normally distributed log-ratios of a standard deviation of `spread`: each block must lie
     beyond the margin with the probability that gives a confirmation POWER.
     """
     from scipy import optimize, stats
 
-    ends = confirmation_blocks(max(1, comparison.suspects))
+    itself = bool(comparison.suspects and suspicion(comparison))
+    ends = confirmation_blocks(comparison.suspects - itself + 1)
     each = optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1)
     usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
