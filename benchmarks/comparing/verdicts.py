@@ -23,7 +23,7 @@ OUTLIERS = 3
 # Error that rounds may leave in the median of a confirming block, about what processes differ by;
 # and the most rounds to reach it, in `--rounds`.
 ROUND_ERROR = 0.01
-MOST_ROUNDS = 3
+MOST_ROUNDS = 2
 # The median of normally distributed numbers varies more than their mean does.
 OF_MEDIAN = sqrt(pi / 2)
 # Share of the workers' CPUs that others took, above which a block is contaminated, and how many
