@@ -25,6 +25,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from benchmarks.comparing.ratios import Blocks
 from benchmarks.selfcheck import ROOT, STEPS, gate, plant
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -201,6 +202,14 @@ def judged(session: dict[str, Any], metric: str = "time") -> dict[str, dict[str,
         for verdict in row["verdicts"]
         if verdict["metric"] == metric
     }
+
+
+def by_block(side: dict[str, list[Any]]) -> Blocks:
+    """The samples of one side of a recorded row."""
+    found: Blocks = {}
+    for block, value in zip(side["blocks"], side["data"], strict=True):
+        found.setdefault(block, []).append(value)
+    return found
 
 
 def planted(session: dict[str, Any], name: str) -> float:

@@ -8,7 +8,7 @@ is drawn by chance. Noise of several kinds is added.
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from math import exp, log, sqrt
 
@@ -23,12 +23,11 @@ from benchmarks.comparing.verdicts import (
     suspicion,
     time,
 )
-from tests.campaigns import planted, recorded
-from tests.measured import CHANGES, EARLIER, SIMULATED
+from tests.campaigns import by_block, planted, recorded
+from tests.measured import CHANGES, EARLIER, MARGIN, SIMULATED
 
 BENCHMARKS = 12
 BLOCKS = 6
-MARGIN = 0.02
 Chance = np.random.Generator
 # Logarithms of seconds: (benchmarks, blocks, sides, rounds).
 Samples = np.ndarray
@@ -45,17 +44,10 @@ def pools() -> list[Samples]:
         for name, row in session["rows"].items():
             if planted(session, name):
                 continue
-            sides = [dict(by_block(row[side])) for side in ("new", "old")]
+            sides = by_block(row["new"]), by_block(row["old"])
             screened = range(row["screened_blocks"])
             found.setdefault(name, []).extend([s[block] for s in sides] for block in screened)
     return [np.log(np.array(blocks)) for blocks in found.values()]
-
-
-def by_block(side: dict[str, list[float]]) -> Iterator[tuple[int, list[float]]]:
-    """Samples by block."""
-    blocks = np.array(side["blocks"])
-    for block in dict.fromkeys(side["blocks"]):
-        yield block, np.array(side["data"])[blocks == block].tolist()
 
 
 def draw(
