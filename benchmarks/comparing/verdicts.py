@@ -169,27 +169,21 @@ def confirmation_blocks(suspects: int) -> tuple[int, ...]:
     DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983) 659-663.
     Each end spends all it can, so that what is clear is confirmed soonest.
     """
-    ends: list[int] = []
-    undecided, spent, blocks = np.ones(1), 0.0, 0
-    while (against := len(ends)) <= OUTLIERS:
-        undecided, blocks = with_a_block(undecided, agrees=0.5), blocks + 1
-        if spent + undecided[against] <= FAMILY / suspects:
-            spent += undecided[against]
-            undecided[against] = 0.0
-            ends.append(blocks)
-    return tuple(ends)
-
-
-def with_a_block(undecided: np.ndarray, agrees: float) -> np.ndarray:
-    """Probabilities of being undecided, by how many blocks contradict, after one block more."""
-    return np.convolve(undecided, (agrees, 1 - agrees))[: OUTLIERS + 1]
+    ends: tuple[int, ...] = ()
+    while len(ends) <= OUTLIERS:
+        blocks = ends[-1] + 1 if ends else 1
+        while power((*ends, blocks), agrees=0.5) > FAMILY / suspects:
+            blocks += 1
+        ends = (*ends, blocks)
+    return ends
 
 
 def power(ends: tuple[int, ...], agrees: float) -> float:
     """How probably a change is confirmed of which each block agrees with this probability."""
+    # Probabilities of being undecided, by how many blocks contradict.
     undecided, found = np.ones(1), 0.0
     for blocks in range(1, ends[-1] + 1):
-        undecided = with_a_block(undecided, agrees)
+        undecided = np.convolve(undecided, (agrees, 1 - agrees))[: len(ends)]
         if blocks in ends:
             against = ends.index(blocks)
             found += undecided[against]
