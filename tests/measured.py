@@ -37,8 +37,10 @@ something was; the gate's sessions took {ours_plain:.0f} and {ours_changed:.0f} 
 measured as these tools do by default, first all of one environment and then all of the other, in
 two processes of each implementation, so that pyperf has fewer processes than it would like.
 pytest-benchmark's rules look at single calls; asv's at samples of 10 ms, its default number of them
-or all; pyperf's t-test at values of 100 ms. Suites were measured at other hours than the gate's
-sessions, on the same machine. False alarms are those of suites in which nothing was planted."""
+or all; pyperf's t-test at values of 100 ms. All are read both ways, faster as well as slower, as
+the gate's verdicts are, though pytest-benchmark itself fails for slower alone. Suites were measured
+at other hours than the gate's sessions, on the same machine. False alarms are those of suites in
+which nothing was planted."""
 
 
 def page() -> str:

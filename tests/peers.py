@@ -127,13 +127,11 @@ def says(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> dict[str, int]
             limit = 1 + percent / 100
             rule = f"pytest-benchmark, `{field}:{percent}%`"
             found[rule] = int(change > limit) - int(change < 1 / limit)
-    # A value must not span two processes.
+    # A value must not span two processes, and pyperf compares as many values of both sides.
+    count = min(len(p["samples"]) // VALUES for p in (*old, *new))
     values = [
         np.concatenate(
-            [
-                np.reshape(p["samples"][: len(p["samples"]) // VALUES * VALUES], (-1, VALUES))
-                for p in side
-            ]
+            [np.reshape(p["samples"][: count * VALUES], (count, VALUES)) for p in side]
         ).mean(axis=1)
         for side in (old, new)
     ]
@@ -173,7 +171,7 @@ def table() -> dict[str, list[tuple[int, int]]]:
                 for rule, said in says(old, new).items():
                     wrong[rule] += said != 0
                     if share:
-                        found.setdefault((rule, abs(share)), []).append(said == np.sign(share))
+                        found.setdefault((rule, abs(share)), []).append(said * share > 0)
         if not any(session["shares"].values()):
             for rule, count in wrong.items():
                 alarms.setdefault(rule, []).append(count > 0)
