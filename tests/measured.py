@@ -40,7 +40,8 @@ pytest-benchmark's rules look at single calls; asv's at samples of 10 ms, its de
 or all; pyperf's t-test at values of 100 ms. All are read both ways, faster as well as slower, as
 the gate's verdicts are, though pytest-benchmark itself fails for slower alone. Suites were measured
 at other hours than the gate's sessions, on the same machine. False alarms are those of suites in
-which nothing was planted."""
+which nothing was planted; p is how probable at least so many of them were if the rule raised no
+more than the gate does (Fisher's exact test)."""
 
 
 def page() -> str:
@@ -154,10 +155,13 @@ def peers_lines() -> list[str]:
     if not PEERS.exists():
         return []
     found = json.loads(PEERS.read_text(encoding="utf-8"))
-    ours = [share(*count) for count in (false_alarms("identical"), *map(detections, SHARES))]
-    rows = [["**this gate**", *ours]]
-    rows += [[rule, *(share(*count) for count in counts)] for rule, counts in found.items()]
-    headings = ("rule", "suites with a false alarm", "5 % found", "10 % found")
+    ours = [false_alarms("identical"), *map(detections, SHARES)]
+    rows = [["**this gate**", *(share(*count) for count in ours), ""]]
+    for rule, counts in found.items():
+        alarms = [(wrong, of - wrong) for wrong, of in (counts[0], ours[0])]
+        chance = stats.fisher_exact(alarms, alternative="greater").pvalue
+        rows.append([rule, *(share(*count) for count in counts), f"{chance:.2g}"])
+    headings = ("rule", "suites with a false alarm", "5 % found", "10 % found", "p")
     suites = list(recorded("peers"))
     about = ABOUT_PEERS.format(
         plain=usual_cost(s for s in suites if not any(s["shares"].values())),
