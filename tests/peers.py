@@ -128,10 +128,10 @@ def says(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> dict[str, int]
             rule = f"pytest-benchmark, `{field}:{percent}%`"
             found[rule] = int(change > limit) - int(change < 1 / limit)
     # A value must not span two processes, and pyperf compares as many values of both sides.
-    count = min(len(p["samples"]) // VALUES for p in (*old, *new))
+    fewest = min(len(p["samples"]) // VALUES for p in (*old, *new))
     values = [
         np.concatenate(
-            [np.reshape(p["samples"][: count * VALUES], (count, VALUES)) for p in side]
+            [np.reshape(p["samples"][: fewest * VALUES], (fewest, VALUES)) for p in side]
         ).mean(axis=1)
         for side in (old, new)
     ]
