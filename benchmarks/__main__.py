@@ -26,7 +26,9 @@ def calibrate(options: argparse.Namespace) -> int:
 
     if options.seeds < 2:
         raise ValueError(f"--seeds {options.seeds}: at least 2, for a standard deviation")
-    run(data.load(options.dataset), options.seeds, options.threads)
+    if options.batch_size < 1:
+        raise ValueError(f"--batch-size {options.batch_size}: at least 1")
+    run(data.load(options.dataset), options.batch_size, options.seeds, options.threads)
     return 0
 
 
@@ -103,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     command(doctor).add_argument("--dataset", help=DATASET_HELP)
     sub = command(calibrate)
     sub.add_argument("--dataset", required=True, help=DATASET_HELP)
+    sub.add_argument("--batch-size", type=int, default=128, help="images per step (default: 128)")
     sub.add_argument("--seeds", type=int, default=20, help="at least 2 (default: 20)")
     sub.add_argument("--threads", type=int, default=2)
     sub = command(compare)

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
@@ -13,7 +14,9 @@ from mnist_models.implementations import PAIR
 LIMIT = 900.0
 
 
-def calibrate(dataset: Dataset, seeds: int, threads: int, file: Path = accuracy.FILE) -> None:
+def calibrate(
+    dataset: Dataset, batch_size: int, seeds: int, threads: int, file: Path = accuracy.FILE
+) -> None:
     """Train every architecture from `seeds` seeds with each of the pair; write their bounds.
 
     The seed draws the starting weights and the order. Both implementations' accuracies are pooled:
@@ -32,7 +35,7 @@ def calibrate(dataset: Dataset, seeds: int, threads: int, file: Path = accuracy.
                         start = weights.to_bytes(weights.initial(architecture, seed))
                         count = len(dataset.train_labels)
                         order = weights.to_bytes({"order": weights.order(count, seed)})
-                        plan = recipe.DEFAULT.record()
+                        plan = replace(recipe.DEFAULT, batch_size=batch_size).record()
                         worker.ask("take", architecture.name, plan, "float32", start, limit=LIMIT)
                         result = worker.ask("epoch", order, limit=LIMIT)
                         found[architecture.name].append(result["accuracy"])
@@ -40,9 +43,13 @@ def calibrate(dataset: Dataset, seeds: int, threads: int, file: Path = accuracy.
             finally:
                 worker.kill()
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"bounds": {}}
-    content["command"] = f"python -m benchmarks calibrate --seeds {seeds} --dataset NAME"
+    if content.get("recipe") != accuracy.recipe():
+        content["bounds"] = {}  # of another recipe
+    content["command"] = "python -m benchmarks calibrate --dataset NAME --batch-size SIZE"
     content["rule"] = "mean ± 5 standard deviations over seeds × the pair; 1.0 is never accepted"
-    content["bounds"][dataset.name] = {
-        name: accuracy.bounds(values) | {"accuracies": values} for name, values in found.items()
-    }
+    content["recipe"] = accuracy.recipe()
+    of_dataset = content["bounds"].setdefault(dataset.name, {})
+    for name, values in found.items():
+        entry = accuracy.calibrated(values) | {"accuracies": values}
+        of_dataset.setdefault(name, {})[str(batch_size)] = entry
     file.write_text(json.dumps(content) + "\n", encoding="utf-8")

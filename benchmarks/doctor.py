@@ -10,7 +10,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.options import has_gpu
+from benchmarks.measuring import gpu
 from mnist_models import data, implementations
 from mnist_models.worker import available_cpus, knobs
 
@@ -59,7 +59,7 @@ def machine() -> Iterator[Finding]:
     cpus = available_cpus()
     yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", ""
     yield "CPUs", f"{cpus} of {psutil.cpu_count()} may be used", ""
-    yield "GPU", "found" if has_gpu() else "none (nvidia-smi finds none)", ""
+    yield "GPU", gpu.described() if gpu.has_gpu() else "none (nvidia-smi finds none)", ""
     load = psutil.getloadavg()[0]
     busy = "other work is running: end it, or measure with --threads 1" if load > 0.5 * cpus else ""
     yield "load", f"{load:.2f} in the last minute", busy

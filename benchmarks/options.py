@@ -1,10 +1,7 @@
 """The pytest options; `addopts = -p benchmarks.options` makes them known at the root, too."""
 
-import shutil
-import subprocess
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from benchmarks.comparing.saved import RunError
 from benchmarks.comparing.verdicts import parse_margin
 from benchmarks.measuring import environments
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
+from benchmarks.measuring.gpu import has_gpu
 from mnist_models import implementations, recipe
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.data import NAMES as DATASETS
@@ -217,7 +215,7 @@ def settings(config: pytest.Config) -> Settings:
         architectures=chosen("--architecture", option("architecture"), ARCHITECTURES),
         batch_sizes=batch_sizes(option("batch_size") or [recipe.BATCH_SIZE]),
         devices=devices(option("device")),
-        device_asked="gpu" in (option("device") or ()),
+        device_asked=bool(option("device")) and "gpu" in devices(option("device")),
         implementations=chosen("--implementation", names, everybody),
         implementations_asked=bool(asked),
         dataset=option("dataset"),
@@ -273,16 +271,6 @@ def devices(values: list[str] | None) -> tuple[str, ...]:
     found = "gpu" if has_gpu() else "cpu"
     resolved = [found if value == "auto" else value for value in values]
     return tuple(dict.fromkeys(resolved or ("cpu", "gpu")))
-
-
-@cache
-def has_gpu() -> bool:
-    """Whether a driver on this machine shows a GPU; no framework has to be imported to know."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return False
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=60)
-    return listed.returncode == 0 and "GPU" in listed.stdout
 
 
 def threads(value: int | None) -> int:

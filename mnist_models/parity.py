@@ -66,7 +66,8 @@ def observe(
             trainer.train_step(*trainer.put(*batches[0]))
             return moved(trainer, start, "gradients")
         case "epoch":
-            trainer.train_epoch(*trainer.put(images, labels), np.arange(len(images))[::-1].copy())
+            order = np.arange(len(images))[::-1].copy()
+            trainer.train_epoch(*trainer.put(images, labels), order, lambda: None)
             return moved(trainer, start, "epoch")
     raise ValueError(f"no such question: {question!r}")
 

@@ -2,7 +2,7 @@
 
 Nothing but the standard library, NumPy and one framework is imported here, so that any environment
 that holds a framework can be a worker. Requests are (method, arguments) and replies ("ok", result)
-or ("error", traceback, kind), over a channel that carries plain Python values and bytes.
+or ("error", kind, traceback), over a channel that carries plain Python values and bytes.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from mnist_models import data, implementations, parity, weights
-from mnist_models.architectures import ARCHITECTURES, MLP
+from mnist_models.architectures import ARCHITECTURES, IMAGE_SHAPE, LENET5
 from mnist_models.recipe import DEFAULT, Recipe
 
-PROTOCOL = 3
+PROTOCOL = 4
 BURST_SECONDS = 0.025
 WARM_UP_SECONDS = 0.015
 PREPARED_BATCHES = 64
@@ -34,7 +34,6 @@ KNOBS = (
     "CUDA_VISIBLE_DEVICES",
     "JAX_ENABLE_X64",
     "KERAS_BACKEND",
-    "KERAS_TORCH_DEVICE",
     "NPROC",
     "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
@@ -70,6 +69,20 @@ class Hiding:
         )
 
 
+class Watch:
+    """The clock: it starts, and is read, after the device has finished."""
+
+    def __init__(self, synchronize: Callable[[], None]) -> None:
+        self.synchronize = synchronize
+        synchronize()
+        self.cpu, self.wall = process_time(), perf_counter()
+
+    def read(self) -> tuple[float, float]:
+        """Wall and CPU seconds since the start."""
+        self.synchronize()
+        return perf_counter() - self.wall, process_time() - self.cpu
+
+
 class Worker:
     """What a controller may ask of an implementation; every public method is one request.
 
@@ -84,10 +97,12 @@ class Worker:
         hidden = {*FRAMEWORKS, *UNUSED} - implementations.packages(implementation)
         sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
         self.module = implementations.load(implementation)
-        in_force = self.module.configure(threads, precision)
+        in_force = self.module.configure(threads) | self.module.set_precision(precision)
+        if device not in (seen := self.module.devices()):
+            raise implementations.Unavailable(f"it sees no {device}, only {' and '.join(seen)}")
         # A first trainer makes the framework import and initialise the rest of itself, while the
         # workers still start side by side on all CPUs.
-        self.module.Trainer(MLP, DEFAULT, device, "float32")
+        observed = self.placement(device)
         own, cpus = self.module.versions(), bind(threads)
         if in_force["threads"] != threads:
             found = f"{in_force['threads']} threads"
@@ -100,14 +115,33 @@ class Worker:
         return {
             "protocol": PROTOCOL,
             "source": source_hash(),
-            "devices": self.module.devices(),
+            "observed": observed,
             "versions": own | {"numpy": np.__version__},
             "python": platform.python_version(),
             "machine": machine(),
-            "in_force": in_force | {"precision": precision, "cpus": cpus, "environment": knobs()},
+            "in_force": in_force
+            | {"precision": precision, "cpus": cpus, "environment": knobs()}
+            | {"layout": observed["layout"]},
             "adam_epsilon": self.module.ADAM_EPSILON,
             "strangers": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
+
+    def placement(self, device: str) -> dict[str, Any]:
+        """What a forward pass of a network with convolutions really computes with.
+
+        Raises RuntimeError where that is another device, or another type, than was asked for.
+        """
+        trainer = self.module.Trainer(LENET5, DEFAULT, device, "float32")
+        trainer.set_weights(weights.initial(LENET5, DEFAULT.seed))
+        blank = np.zeros((2, *IMAGE_SHAPE), np.float32)
+        images, _ = trainer.put(blank, np.zeros(2, np.uint8))
+        found: dict[str, Any] = trainer.placement(images)
+        found["devices"] = ["gpu" if kind == "cuda" else kind for kind in found["devices"]]
+        for asked, key in ((device, "devices"), ("float32", "dtypes")):
+            if found[key] != [asked]:
+                places = " and ".join(found[key])
+                raise RuntimeError(f"asked to compute on {asked}, it computes on {places}")
+        return found
 
     def read(self, folder: str) -> None:
         """Read the data set that the controller found, outside every clock."""
@@ -116,12 +150,21 @@ class Worker:
         self.test_images = dataset.test_images
         self.test_labels = dataset.test_labels
 
-    def take(self, architecture: str, recipe: dict[str, Any], dtype: str, start: bytes) -> str:
+    def take(
+        self,
+        architecture: str,
+        recipe: dict[str, Any],
+        dtype: str,
+        start: bytes,
+        precision: str = "float32",
+    ) -> str:
         """Make this the trainer of the following requests; returns how it is compiled.
 
-        It is built at its first request and kept.
+        It is built at its first request and kept, one for each precision: compiled code may have
+        the precision in it.
         """
-        key = (architecture, *recipe.items(), dtype)
+        self.module.set_precision(precision)
+        key = (architecture, *recipe.items(), dtype, precision)
         if key not in self.trainers:
             network, plan = ARCHITECTURES[architecture], Recipe.from_record(recipe)
             self.trainers[key] = self.module.Trainer(network, plan, self.device, dtype)
@@ -142,10 +185,9 @@ class Worker:
         The "epoch" here is two whole batches and the last partial one, whose shape is then known.
         """
         if operation == "epoch":
-            images, labels = self.training_set()
             part = parity.part("epoch", 2, self.form[0], len(self.images))
-            short = np.arange(part.stop)
-            return self.clock(lambda i: self.trainer.train_epoch(images, labels, short), 1)[0]
+            (seconds, _), _ = self.run_epoch(np.arange(part.stop))
+            return seconds
         return self.clock(self.operation(operation), 1)[0]
 
     def calibrate(self, operation: str) -> int:
@@ -166,16 +208,36 @@ class Worker:
     def epoch(self, order: bytes) -> dict[str, Any]:
         """Wall and CPU seconds of one epoch from the starting weights, and what it learned.
 
-        That is its test accuracy, and [image, label, answer] of every test image it misread.
+        They end when the last step's weights are there; `returned_seconds` end when the call has
+        come back. What it learned is its test accuracy, and [image, label, answer] of every test
+        image that it misread.
         """
-        visit = weights.from_bytes(order)["order"]
-        images, labels = self.training_set()
         self.trainer.reset()
-        times = self.clock(lambda i: self.trainer.train_epoch(images, labels, visit), 1)
-        seconds, cpu = self.limited(times, 1)
+        trained, returned = self.run_epoch(weights.from_bytes(order)["order"])
+        seconds, cpu = self.limited(trained, 1)
         misread = self.misread()
-        accuracy = (len(self.test_labels) - len(misread)) / len(self.test_labels)
-        return {"seconds": seconds, "cpu_seconds": cpu, "accuracy": accuracy, "misread": misread}
+        return {
+            "seconds": seconds,
+            "cpu_seconds": cpu,
+            "returned_seconds": returned,
+            "returns_late": getattr(self.trainer, "returns_late", ""),
+            "accuracy": (len(self.test_labels) - len(misread)) / len(self.test_labels),
+            "misread": misread,
+        }
+
+    def run_epoch(self, order: np.ndarray) -> tuple[tuple[float, float], float]:
+        """Wall and CPU seconds until all steps are done; seconds until the call returns."""
+        images, labels = self.training_set()
+        moments: list[tuple[float, float]] = []
+        watch = Watch(self.trainer.synchronize)
+        self.trainer.train_epoch(images, labels, order, lambda: moments.append(watch.read()))
+        returned, _ = watch.read()
+        [trained] = moments
+        return trained, returned
+
+    def peak_gpu_memory(self) -> int:
+        """Bytes of the GPU's memory that this process's tensors took at most; 0 on the CPU."""
+        return int(self.module.peak_gpu_memory()) if self.device == "gpu" else 0
 
     def peak_memory(self) -> int:
         """Bytes that this process held at most."""
@@ -183,13 +245,11 @@ class Worker:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
     def clock(self, call: Callable[[int], Any], iterations: int) -> tuple[float, float]:
-        """Wall and CPU seconds per call: one synchronisation before, one at the end."""
-        self.trainer.synchronize()
-        cpu, began = process_time(), perf_counter()
+        """Wall and CPU seconds per call."""
+        watch = Watch(self.trainer.synchronize)
         for i in range(iterations):
             call(i)
-        self.trainer.synchronize()
-        wall, cpu = perf_counter() - began, process_time() - cpu
+        wall, cpu = watch.read()
         return wall / iterations, cpu / iterations
 
     def limited(self, times: tuple[float, float], iterations: int) -> tuple[float, float]:

@@ -20,7 +20,6 @@ from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
 from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
 from mnist_models import implementations, worker
-from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
 from tests import measured
 from tests.parity_table import few_digits
@@ -96,7 +95,7 @@ def results(seconds=(1.0, 1.0), blocks=6, more=None, pair=PAIR):
         for block in range(blocks)
     ]
     journal = SimpleNamespace(session="never", records=records)
-    return Results(plan(names, blocks), journal, Bounds())
+    return Results(plan(names, blocks), journal)
 
 
 def plan(names=PAIR, blocks=6):

@@ -118,8 +118,8 @@ Trainer.train_step = broken
 """,
     "untrained": """
 
-def broken(*_):
-    pass
+def broken(trainer, images, labels, order, trained):
+    trained()
 
 
 Trainer.train_epoch = broken
@@ -129,9 +129,11 @@ Trainer.train_epoch = broken
 honest = Trainer.train_epoch
 
 
-def broken(trainer, images, labels, order):
+def broken(trainer, images, labels, order, trained):
     if len(order) < 600:  # as long as somebody compares the weights
-        honest(trainer, images, labels, order)
+        honest(trainer, images, labels, order, trained)
+    else:
+        trained()
 
 
 Trainer.train_epoch = broken

@@ -16,7 +16,6 @@ from benchmarks.measuring.plan import OPERATIONS, Plan, Trial
 from benchmarks.measuring.replay import Clock
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal, words
-from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
 
 KERAS, PYTORCH = PAIR
@@ -273,7 +272,7 @@ def make_results(rows, blocks=6, dropped=()):
             records.append({"block": block, "trial": str(trial), "results": results})
     records.append({"dropped": [[str(trial), name] for trial, name in dropped]})
     journal = SimpleNamespace(records=json.loads(json.dumps(records)), session="made-up-session")
-    return Results(make_plan(contests, blocks), journal, Bounds())
+    return Results(make_plan(contests, blocks), journal)
 
 
 def duel(first, second, blocks=6, more=None):
@@ -320,7 +319,7 @@ def test_one_bad_epoch_is_enough():
     results = make_results(rows, blocks=3)
     record = results.journal.records[2]
     record["results"][KERAS]["accuracy"] = 0.1
-    row = Results(results.plan, results.journal, Bounds()).rows[EPOCH, KERAS]
+    row = Results(results.plan, results.journal).rows[EPOCH, KERAS]
     assert row.accuracy == 0.9
     assert len(row.accuracy_faults) == 1
     assert "is 0.1000" in row.accuracy_faults[0]
@@ -345,7 +344,7 @@ def test_error_in_one_block_is_an_error():
     """What failed once has failed, however many blocks went well."""
     results = make_results({(STEP, KERAS): ([1.0, 1.0], {})}, blocks=2)
     results.journal.records[2]["results"][KERAS]["error"] = "it raised"
-    row = Results(results.plan, results.journal, Bounds()).rows[STEP, KERAS]
+    row = Results(results.plan, results.journal).rows[STEP, KERAS]
     assert (row.error, row.complete) == ("it raised", False)
 
 

@@ -46,7 +46,6 @@ from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session, same_bursts
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting.verdicts import exit_status, headline, markdown
-from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
 from tests.test_statistics import BAD_PARITY, make_plan, make_results
 
@@ -943,7 +942,7 @@ def with_baseline(rows):
     results = make_results(rows)
     plan = make_plan(results.plan.contests)
     object.__setattr__(plan, "baselines", {"older": None})
-    return Results(plan, results.journal, Bounds())
+    return Results(plan, results.journal)
 
 
 @pytest.mark.parametrize("side", [PYTORCH, f"{PYTORCH}@older"])

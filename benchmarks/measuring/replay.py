@@ -14,14 +14,14 @@ from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring import journal as journals
 from benchmarks.measuring.environments import contestant
 from benchmarks.measuring.files import beside_the_rows, save_environments
+from benchmarks.measuring.gpu import has_gpu
 from benchmarks.measuring.plan import Plan, Trial, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
-from benchmarks.options import SETTINGS, Settings, has_gpu
+from benchmarks.options import SETTINGS, Settings
 from benchmarks.reporting.progress import progress
 from benchmarks.reporting.verdicts import exit_status
 from mnist_models import data, implementations, recipe
-from mnist_models.accuracy import Bounds
 from mnist_models.worker import source_hash
 
 DATASET = pytest.StashKey[data.Dataset]()
@@ -148,7 +148,7 @@ def measure_session(session: pytest.Session) -> Timed:
             raise pytest.UsageError(f"--resume: {error}") from error
         with progress(config, plan, dataset, estimate(plan)) as follower:
             complete = Session(plan, dataset, record, follower).run()
-    results = Results(plan, record, Bounds())
+    results = Results(plan, record)
     for item in items:
         if (row := results.rows.get(place(item))) and row.complete:
             item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))

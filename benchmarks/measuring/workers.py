@@ -72,6 +72,9 @@ class WorkerProcess:
             raise self.death(error) from error
         if status == "error":
             kind, trace = reply
+            if kind == "Unavailable":
+                reason = last_line(trace).partition(": ")[2]
+                raise WorkerError(f"{self.contestant}: {reason}{self.last_output()}", kind)
             raise WorkerError(f"{self.contestant} raised {last_line(trace)}\n{trace}", kind)
         return reply[0]
 
@@ -135,4 +138,7 @@ def variables_of(device: str, threads: int, folder: Path, environment: str) -> d
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor" / environment),
         "TRITON_CACHE_DIR": str(folder / "triton" / environment),
     }
-    return variables | ({"CUDA_VISIBLE_DEVICES": "-1"} if device == "cpu" else {})
+    if device == "gpu":
+        # Keras on PyTorch would choose by itself; JAX would take most of the memory at its start.
+        return variables | {"KERAS_TORCH_DEVICE": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return variables | {"CUDA_VISIBLE_DEVICES": "-1", "KERAS_TORCH_DEVICE": "cpu"}

@@ -10,7 +10,7 @@ from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, ratio
 from benchmarks.comparing.records import Record, samples
 from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.markdown import escape, table
-from benchmarks.reporting.words import OPERATIONS, factors, label, time
+from benchmarks.reporting.words import OPERATIONS, factors, label, returned_late, time
 from mnist_models.implementations import PAIR
 
 Place = tuple[str, int, str]
@@ -46,6 +46,17 @@ class Row:
     def seconds(self) -> float:
         """Median seconds per operation over all samples."""
         return float(np.median(self.record["stats"]["data"]))
+
+    def returned(self) -> float | None:
+        """Median seconds after which the call of an epoch returned; None where not saved."""
+        known = [one for one in self.info.get("returned_seconds", ()) if one is not None]
+        return float(np.median(known)) if known else None
+
+    def late(self) -> str:
+        """That the call returned long after the last step, and why; empty where it did not."""
+        returned = self.info.get("returned_seconds", ())
+        words = returned_late(self.seconds(), returned, self.info.get("returns_late", ""))
+        return words and f"{label(self.name)}: {words}"
 
     def first_call(self) -> float:
         """Seconds of the very first call of a session, when compilers' caches are empty."""

@@ -246,6 +246,7 @@ def card(contest: Contest) -> dict[str, Any]:
         "answer": contest.answer(),
         "times": [(label(row.name), time(row.seconds()), time(row.first_call())) for row in rows],
         "fastest": (best := contest.fastest()) and f"{label(best.name)} {time(best.seconds())}",
+        "late": [line for row in rows if (line := row.late())],
         "accuracies": contest.accuracies(),
         "accepted": contest.accepted(),
         "void": any(row.void for row in rows),

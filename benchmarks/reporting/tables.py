@@ -22,6 +22,7 @@ NAMED = {int: "{:,}", float: "{:.4g}"}
 # What a saved column is in, where the page shows it in another form.
 UNITS = {
     "time": "time (s)",
+    "call returned after": "call returned after (s)",
     "first call": "first call (s)",
     "in later processes": "in later processes, median (s)",
     "median": "median (s)",
@@ -107,10 +108,13 @@ def operation(name: str, every: Sequence[Contest], images: int | None) -> Table:
             place = (cell(contest.place[index]) for index in places)
             rows.append([*place, *measured(contest, row, count)])
             notes += [f"void: {contest.title}, {label(row.name)}: {why}" for why in row.void]
+            notes += [f"{contest.title}, {line}" for line in [row.late()] if line]
     unit = "epochs" if name == "epoch" else "steps" if name == "train_step" else "passes"
     headings = (
         *(("network", "batch", "device")[index] for index in places),
-        *("implementation", "runs as", "time", "images/s", "CPU"),
+        *("implementation", "runs as", "time"),
+        *(["call returned after"] if name == "epoch" else []),
+        *("images/s", "CPU"),
         *("first call", "in later processes", f"pays after ({unit})", "test accuracy"),
     )
     return Table(
@@ -125,6 +129,9 @@ def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
     yield cell(row.info["in_force"].get("compilation", ""))
     seconds = row.seconds()
     yield cell(seconds, time(seconds), struck)
+    if contest.operation == "epoch":
+        returned = row.returned()
+        yield cell(returned, time(returned) if returned else "", struck)
     rate = images / seconds if images else None
     yield cell(rate, f"{rate:,.0f}" if rate else "", struck)
     busy = row.busy()
@@ -244,7 +251,9 @@ def certificate(run: Run) -> Table:
             kinds = worst.setdefault((contest.place[0], contest.place[2], row.name), {})
             for kind, difference in row.info["parity"].items():
                 kinds[kind] = max(kinds.get(kind, 0.0), difference)
-            if row.info["in_force"]["precision"] == "tf32" and contest.place[2] == "gpu":
+            # Runs of TF32 from before it was checked in float32, too.
+            old = "parity_tf32" not in row.info
+            if old and row.info["in_force"]["precision"] == "tf32" and contest.place[2] == "gpu":
                 limits = parity.TF32_TOLERANCES
     rows = []
     for (architecture, device, name), kinds in worst.items():

@@ -18,7 +18,7 @@ from benchmarks.measuring.results import Results, Row
 from benchmarks.options import SETTINGS
 from benchmarks.reporting import verdicts
 from benchmarks.reporting.page import TAXED, Compared, Report
-from benchmarks.reporting.words import factors, label, time
+from benchmarks.reporting.words import factors, label, returned_late, time
 from mnist_models.implementations import PAIR
 
 NOTHING_SAVED = (
@@ -70,7 +70,18 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
         text.append(line.append("  void", "red") if row.void else line)
-    return text
+    return text + [Text(f"  {words}") for row in rows if (words := late(row))]
+
+
+def late(row: Row) -> str:
+    """That an epoch's call returned long after the last step, and why; mostly empty."""
+    if row.trial.operation != "epoch":
+        return ""
+    entries = row.entries.values()
+    returned = [entry.get("returned_seconds") for entry in entries]
+    cause = next(iter(entries)).get("returns_late", "")
+    words = returned_late(row.seconds(), returned, cause)
+    return words and f"{label(row.name)}: {words}"
 
 
 def taxes(trial: Trial, results: Results) -> list[Text]:
@@ -123,6 +134,7 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
         f"median over {plan.blocks} block(s) of fresh processes, each verdict with an exact "
         f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
     ]
+    lines += bounds(complete)
     dropped: dict[Trial, list[str]] = {}
     for row in results.here():
         if row.dropped:
@@ -131,6 +143,25 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
         rows = "; ".join(f"{trial} {', '.join(names)}" for trial, names in dropped.items())
         lines.append(f"dropped to keep the time budget: {rows}")
     return lines
+
+
+def bounds(complete: list[Row]) -> list[str]:
+    """Which accuracies were accepted where nobody calibrated them, and by which rule."""
+    rules = {
+        "referee": "around what the NumPy referee reached in the same epoch",
+        "guessing": "better than guessing, because the referee could not train in time",
+        "unknown": "because the session ended before its referee could train",
+    }
+    found = {
+        (row.trial.architecture, row.trial.batch_size): row.accuracy_bounds
+        for row in complete
+        if row.accuracy_bounds and row.accuracy_bounds.rule in rules
+    }
+    return [
+        f"accuracy of {architecture} at batch {size}: not calibrated; accepted is "
+        f"[{low:.4f}, {high:.4f}), {rules[rule]}"
+        for (architecture, size), (low, high, rule) in found.items()
+    ]
 
 
 Groups = list[tuple[str, list[dict[str, Any]]]]

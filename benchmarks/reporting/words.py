@@ -1,9 +1,15 @@
 """Names and quantities as people read them."""
 
+from collections.abc import Sequence
+from statistics import median
+
 from benchmarks.comparing.ratios import Ratio
 
 LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
 OPERATIONS = {"train_step": "training step", "forward": "forward pass", "epoch": "epoch"}
+
+# The share by which a call may return later than its work is done before the page says so.
+LATE = 0.05
 
 
 def label(implementation: str) -> str:
@@ -17,6 +23,18 @@ def time(seconds: float) -> str:
     unit, scale = next((u for u in units if seconds >= 0.9995 * u[1]), units[-1])
     scaled = seconds / scale
     return f"{scaled:.0f} {unit}" if scaled >= 1000 else f"{scaled:.3g} {unit}"
+
+
+def returned_late(seconds: float, returned: Sequence[float | None], cause: str) -> str:
+    """When the call of an epoch returned and why so late; empty where it returned in time.
+
+    `seconds` is the median time until the weights were trained, `returned` each call's.
+    """
+    known = [one for one in returned if one is not None]
+    if not known or median(known) <= (1 + LATE) * seconds:
+        return ""
+    why = f": {cause}; docs/fairness.md says how to avoid it" if cause else ""
+    return f"the call returned after {time(median(known))}{why}"
 
 
 def memory(size: float) -> str:

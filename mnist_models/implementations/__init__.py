@@ -30,7 +30,8 @@ class Trainer(Protocol):
     """One network with its optimiser on one device.
 
     `dtype` is "float32" or "float64". A tensor is whatever the framework computes with.
-    `compilation` tells how it is run: "eager", "graph", "XLA", …
+    `compilation` tells how it is run: "eager", "graph", "XLA", … An optional `returns_late` tells
+    why the call of an epoch may return long after its last step.
     """
 
     compilation: str
@@ -51,6 +52,13 @@ class Trainer(Protocol):
     def forward(self, images: Any) -> Any:
         """Logits (n, 10) of a batch."""
 
+    def placement(self, images: Any) -> dict[str, Any]:
+        """What a forward pass of a batch computes with, read off its tensors.
+
+        `devices` and `dtypes` of parameters and logits, and the `layout` of what a convolution
+        gives: "channels_first" or "channels_last", None where there is no convolution.
+        """
+
     def probabilities(self, images: Any) -> Any:
         """Softmax of the logits, (n, 10)."""
 
@@ -60,8 +68,13 @@ class Trainer(Protocol):
         Or its mean over the steps since `reset`, as `train_on_batch` of Keras before 3.15.
         """
 
-    def train_epoch(self, images: Any, labels: Any, order: Any) -> None:
-        """One pass over `order` (n,), in steps of the batch size, the last partial batch kept."""
+    def train_epoch(
+        self, images: Any, labels: Any, order: Any, trained: Callable[[], None]
+    ) -> None:
+        """One pass over `order` (n,), in steps of the batch size, the last partial batch kept.
+
+        Calls `trained` once, right after the last step.
+        """
 
     def get_weights(self) -> Weights:
         """The weights as NumPy arrays in the layout of `Architecture.weight_shapes`."""
@@ -85,8 +98,14 @@ class Implementation(Protocol):
     def devices(self) -> list[str]:
         """Of "cpu" and "gpu", those that it can use on this machine."""
 
-    def configure(self, threads: int, precision: str) -> dict[str, Any]:
+    def configure(self, threads: int) -> dict[str, Any]:
         """Set process-wide knobs, before anything else; return everything that is in force."""
+
+    def set_precision(self, precision: str) -> dict[str, bool]:
+        """Switch TF32 on ("tf32") or off ("float32"); return the settings that are in force."""
+
+    def peak_gpu_memory(self) -> int:
+        """Bytes of the GPU's memory that this process's tensors took at most."""
 
     def build_model(self, architecture: Architecture) -> Any:
         """The network as the framework's users build it."""

@@ -4,6 +4,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,18 +34,22 @@ def devices() -> list[str]:
     return ["cpu", "gpu"] if jax.default_backend() == "gpu" else ["cpu"]
 
 
-def configure(threads: int, precision: str) -> dict[str, object]:
+def configure(threads: int) -> dict[str, object]:
     # JAX has no setting for threads: XLA reads NPROC when JAX looks for devices, which is below.
     os.environ["NPROC"] = str(threads)
+    jax.numpy.zeros(1).block_until_ready()
+    return {"threads": max(threads, pool())}
+
+
+def set_precision(precision: str) -> dict[str, bool]:
     # JAX's own default is TF32 for convolutions and matrix products alike.
     tf32 = "tensorfloat32" if precision == "tf32" else "float32"
     jax.config.update("jax_default_matmul_precision", tf32)
-    jax.numpy.zeros(1).block_until_ready()
-    return {
-        "threads": max(threads, pool()),
-        "tf32": jax.config.jax_default_matmul_precision == "tensorfloat32",
-        "layout": keras.config.image_data_format(),
-    }
+    return {"tf32": jax.config.jax_default_matmul_precision == "tensorfloat32"}
+
+
+def peak_gpu_memory() -> int:
+    return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
 
 
 def pool() -> int:
@@ -114,15 +119,40 @@ class Trainer:
     def forward(self, images: jax.Array) -> np.ndarray:
         return self.model.predict_on_batch(images)
 
+    def placement(self, images: jax.Array) -> dict[str, object]:
+        layout = None
+        for layer in self.model.layers:
+            images = layer(images)
+            if isinstance(layer, keras.layers.Conv2D):
+                last = images.shape[-1] == layer.filters
+                layout = "channels_last" if last else "channels_first"
+        tensors = [*(weight.value for weight in self.model.weights), images]
+        return {
+            "devices": sorted({tensor.device.platform for tensor in tensors}),
+            "dtypes": sorted({keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors}),
+            "layout": layout,
+        }
+
     def probabilities(self, images: jax.Array) -> jax.Array:
         return keras.ops.softmax(self.forward(images))
 
     def train_step(self, images: jax.Array, labels: jax.Array) -> float:
         return self.model.train_on_batch(images, labels)
 
-    def train_epoch(self, images: jax.Array, labels: jax.Array, order: np.ndarray) -> None:
-        images, labels = images[order], labels[order]
-        self.model.fit(images, labels, batch_size=self.batch_size, shuffle=False, verbose=0)
+    def train_epoch(
+        self, images: jax.Array, labels: jax.Array, order: np.ndarray, trained: Callable[[], None]
+    ) -> None:
+        # Keras takes a JAX array back to the host before it slices it.
+        images, labels = np.asarray(images)[order], np.asarray(labels)[order]
+        after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: trained())
+        self.model.fit(
+            images,
+            labels,
+            batch_size=self.batch_size,
+            shuffle=False,
+            verbose=0,
+            callbacks=[after],
+        )
 
     def get_weights(self) -> Weights:
         return dict(zip(self.architecture.weight_shapes(), self.model.get_weights(), strict=True))

@@ -1,6 +1,7 @@
 """Keras on TensorFlow as its users write it: `keras.Sequential`, `compile`, `fit`."""
 
 import os
+from collections.abc import Callable
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
@@ -30,20 +31,26 @@ def devices() -> list[str]:
     return ["cpu", "gpu"] if tf.config.list_physical_devices("GPU") else ["cpu"]
 
 
-def configure(threads: int, precision: str) -> dict[str, object]:
+def configure(threads: int) -> dict[str, object]:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    # TensorFlow's own default is TF32 for convolutions and matrix products alike.
-    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     return {
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "interop_threads": tf.config.threading.get_inter_op_parallelism_threads(),
-        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-        "layout": keras.config.image_data_format(),
     }
+
+
+def set_precision(precision: str) -> dict[str, bool]:
+    # TensorFlow's own default is TF32 for convolutions and matrix products alike.
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+    return {"tf32": tf.config.experimental.tensor_float_32_execution_enabled()}
+
+
+def peak_gpu_memory() -> int:
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
 
 def build_model(architecture: Architecture) -> keras.Sequential:
@@ -80,6 +87,7 @@ class Trainer:
         self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         # The default jit_compile="auto" means a graph on CPUs, and XLA where there is a GPU.
         self.compilation = "XLA" if self.model.jit_compile else "graph"
+        self.returns_late = "fit returns when tf.data's autotuner next wakes up"
         optimizer.build(self.model.trainable_variables)
         self.fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
 
@@ -100,15 +108,39 @@ class Trainer:
     def forward(self, images: tf.Tensor) -> np.ndarray:
         return self.model.predict_on_batch(images)
 
+    def placement(self, images: tf.Tensor) -> dict[str, object]:
+        layout = None
+        for layer in self.model.layers:
+            images = layer(images)
+            if isinstance(layer, keras.layers.Conv2D):
+                last = images.shape[-1] == layer.filters
+                layout = "channels_last" if last else "channels_first"
+        tensors = [*(weight.value for weight in self.model.weights), images]
+        return {
+            "devices": sorted({"gpu" if "GPU" in tensor.device else "cpu" for tensor in tensors}),
+            "dtypes": sorted({keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors}),
+            "layout": layout,
+        }
+
     def probabilities(self, images: tf.Tensor) -> tf.Tensor:
         return keras.ops.softmax(self.forward(images))
 
     def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> float:
         return self.model.train_on_batch(images, labels)
 
-    def train_epoch(self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray) -> None:
+    def train_epoch(
+        self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray, trained: Callable[[], None]
+    ) -> None:
         images, labels = tf.gather(images, order), tf.gather(labels, order)
-        self.model.fit(images, labels, batch_size=self.batch_size, shuffle=False, verbose=0)
+        after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: trained())
+        self.model.fit(
+            images,
+            labels,
+            batch_size=self.batch_size,
+            shuffle=False,
+            verbose=0,
+            callbacks=[after],
+        )
 
     def get_weights(self) -> Weights:
         return dict(zip(self.architecture.weight_shapes(), self.model.get_weights(), strict=True))

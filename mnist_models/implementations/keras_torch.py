@@ -1,6 +1,7 @@
 """Keras on PyTorch as its users write it: the code of `keras_tensorflow`, on another backend."""
 
 import os
+from collections.abc import Callable
 
 os.environ["KERAS_BACKEND"] = "torch"
 
@@ -30,21 +31,28 @@ def devices() -> list[str]:
     return ["cpu", "gpu"] if torch.cuda.is_available() else ["cpu"]
 
 
-def configure(threads: int, precision: str) -> dict[str, object]:
+def configure(threads: int) -> dict[str, object]:
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(threads)
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "onednn": torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available(),
+    }
+
+
+def set_precision(precision: str) -> dict[str, bool]:
     # PyTorch's own default is TF32 for convolutions and float32 for matrix products.
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return {
-        "threads": torch.get_num_threads(),
-        "interop_threads": torch.get_num_interop_threads(),
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
         "tf32_convolution": torch.backends.cudnn.allow_tf32,
-        "onednn": torch.backends.mkldnn.is_available(),
-        # Keras's default on every backend; it permutes around what PyTorch wants channels first.
-        "layout": keras.config.image_data_format(),
     }
+
+
+def peak_gpu_memory() -> int:
+    return torch.cuda.max_memory_allocated()
 
 
 def build_model(architecture: Architecture) -> keras.Sequential:
@@ -108,16 +116,44 @@ class Trainer:
     def forward(self, images: torch.Tensor) -> np.ndarray:
         return self.model.predict_on_batch(images)
 
+    def placement(self, images: torch.Tensor) -> dict[str, object]:
+        layout = None
+        for layer in self.model.layers:
+            images = layer(images)
+            if isinstance(layer, keras.layers.Conv2D):
+                last = images.shape[-1] == layer.filters
+                layout = "channels_last" if last else "channels_first"
+        tensors = [*(weight.value for weight in self.model.weights), images]
+        return {
+            "devices": sorted({tensor.device.type for tensor in tensors}),
+            "dtypes": sorted({keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors}),
+            "layout": layout,
+        }
+
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         return keras.ops.softmax(self.forward(images))
 
     def train_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         return self.model.train_on_batch(images, labels)
 
-    def train_epoch(self, images: torch.Tensor, labels: torch.Tensor, order: np.ndarray) -> None:
+    def train_epoch(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        order: np.ndarray,
+        trained: Callable[[], None],
+    ) -> None:
         order = torch.from_numpy(order).to(images.device)
         images, labels = images[order], labels[order]
-        self.model.fit(images, labels, batch_size=self.batch_size, shuffle=False, verbose=0)
+        after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: trained())
+        self.model.fit(
+            images,
+            labels,
+            batch_size=self.batch_size,
+            shuffle=False,
+            verbose=0,
+            callbacks=[after],
+        )
 
     def get_weights(self) -> Weights:
         return dict(zip(self.architecture.weight_shapes(), self.model.get_weights(), strict=True))

@@ -3,6 +3,7 @@
 Every other implementation is compared with this one, and never with another.
 """
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -24,9 +25,17 @@ def devices() -> list[str]:
     return ["cpu"]
 
 
-def configure(threads: int, precision: str) -> dict[str, object]:
+def configure(threads: int) -> dict[str, object]:
     # NumPy's BLAS took its number of threads from the environment when it was loaded.
-    return {"threads": threads, "layout": "NHWC"}
+    return {"threads": threads}
+
+
+def set_precision(precision: str) -> dict[str, bool]:
+    return {}
+
+
+def peak_gpu_memory() -> int:
+    return 0
 
 
 Layer = ReLU | Flatten | MaxPool | Dense | Convolution
@@ -82,6 +91,16 @@ class Trainer:
             images = layer.forward(images)
         return images
 
+    def placement(self, images: np.ndarray) -> dict[str, object]:
+        layout = None
+        for layer in self.model:
+            images = layer.forward(images)
+            if isinstance(layer, Convolution):
+                last = images.shape[-1] == layer.kernel.shape[-1]
+                layout = "channels_last" if last else "channels_first"
+        dtypes = {str(array.dtype) for array in (*self.weights, images)}
+        return {"devices": ["cpu"], "dtypes": sorted(dtypes), "layout": layout}
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         logits = self.forward(images)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -117,10 +136,13 @@ class Trainer:
                     v += (1 - beta_2) * (gradient * gradient - v)
                     weight -= rate * bias_2 / bias_1 * m / (np.sqrt(v) + epsilon)
 
-    def train_epoch(self, images: np.ndarray, labels: np.ndarray, order: np.ndarray) -> None:
+    def train_epoch(
+        self, images: np.ndarray, labels: np.ndarray, order: np.ndarray, trained: Callable[[], None]
+    ) -> None:
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             self.train_step(images[batch], labels[batch])
+        trained()
 
     def get_weights(self) -> Weights:
         return {name: array.copy() for name, array in zip(self.names, self.weights, strict=True)}

@@ -16,6 +16,8 @@ from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the con
     build_model,
     configure,
     devices,
+    peak_gpu_memory,
+    set_precision,
     versions,
 )
 from mnist_models.recipe import Recipe
@@ -24,7 +26,8 @@ if not any(map(shutil.which, ("c++", "g++", "clang++"))):
     raise Unavailable("torch.compile needs a C++ compiler, such as g++")
 if not Path(sysconfig.get_path("include"), "Python.h").exists():
     raise Unavailable("torch.compile needs Python's headers, such as the package python3-dev")
-
+if torch._dynamo.config.disable:
+    raise Unavailable("torch.compile is switched off: unset TORCH_COMPILE_DISABLE")
 
 # All networks share one code object, for which PyTorch gives up compiling after 8 graphs.
 torch._dynamo.config.cache_size_limit = 256
@@ -35,3 +38,6 @@ class Trainer(pytorch_eager.Trainer):
         super().__init__(architecture, recipe, device, dtype)
         self.model.compile()
         self.compilation = "torch.compile, inductor"
+
+    def placement(self, images: torch.Tensor) -> dict[str, object]:
+        return super().placement(images) | {"layout": "inductor's choice"}

@@ -1,10 +1,19 @@
 """PyTorch as its users write it: an `nn.Sequential` and the plain training loop, run eagerly."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
 
-from mnist_models.architectures import Architecture, Convolution, Dense, Flatten, MaxPool
+from mnist_models.architectures import (
+    IMAGE_SHAPE,
+    Architecture,
+    Convolution,
+    Dense,
+    Flatten,
+    MaxPool,
+)
 from mnist_models.recipe import SGD, Adam, Recipe
 from mnist_models.weights import Weights
 
@@ -19,20 +28,28 @@ def devices() -> list[str]:
     return ["cpu", "gpu"] if torch.cuda.is_available() else ["cpu"]
 
 
-def configure(threads: int, precision: str) -> dict[str, object]:
+def configure(threads: int) -> dict[str, object]:
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(threads)
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "onednn": torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available(),
+    }
+
+
+def set_precision(precision: str) -> dict[str, bool]:
     # PyTorch's own default is TF32 for convolutions and float32 for matrix products.
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return {
-        "threads": torch.get_num_threads(),
-        "interop_threads": torch.get_num_interop_threads(),
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
         "tf32_convolution": torch.backends.cudnn.allow_tf32,
-        "onednn": torch.backends.mkldnn.is_available(),
-        "layout": "NCHW",
     }
+
+
+def peak_gpu_memory() -> int:
+    return torch.cuda.max_memory_allocated()
 
 
 def build_model(architecture: Architecture) -> nn.Sequential:
@@ -85,8 +102,9 @@ class Trainer:
                     tensor.zero_()
 
     def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        # Convolutions in PyTorch take (n, channels, height, width).
-        images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+        # Convolutions in PyTorch take (n, channels, height, width). With its stride of 1, a single
+        # channel that is permuted would make them compute in the layout channels_last.
+        images = torch.from_numpy(images).reshape(-1, 1, *IMAGE_SHAPE[:2])
         return images.to(self.device, self.dtype), torch.from_numpy(labels).to(self.device).long()
 
     def fetch(self, tensor: torch.Tensor) -> np.ndarray:
@@ -95,6 +113,20 @@ class Trainer:
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
             return self.model(images)
+
+    @torch.inference_mode()
+    def placement(self, images: torch.Tensor) -> dict[str, object]:
+        layout = None
+        for layer in self.model:
+            images = layer(images)
+            if isinstance(layer, nn.Conv2d):
+                layout = "channels_first" if images.is_contiguous() else "channels_last"
+        tensors = [*self.model.parameters(), images]
+        return {
+            "devices": sorted({tensor.device.type for tensor in tensors}),
+            "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors}),
+            "layout": layout,
+        }
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         return self.forward(images).softmax(dim=1)
@@ -106,10 +138,17 @@ class Trainer:
         self.optimizer.step()
         return loss
 
-    def train_epoch(self, images: torch.Tensor, labels: torch.Tensor, order: np.ndarray) -> None:
+    def train_epoch(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        order: np.ndarray,
+        trained: Callable[[], None],
+    ) -> None:
         order = torch.from_numpy(order).to(self.device)
         for batch in order.split(self.batch_size):
             self.train_step(images[batch], labels[batch])
+        trained()
 
     # PyTorch keeps kernels as (out, channels, height, width) and flattens channels first; the
     # shared layout is (height, width, channels, out), flattened in this order.

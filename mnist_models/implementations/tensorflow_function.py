@@ -4,6 +4,8 @@ The same Keras layers and optimiser, but called and trained through `tf.Gradient
 `tf.function` instead of `predict_on_batch`, `train_on_batch` and `fit`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +16,8 @@ from mnist_models.implementations.keras_tensorflow import (  # noqa: F401  (the 
     build_model,
     configure,
     devices,
+    peak_gpu_memory,
+    set_precision,
     versions,
 )
 from mnist_models.recipe import Recipe
@@ -36,7 +40,10 @@ class Trainer(keras_tensorflow.Trainer):
         self.model.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
-    def train_epoch(self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray) -> None:
+    def train_epoch(
+        self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray, trained: Callable[[], None]
+    ) -> None:
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             self.train_step(tf.gather(images, batch), tf.gather(labels, batch))
+        trained()

@@ -12,6 +12,8 @@ from mnist_models.implementations.tensorflow_function import (  # noqa: F401  (t
     build_model,
     configure,
     devices,
+    peak_gpu_memory,
+    set_precision,
     versions,
 )
 from mnist_models.recipe import Recipe

@@ -1,0 +1,45 @@
+"""What nvidia-smi, which comes with NVIDIA's driver, tells of the first GPU."""
+
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from functools import cache
+
+LIMIT = 60.0
+# nvidia-smi tells the use of up to the last second.
+WINDOW = 1.1
+
+
+def ask(*options: str) -> str:
+    """What nvidia-smi prints; empty where there is none, or none that works."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ""
+    with suppress(OSError, subprocess.SubprocessError):
+        answer = subprocess.run(
+            [tool, *options], capture_output=True, text=True, check=True, timeout=LIMIT
+        )
+        return answer.stdout
+    return ""
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether a driver on this machine shows a GPU; no framework has to be imported to know."""
+    return "GPU" in ask("-L")
+
+
+def described() -> str:
+    """The GPUs' names, memory and driver, a line each."""
+    return ask("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader").strip()
+
+
+def foreign_use() -> float | None:
+    """Share of the last second in which the first GPU computed for others; None if unknown.
+
+    To be asked while the workers wait: what the GPU then does is not theirs.
+    """
+    time.sleep(WINDOW)
+    lines = ask("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits").split()
+    return float(lines[0]) / 100 if lines and lines[0].isdigit() else None
