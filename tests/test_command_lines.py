@@ -231,7 +231,7 @@ def test_extra_info_is_complete(run_saved, name):
         *("blocks", "iterations", "cpu_seconds", "first_call_seconds", "peak_memory_bytes"),
         *("parity", "accuracy", "accuracy_by_block", "accuracy_bounds", "environment"),
         *("peak_memory_bytes_by_block", "foreign_cpu", "screened_blocks", "suspects", "verdicts"),
-        *("margin", "misread"),
+        *("margin", "misread", "cpu_ids"),
     }
     place = (info["architecture"], info["batch_size"], info["device"], info["implementation"])
     assert name == "test_{}[{}-b{}-{}-{}]".format(info["operation"], *place)

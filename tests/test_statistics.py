@@ -271,7 +271,8 @@ def make_results(rows, blocks=6, dropped=()):
             entry = {"facts": {"versions": {name: "1.0"}}, "samples": [(seconds, seconds)] * 3}
             results = {name: entry | more}
             records.append({"block": block, "trial": str(trial), "results": results})
-    records.append({"dropped": [[str(trial), name] for trial, name in dropped]})
+    rows = [[str(trial), name] for trial, name in dropped]
+    records.append({"dropped": rows, "reason": "to keep the time budget"})
     journal = SimpleNamespace(records=json.loads(json.dumps(records)), session="made-up-session")
     return Results(make_plan(contests, blocks), journal, Bounds())
 

@@ -44,6 +44,7 @@ class Journal:
     def append(self, record: dict[str, Any]) -> None:
         """Write one record through to the disk; JournalError, and no half record, if it cannot."""
         path, line = self.folder / FILE, json.dumps(record).encode() + b"\n"
+        self.records.append(record)
         try:
             with path.open("ab", buffering=0) as file:
                 before = file.seek(0, os.SEEK_END)
@@ -55,8 +56,8 @@ class Journal:
                     file.truncate(before)
                     raise
         except OSError as error:
+            self.records.pop()
             raise unwritable(path, error) from error
-        self.records.append(record)
 
     def finish(self) -> None:
         """Note that everything was judged and saved: such a session is not taken up again."""

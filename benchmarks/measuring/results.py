@@ -1,5 +1,6 @@
 """What a session found, row by row: samples, and the reasons why a row does not count."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from mnist_models import parity
 from mnist_models.accuracy import Bounds
 
 SCHEMA = 1
+# What a row has one of, of all that an entry of the journal and its `facts` hold.
+SETTINGS = ("versions", "python", "in_force", "compilation")
 
 
 @dataclass
@@ -51,7 +54,8 @@ class Row:
 
     def mixed_settings(self) -> list[str]:
         """What was not in force in all blocks alike; then no setting is the row's."""
-        blocks = [settings(entry) for entry in self.entries.values() if "samples" in entry]
+        measured = [e | e["facts"] for e in self.entries.values() if "facts" in e]
+        blocks = [settings({k: v for k, v in e.items() if k in SETTINGS}) for e in measured]
         found = {
             name: list(dict.fromkeys(block.get(name, "not set") for block in blocks))
             for name in dict.fromkeys(name for block in blocks for name in block)
@@ -83,15 +87,12 @@ class Row:
         return worst
 
 
-def settings(entry: dict[str, Any]) -> dict[str, str]:
-    """What was in force while a block's entry was measured, as text."""
-    facts = entry["facts"]
-    in_force = dict(facts["in_force"])
-    knobs = in_force.pop("environment", {})
-    fixed = {"python": facts["python"], "compilation": entry["compilation"]}
-    return {
-        key: str(value) for key, value in (facts["versions"] | in_force | knobs | fixed).items()
-    }
+def settings(found: Mapping[str, Any]) -> dict[str, str]:
+    """All settings in a mapping and in those within it, as text by name."""
+    texts: dict[str, str] = {}
+    for name, value in found.items():
+        texts |= settings(value) if isinstance(value, Mapping) else {name: str(value)}
+    return texts
 
 
 class Results:
