@@ -54,7 +54,7 @@ def efficiency_cpus(allowed: Iterable[int], devices: Path = DEVICES) -> set[int]
     slow = numbers(read(devices / "cpu_atom" / "cpus"))
     capacity = {cpu: number(cpu, "cpu_capacity", devices) for cpu in allowed}
     full = FULL_CAPACITY * max(capacity.values(), default=0)
-    slow |= {cpu for cpu, size in capacity.items() if size < full}
+    slow |= {cpu for cpu, size in capacity.items() if 0 < size < full}
     # Where nothing else may be used, they are what there is.
     return slow & capacity.keys() if capacity.keys() - slow else set()
 

@@ -98,6 +98,7 @@ def plant(folder, files):
         (HYBRID, range(8, 12), 3),
         (ARM, range(8), 3),
         (FAVOURED, range(4), 3),
+        (machine({}, cpu_capacity={0: 1024, 1: 1024}), range(8), 7),
     ],
 )
 def test_default_threads_are_fast_physical_cores_but_one(tmp_path, files, allowed, threads):

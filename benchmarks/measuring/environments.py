@@ -118,14 +118,16 @@ def answer(python: Path, question: str) -> str:
 
     Raises OSError or subprocess.SubprocessError when it cannot, and leaves no process behind.
     """
-    known, pipe = offspring(), subprocess.PIPE
+    pipe = subprocess.PIPE
     with subprocess.Popen(
         [python, "-c", question], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
     ) as process:
         try:
             printed, complaint = process.communicate(timeout=ANSWER_LIMIT)
-        finally:
-            end(offspring() - known)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            asked = psutil.Process(process.pid)
+            end([*asked.children(recursive=True), asked])
+            raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, python, printed, complaint)
     return printed
