@@ -10,9 +10,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measuring import gpu
-from mnist_models import data, implementations
-from mnist_models.worker import available_cpus, knobs
+from benchmarks.measuring import gpu, load, memory
+from mnist_models import cpus, data, implementations
+from mnist_models.worker import knobs
 
 PACKAGES = (
     "tensorflow", "keras", "torch", "torchvision", "jax", "numpy", "pytest", "pytest_benchmark",
@@ -56,13 +56,16 @@ def advice_to_install(packages: list[str]) -> str:
 
 def machine() -> Iterator[Finding]:
     """Processor, GPU, and who else is using them."""
-    cpus = available_cpus()
+    count = len(cpus.available())
     yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", ""
-    yield "CPUs", f"{cpus} of {psutil.cpu_count()} may be used", ""
+    yield "CPUs", f"{count} of {psutil.cpu_count()} may be used", ""
+    yield from who_runs_where()
+    yield memory_found()
     yield "GPU", gpu.described() if gpu.has_gpu() else "none (nvidia-smi finds none)", ""
-    load = psutil.getloadavg()[0]
-    busy = "other work is running: end it, or measure with --threads 1" if load > 0.5 * cpus else ""
-    yield "load", f"{load:.2f} in the last minute", busy
+    average = psutil.getloadavg()[0]
+    busy = "other work is running: end it, or measure with --threads 1"
+    busy = busy if average > 0.5 * count else ""
+    yield "load", f"{average:.2f} in the last minute", busy
     steal = stolen_share()
     shared = "this is a shared virtual machine: prefer --threads 1 and more --blocks"
     yield "steal", f"{steal:.1%} of CPU time went to other machines", shared if steal > 0.01 else ""
@@ -74,6 +77,32 @@ def machine() -> Iterator[Finding]:
     if battery:
         plugged = bool(battery.power_plugged)
         yield "power", "mains" if plugged else "battery", "" if plugged else "plug it in"
+
+
+def who_runs_where() -> Iterator[Finding]:
+    """The CPUs that workers and controller would get, why, and whether others can be noticed."""
+    threads = cpus.default_threads()
+    workers, controller = (", ".join(map(str, part)) for part in cpus.share(threads))
+    allowed = cpus.available()
+    kinds = [f"{len(cpus.cores(allowed))} physical cores"]
+    if slow := sorted(cpus.efficiency_cpus(allowed)):
+        kinds.append(f"efficiency CPUs {', '.join(map(str, slow))}")
+    why = f"{threads} thread(s), fast physical cores first; {', '.join(kinds)}"
+    yield "workers' CPUs", f"{workers} ({why})", ""
+    yield "controller's CPUs", controller, ""
+    if unknown := load.unknown(cpus.share(threads)[0]):
+        yield "foreign load", f"cannot be watched: {unknown}", "mind other programs yourself"
+
+
+def memory_found() -> Finding:
+    """What a session of all that is installed needs, and what there is."""
+    names = [name for name in implementations.names() if not implementations.missing(name)]
+    need, free = memory.needed(names), memory.available()
+    pair = memory.gibibytes(memory.needed(implementations.PAIR))
+    found = f"{memory.gibibytes(free)} free; all {len(names)} workers need up to "
+    found += f"{memory.gibibytes(need)}, the pair {pair}"
+    advice = "some implementations will be dropped: end other programs, or name fewer"
+    return "memory", found, advice if need > free else ""
 
 
 def stolen_share(seconds: float = 0.5) -> float:

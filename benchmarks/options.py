@@ -15,10 +15,9 @@ from benchmarks.comparing.verdicts import parse_margin
 from benchmarks.measuring import environments
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
-from mnist_models import implementations, recipe
+from mnist_models import cpus, implementations, recipe
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.data import NAMES as DATASETS
-from mnist_models.worker import available_cpus
 
 PRECISIONS = ("float32", "tf32")
 DEVICES = ("cpu", "gpu", "auto")
@@ -48,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"{', '.join(DATASETS)}, or a folder of IDX files (default: mnist, or digits offline)",
     )
     group.addoption(
-        "--threads", type=int, help="CPU threads of every framework (default: all but one CPU)"
+        "--threads", type=int, help="CPU threads of every framework (default: cores but one)"
     )
     group.addoption("--precision", default="float32", help="float32 (strict) or tf32, for GPUs")
     group.addoption(
@@ -274,14 +273,14 @@ def devices(values: list[str] | None) -> tuple[str, ...]:
 
 
 def threads(value: int | None) -> int:
-    """CPU threads per worker: all CPUs that this process may use but one, unless told otherwise.
+    """CPU threads per worker: all fast physical cores but one, unless told otherwise.
 
     The one left over is for the controller and whatever else is going on. Threads that wait for
     each other while one of them has lost its CPU make a framework look many times slower.
     """
-    available = available_cpus()
+    available = len(cpus.available())
     if value is None:
-        return max(1, available - 1)
+        return cpus.default_threads()
     if not 1 <= value <= available:
         raise pytest.UsageError(f"--threads {value}: this process may use 1 to {available} CPUs")
     return value

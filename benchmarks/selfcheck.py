@@ -26,6 +26,8 @@ ROOT = Path(mnist_models.__file__).parents[1]
 PLANTED = Path(__file__).with_name("planted.py")
 STEPS = "forward or train_step"
 SHARE = 0.05
+# Seconds; a session that keeps its own limits ends long before.
+GATE_LIMIT = 4 * 3600
 TRIED_ROUNDS = (10, 20, 40, 80)
 
 
@@ -97,6 +99,7 @@ def gate(
         stdout=subprocess.PIPE,
         text=True,
         check=False,
+        timeout=GATE_LIMIT,
     )
     if not result.exists():
         raise ChildProcessError(f"the session failed:\n{ended.stdout}")

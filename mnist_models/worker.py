@@ -12,14 +12,13 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
-from mnist_models import data, implementations, parity, weights
+from mnist_models import cpus, data, implementations, parity, weights
 from mnist_models.architectures import ARCHITECTURES, IMAGE_SHAPE, LENET5
 from mnist_models.recipe import DEFAULT, Recipe
 
@@ -32,17 +31,28 @@ FRAMEWORKS = ("jax", "tensorflow", "torch")
 UNUSED = ("sklearn",)
 KNOBS = (
     "CUDA_VISIBLE_DEVICES",
+    "DYLD_INSERT_LIBRARIES",
+    "GLIBC_TUNABLES",
     "JAX_ENABLE_X64",
     "KERAS_BACKEND",
+    "KMP_AFFINITY",
+    "KMP_BLOCKTIME",
+    "LD_PRELOAD",
     "NPROC",
     "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "OMP_WAIT_POLICY",
+    "ONEDNN_MAX_CPU_ISA",
     "PJRT_NPROC",
+    "PYTHONMALLOC",
     "TF_ENABLE_ONEDNN_OPTS",
     "TF_XLA_FLAGS",
     "TORCH_COMPILE_DISABLE",
     "XLA_FLAGS",
 )
+# glibc's and jemalloc's settings of the allocator.
+ALLOCATOR = ("MALLOC_",)
 
 
 def source_hash(folder: Path = Path(__file__).parent) -> str:
@@ -103,7 +113,7 @@ class Worker:
         # A first trainer makes the framework import and initialise the rest of itself, while the
         # workers still start side by side on all CPUs.
         observed = self.placement(device)
-        own, cpus = self.module.versions(), bind(threads)
+        own, bound = self.module.versions(), bind(threads)
         if in_force["threads"] != threads:
             found = f"{in_force['threads']} threads"
             raise RuntimeError(f"--threads {threads} is not in force: {found}")
@@ -120,8 +130,9 @@ class Worker:
             "python": platform.python_version(),
             "machine": machine(),
             "in_force": in_force
-            | {"precision": precision, "cpus": cpus, "environment": knobs()}
+            | {"precision": precision, "cpus": len(bound), "environment": knobs()}
             | {"layout": observed["layout"]},
+            "cpu_ids": bound,
             "adam_epsilon": self.module.ADAM_EPSILON,
             "strangers": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
@@ -321,29 +332,17 @@ def machine() -> dict[str, Any]:
 
 def knobs() -> dict[str, str]:
     """Environment variables that are set and change what is measured."""
-    return {name: os.environ[name] for name in KNOBS if name in os.environ}
+    return {name: value for name, value in sorted(os.environ.items()) if is_knob(name)}
 
 
-def available_cpus() -> int:
-    """Number of CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def is_knob(name: str) -> bool:
+    """Whether an environment variable changes what is measured."""
+    return name in KNOBS or name.startswith(ALLOCATOR)
 
 
-def bind(threads: int) -> int:
-    """Bind every thread of this process to the last `threads` CPUs that it may run on.
-
-    Returns how many CPUs that leaves. The first CPU is where interrupts and other people's bound
-    work usually are. Elsewhere than on Linux, the frameworks' own settings must do.
-    """
-    tasks = Path("/proc/self/task")
-    if tasks.exists():
-        cpus = sorted(os.sched_getaffinity(0))[-threads:]
-        for task in tasks.iterdir():
-            with suppress(ProcessLookupError):  # a thread that has just ended
-                os.sched_setaffinity(int(task.name), cpus)
-    return available_cpus()
+def bind(threads: int) -> list[int]:
+    """Bind this process to the CPUs for `threads` threads; returns the numbers of those in use."""
+    return cpus.bind(cpus.share(threads)[0])
 
 
 def serve(channel: Any) -> None:

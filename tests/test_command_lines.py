@@ -234,6 +234,7 @@ def test_extra_info_is_complete(run_saved, name):
         *("parity", "accuracy", "accuracy_by_block", "accuracy_bounds", "environment"),
         *("peak_memory_bytes_by_block", "foreign_cpu", "screened_blocks", "suspects", "verdicts"),
         *("margin", "misread", "parity_tf32", "foreign_gpu", "peak_gpu_memory_bytes"),
+        *("cpu_ids", "accuracy_rule"),
     }
     place = (info["architecture"], info["batch_size"], info["device"], info["implementation"])
     assert name == "test_{}[{}-b{}-{}-{}]".format(info["operation"], *place)

@@ -270,7 +270,8 @@ def make_results(rows, blocks=6, dropped=()):
             entry = {"facts": {"versions": {name: "1.0"}}, "samples": [(seconds, seconds)] * 3}
             results = {name: entry | more}
             records.append({"block": block, "trial": str(trial), "results": results})
-    records.append({"dropped": [[str(trial), name] for trial, name in dropped]})
+    rows = [[str(trial), name] for trial, name in dropped]
+    records.append({"dropped": rows, "reason": "to keep the time budget"})
     journal = SimpleNamespace(records=json.loads(json.dumps(records)), session="made-up-session")
     return Results(make_plan(contests, blocks), journal)
 
@@ -589,13 +590,31 @@ def test_later_blocks_are_in_random_order():
 
 
 FINGERPRINT = {"trials": {"train_step[mlp-b128-cpu]": list(PAIR)}, "blocks": 6, "host": "here"}
-RECORD = {"block": 0, "trial": "t", "results": {"a": {"samples": [[1 / 3, 3e-7]]}}}
+TRIAL = {"trial": "train_step[mlp-b128-cpu]", "seconds": 2.5}
+SAMPLED = {
+    "cost": 0.5,
+    "facts": {"versions": {"numpy": "2"}, "python": "3", "in_force": {}},
+    "recipe": {"seed": 0},
+    "compilation": "none",
+    "first_call_seconds": 0.1,
+    "samples": [[1 / 3, 3e-7]],
+    "parity": {"loss": float("inf")},
+    "foreign_cpu": None,
+}
+RECORD = TRIAL | {"block": 0, "results": {PAIR[0]: SAMPLED, PAIR[1]: {"cost": 0.1, "error": "x"}}}
+NEXT = TRIAL | {"block": 1, "results": {PAIR[1]: {"cost": 0.0, "unavailable": "x"}}}
 
 
 @pytest.fixture
 def begin(tmp_path):
-    """Create or resume a session's journal under a fresh folder."""
-    return lambda start, fingerprint=FINGERPRINT: start(tmp_path, fingerprint)
+    """Create or resume a session's journal under a fresh folder, and leave it to others."""
+
+    def start(how, fingerprint=FINGERPRINT):
+        journal = how(tmp_path, fingerprint)
+        journal.close()
+        return journal
+
+    return start
 
 
 def test_journal_gives_back_what_it_was_given(begin):
@@ -603,7 +622,9 @@ def test_journal_gives_back_what_it_was_given(begin):
     journal = begin(journals.create)
     journal.append(RECORD)
     again = begin(journals.resume)
-    assert again.records == journal.records == [{"fingerprint": FINGERPRINT}, RECORD]
+    ours = {"controller": journals.controller()}
+    assert journal.records == [{"fingerprint": FINGERPRINT} | ours, RECORD]
+    assert again.records == [*journal.records, ours]
     assert again.session == journal.session
 
 
@@ -622,17 +643,17 @@ def test_torn_last_line_is_forgotten(begin, torn):
     with (journal.folder / "journal.jsonl").open("ab") as file:
         file.write(torn)
     again = begin(journals.resume)
-    assert again.records[1:] == [RECORD]
-    again.append({"block": 1})
-    assert begin(journals.resume).records[1:] == [RECORD, {"block": 1}]
+    assert again.records[1:-1] == [RECORD]
+    again.append(NEXT)
+    assert begin(journals.resume).records[1::2] == [RECORD, NEXT]
 
 
 def test_finished_session_is_not_resumed(begin):
     """There is nothing to take up without a session, nor when each one was finished."""
-    with pytest.raises(journals.ResumeError, match="nothing to resume"):
+    with pytest.raises(journals.JournalError, match="nothing to resume"):
         begin(journals.resume)
     begin(journals.create).finish()
-    with pytest.raises(journals.ResumeError, match="nothing to resume"):
+    with pytest.raises(journals.JournalError, match="nothing to resume"):
         begin(journals.resume)
 
 
@@ -651,5 +672,5 @@ def test_newest_unfinished_session_is_resumed(begin, tmp_path):
 def test_session_of_another_kind_is_not_resumed(begin, changed):
     """Whatever the fingerprint holds must be the same; the message names what is not."""
     begin(journals.create)
-    with pytest.raises(journals.ResumeError, match=f'{changed} was .*, is now "changed"'):
+    with pytest.raises(journals.JournalError, match=f'{changed} was .*, is now "changed"'):
         begin(journals.resume, FINGERPRINT | {changed: "changed"})

@@ -7,12 +7,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import execnet
+import psutil
 
 OLDEST_PYTHON = (3, 11)
+# Seconds for an interpreter to say what it is.
+ANSWER_LIMIT = 60.0
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "numpy")
 # Asked of an interpreter without importing any framework in it.
 QUESTION = f"""
@@ -72,7 +76,12 @@ def parse(text: str) -> Environment:
         execnet.XSpec(text)
     except (ValueError, AttributeError, TypeError) as error:
         raise EnvironmentProblem(f"--baseline {text}: execnet refuses this spec: {error}") from None
-    return Environment(re.sub(r"[^\w.-]+", "_", text), text)
+    return Environment(re.sub(r"[^\w.-]+", "_", text), without_prompts(text))
+
+
+def without_prompts(spec: str) -> str:
+    """The spec with an ssh that fails where it would ask for a password or a host's key."""
+    return re.sub(r"(^|//)ssh=", r"\1ssh=-oBatchMode=yes ", spec)
 
 
 def interpreter_of(folder: Path, text: str) -> Path:
@@ -89,10 +98,7 @@ def interpreter_of(folder: Path, text: str) -> Path:
 def from_interpreter(python: Path, text: str) -> Environment:
     """The environment of a local interpreter, named like its virtual environment's folder."""
     try:
-        answer = subprocess.run(
-            [python, "-c", QUESTION], capture_output=True, text=True, check=True, timeout=60
-        )
-        version, found = json.loads(answer.stdout)
+        version, found = json.loads(answer(python, QUESTION))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         words = getattr(error, "stderr", "") or str(error)
         remedy = "give the folder of a virtual environment, or its Python"
@@ -105,6 +111,38 @@ def from_interpreter(python: Path, text: str) -> Environment:
     name = folder.name if (folder / "pyvenv.cfg").exists() else python.name
     found["python"] = ".".join(map(str, version))
     return Environment(name, local_spec(python), found)
+
+
+def answer(python: Path, question: str) -> str:
+    """What an interpreter prints when it runs the code `question`, within ANSWER_LIMIT s.
+
+    Raises OSError or subprocess.SubprocessError when it cannot, and leaves no process behind.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [python, "-c", question], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            printed, complaint = process.communicate(timeout=ANSWER_LIMIT)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            asked = psutil.Process(process.pid)
+            end([*asked.children(recursive=True), asked])
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, python, printed, complaint)
+    return printed
+
+
+def offspring() -> set[psutil.Process]:
+    """The processes that this one has started, and theirs."""
+    return set(psutil.Process().children(recursive=True))
+
+
+def end(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes, such as an interpreter that is silent and whatever it has started."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def parse_all(texts: Iterable[str]) -> dict[str, Environment]:

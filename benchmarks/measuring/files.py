@@ -1,5 +1,7 @@
 """What a session saves: notes in its own file, and a file for each baseline environment."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,9 +54,39 @@ def save_environments(config: Any, results: Results) -> list[Path]:
             Path(session.storage.path) / FOLDER / environment, session.logger, session.machine_id
         )
         before = set(storage.query())
-        storage.save(run, session.save or session.autosave or environment)
+        with all_or_nothing(storage):
+            storage.save(run, session.save or session.autosave or environment)
         written += sorted(set(storage.query()) - before)
     return written
+
+
+@contextmanager
+def all_or_nothing(storage: FileStorage, also: Path | None = None) -> Generator[None, None, None]:
+    """Remove what a full disk left half-written in a storage, and the file `also`."""
+    before = set(storage.query())
+    try:
+        yield
+    except OSError:
+        for half in (*set(storage.query()) - before, *filter(None, [also])):
+            half.unlink(missing_ok=True)
+        raise
+
+
+def guard_saving(session: Any, timed: Any) -> None:
+    """Let pytest-benchmark's `session` leave no half file, and `timed` know why it could not save.
+
+    Its exception would end pytest in a traceback, without the panels.
+    """
+    save = session.handle_saving
+
+    def handle_saving() -> None:
+        try:
+            with all_or_nothing(session.storage, session.json):
+                save()
+        except OSError as error:
+            timed.unsaved = error
+
+    session.handle_saving = handle_saving
 
 
 def replaced(bench: dict[str, Any], row: Row, results: Results) -> dict[str, Any]:

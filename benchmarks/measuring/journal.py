@@ -1,31 +1,40 @@
 """Every finished trial on disk at once, so that a killed session loses nothing.
 
 A journal is a text file of one JSON object a line: the session's fingerprint, then trials, then
-what was dropped, then, when all was judged and saved, the word that it is finished.
+what was dropped, then, when all was judged and saved, the word that it is finished. Whoever writes
+it holds the lock of the session's folder, which the kernel takes back when the process ends.
 """
 
 import json
 import os
+import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
+
 FOLDER = Path(".benchmarks", "sessions")
+FILE, LOCK = "journal.jsonl", "lock"
 # What the workers' compilers leave in a session's folder, of no use to another session.
 CACHES = ("inductor", "triton")
+# Seconds to wait for a lock: whoever only looks holds it for a moment.
+PATIENCE = 1.0
 
 
-class ResumeError(Exception):
-    """There is nothing to resume, or what there is belongs to another plan; says which."""
+class JournalError(Exception):
+    """A journal cannot be written, read or taken up; says which, why, and what to do."""
 
 
 class Journal:
     """The journal of one session; the session's folder also holds its workers' output."""
 
-    def __init__(self, folder: Path, records: list[dict[str, Any]]) -> None:
-        self.folder = folder
-        self.records = records
+    def __init__(self, folder: Path, records: list[dict[str, Any]], lock: FileLock) -> None:
+        self.folder, self.records, self.lock = folder, records, lock
 
     @property
     def session(self) -> str:
@@ -33,12 +42,22 @@ class Journal:
         return self.folder.name
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record through to the disk."""
+        """Write one record through to the disk; JournalError, and no half record, if it cannot."""
+        path, line = self.folder / FILE, json.dumps(record).encode() + b"\n"
         self.records.append(record)
-        with (self.folder / "journal.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with path.open("ab", buffering=0) as file:
+                before = file.seek(0, os.SEEK_END)
+                try:
+                    while line:
+                        line = line[file.write(line) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(before)
+                    raise
+        except OSError as error:
+            self.records.pop()
+            raise unwritable(path, error) from error
 
     def finish(self) -> None:
         """Note that everything was judged and saved: such a session is not taken up again."""
@@ -46,52 +65,239 @@ class Journal:
         for cache in CACHES:
             shutil.rmtree(self.folder / cache, ignore_errors=True)
 
+    def close(self) -> None:
+        """Let others take the session up."""
+        self.lock.release()
+
 
 def create(root: Path, fingerprint: dict[str, Any]) -> Journal:
-    """Begin a session under `root`."""
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
-    folder = root / FOLDER / name
-    folder.mkdir(parents=True)
-    journal = Journal(folder, [])
-    journal.append({"fingerprint": fingerprint})
+    """Begin a session under `root`; JournalError when it cannot be written."""
+    try:
+        folder = new_folder(root / FOLDER, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}")
+        lock = FileLock(folder / LOCK)
+        lock.acquire(timeout=PATIENCE)
+    except OSError as error:
+        raise unwritable(root / FOLDER, error) from error
+    journal = Journal(folder, [], lock)
+    journal.append({"fingerprint": fingerprint, "controller": controller()})
     return journal
 
 
-def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
-    """Take up the newest unfinished session under `root`.
+def new_folder(parent: Path, name: str) -> Path:
+    """Make a folder of this name; containers that share `parent` may share process numbers, too."""
+    again = 1
+    while True:
+        folder = parent / (name if again == 1 else f"{name}-{again}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            again += 1
+        else:
+            return folder
 
-    Raises ResumeError when there is none, or when its fingerprint is another one.
+
+def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
+    """Take up the newest session under `root` that is neither finished nor still running.
+
+    Nothing is changed before that is sure. Raises JournalError when there is none, when its
+    fingerprint is another one, and when its journal is damaged.
     """
-    for path in sorted((root / FOLDER).glob("*/journal.jsonl"), reverse=True):
-        records = read(path)
-        if records and "finished" not in records[-1]:
-            break
-    else:
-        raise ResumeError(f"nothing to resume: no unfinished session in {root / FOLDER}")
+    passed = []
+    for folder in unfinished(root):
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            passed.append(f"session {folder.name} is still running ({holder(folder)})")
+            continue
+        journal = None
+        try:
+            records, whole = read(folder / FILE)  # again, now that nobody else writes it
+            if "finished" not in records[-1]:
+                check(folder, records[0]["fingerprint"], fingerprint)
+                os.truncate(folder / FILE, whole)
+                journal = Journal(folder, records, lock)
+                journal.append({"controller": controller()})
+                return journal
+        except OSError as error:
+            raise unwritable(folder / FILE, error) from error
+        finally:
+            if journal is None:
+                lock.release()
+    if passed:
+        raise JournalError(
+            f"nothing to resume: {'; '.join(passed)}. Wait until it ends, or end it first; "
+            "without --resume another session begins."
+        )
+    raise JournalError(f"nothing to resume: no unfinished session in {root / FOLDER}")
+
+
+def check(folder: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise JournalError when two fingerprints differ."""
     differences = [
-        f"{key} was {shorten(was)}, is now {shorten(fingerprint.get(key))}"
-        for key, was in records[0]["fingerprint"].items()
-        if was != fingerprint.get(key)
+        f"{key} was {value(was, key)}, is now {value(now, key)}"
+        for key in was | now
+        if value(was, key, None) != value(now, key, None)
     ]
     if differences:
-        raise ResumeError(
-            f"session {path.parent.name} cannot be resumed: {'; '.join(differences)}. "
+        raise JournalError(
+            f"session {folder.name} cannot be resumed: {'; '.join(differences)}. "
             "Run the same command that began it, or start afresh without --resume."
         )
-    return Journal(path.parent, records)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The records of a journal; a last line that a kill cut short is removed from the file."""
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if len(whole) < len(text):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+def unfinished(root: Path) -> Iterator[Path]:
+    """Folders of the sessions under `root` that have no end, the newest first."""
+    for path in sorted((root / FOLDER).glob(f"*/{FILE}"), reverse=True):
+        records, _ = read(path)
+        if records and "finished" not in records[-1]:
+            yield path.parent
 
 
-def shorten(value: Any, width: int = 60) -> str:
-    """A value for a message."""
-    text = json.dumps(value)
-    return text if len(text) <= width else text[: width - 1] + "…"
+def others(journal: Journal) -> list[str]:
+    """The other sessions that run in the same checkout now, in words."""
+    found = []
+    for lock in sorted(journal.folder.parent.glob(f"*/{LOCK}")):
+        if lock.parent == journal.folder:
+            continue
+        try:
+            with FileLock(lock, timeout=0):
+                pass
+        except Timeout:
+            found.append(f"session {lock.parent.name} ({holder(lock.parent)})")
+    return found
+
+
+def controller() -> str:
+    """This process, in words."""
+    return f"process {os.getpid()} on {platform.node()}"
+
+
+def holder(folder: Path) -> str:
+    """Who wrote a session's journal last, in words."""
+    records: list[dict[str, Any]] = []
+    with suppress(JournalError):  # it has only begun, or is damaged
+        records, _ = read(folder / FILE)
+    named = (record["controller"] for record in reversed(records) if "controller" in record)
+    return next(named, "process unknown")
+
+
+class Facts(BaseModel):
+    """A worker's handshake, as far as results are made of it."""
+
+    versions: dict[str, str]
+    python: str
+    in_force: dict[str, Any]
+
+
+class Measured(BaseModel):
+    """What a contestant's trial must have; times are in seconds."""
+
+    cost: float
+    facts: Facts
+    recipe: dict[str, Any]
+    compilation: str
+    first_call_seconds: float
+    samples: list[tuple[float, ...]]
+    parity: dict[str, float]
+    parity_tf32: dict[str, float] = {}
+    foreign_cpu: float | None
+    iterations: int = 1
+    peak_memory_bytes: int = 0
+    accuracy: float = 0.0
+    returned_seconds: float | None = None
+
+
+class Failed(BaseModel):
+    """What it must have instead when it failed."""
+
+    cost: float
+    error: str
+
+
+class Unavailable(BaseModel):
+    """What it must have instead when it cannot run here."""
+
+    cost: float
+    unavailable: str
+
+
+class Expected(BaseModel):
+    """The accuracy that an epoch of a place (network, batch size) should reach."""
+
+    place: tuple[str, int]
+    bounds: tuple[float, float, str]
+
+
+class Record(BaseModel):
+    """One line. Which of its fields it has tells its kind."""
+
+    fingerprint: dict[str, Any] = {}
+    block: int = 0
+    trial: str = ""
+    results: dict[str, Measured | Failed | Unavailable] = {}
+    seconds: float = 0.0
+    dropped: list[tuple[str, str]] = []
+    confirmation: dict[str, int] = {}
+    expected: Expected | None = None
+
+
+def read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The records of a journal, and how many bytes they take: a kill may have cut the last line.
+
+    Raises JournalError when the file cannot be read, or when a whole line is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
+    whole = content.rfind(b"\n") + 1
+    records: list[dict[str, Any]] = []
+    for line_number, line in enumerate(content[:whole].splitlines(), start=1):
+        try:
+            Record.model_validate_json(line, strict=True)
+            records.append(json.loads(line))
+            check_place(records)
+        except ValueError as error:  # pydantic's is one, too
+            raise JournalError(
+                f"{path}, line {line_number}: damaged ({first_problem(error)}); to start afresh, "
+                f"leave --resume out; for --resume to pass this session over, delete {path.parent}"
+            ) from error
+    return records, whole
+
+
+def check_place(records: list[dict[str, Any]]) -> None:
+    """Raise ValueError when the last of the records cannot follow the others."""
+    *before, last = records
+    if not records[0].get("fingerprint"):
+        raise ValueError("it does not begin with a fingerprint")
+    if "results" not in last:
+        return
+    place = last.get("block"), last.get("trial")
+    if any((record.get("block"), record.get("trial")) == place for record in before):
+        raise ValueError(f"block {place[0]} of {place[1]} is there twice")
+    planned = records[0]["fingerprint"].get("trials", {}).get(last.get("trial"), ())
+    if strange := last["results"].keys() - set(planned):
+        raise ValueError(f"{place[1]} of {', '.join(strange)} is not in the fingerprint")
+
+
+def first_problem(error: ValueError) -> str:
+    """What is wrong, and where in the record."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problem = error.errors()[0]
+    return ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"]]))
+
+
+def unwritable(path: Path, error: OSError) -> JournalError:
+    """What to say when a session's folder cannot be written."""
+    return JournalError(
+        f"{path}: {error.strerror}; what was measured before is safe: "
+        "mend this (a full disk needs space), then run the same command with --resume"
+    )
+
+
+def value(fingerprint: dict[str, Any], key: str, width: int | None = 60) -> str:
+    """A fingerprint's value for a message of this width, whole where it is None."""
+    text = json.dumps(fingerprint[key]) if key in fingerprint else "not recorded"
+    return text if width is None or len(text) <= width else text[: width - 1] + "…"

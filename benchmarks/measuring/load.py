@@ -3,40 +3,34 @@
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 
 import psutil
+
+STAT = Path("/proc/stat")
 
 
 class Meter:
     """Runs from its construction; `foreign` reads it.
 
-    It watches the CPUs that workers of `threads` threads are bound to (`worker.bind`): the kernel's
-    count of their busy time, less what the workers themselves took of it.
+    It watches the `cpus` that the workers are bound to: the kernel's count of their busy time, less
+    what the workers themselves took of it.
     """
 
-    def __init__(self, pids: Iterable[int | None], threads: int) -> None:
+    def __init__(self, pids: Iterable[int | None], cpus: Iterable[int]) -> None:
         self.pids = [pid for pid in pids if pid is not None]
-        self.cpus = (
-            sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
-        )
-        self.began, self.busy, self.own = monotonic(), self.all_busy(), self.own_busy()
+        self.cpus = set(cpus)
+        self.began, self.busy, self.own = monotonic(), busy_seconds(), self.own_busy()
 
     def foreign(self) -> float | None:
         """Share of the CPUs' time that went to others, other machines included; None if unknown."""
         seconds = (monotonic() - self.began) * len(self.cpus)
-        if seconds <= 0:
+        after = busy_seconds()
+        if seconds <= 0 or self.cpus - self.busy.keys() or self.cpus - after.keys():
             return None
-        return max(0.0, (self.all_busy() - self.busy - self.own_busy() + self.own) / seconds)
-
-    def all_busy(self) -> float:
-        """Seconds that the CPUs were not idle since they were started."""
-        times = psutil.cpu_times(percpu=True) if self.cpus else []
-        # Guests' time is already in the user's.
-        return sum(
-            t.user + t.nice + t.system + t.irq + t.softirq + t.steal
-            for t in (times[cpu] for cpu in self.cpus)
-        )
+        busy = sum(after[cpu] - self.busy[cpu] for cpu in self.cpus)
+        return max(0.0, (busy - self.own_busy() + self.own) / seconds)
 
     def own_busy(self) -> float:
         """CPU seconds of the workers."""
@@ -46,3 +40,29 @@ class Meter:
                 times = psutil.Process(pid).cpu_times()
                 total += times.user + times.system
         return total
+
+
+def busy_seconds(stat: Path = STAT) -> dict[int, float]:
+    """Seconds that each CPU was not idle since it was started, by its number.
+
+    Offline CPUs are missing, and in a container whose /proc/stat is made up (lxcfs) any may be:
+    psutil gives the same figures as a list, in which one cannot tell which CPU is whose.
+    """
+    if not stat.exists():
+        return {}
+    found = {}
+    for line in stat.read_text(encoding="ascii").splitlines():
+        name, *ticks = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal():
+            user, nice, system, _idle, _waiting, irq, softirq, steal, *_guests = map(int, ticks)
+            # Guests' time is already in the user's.
+            busy = user + nice + system + irq + softirq + steal
+            found[int(name[3:])] = busy / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def unknown(cpus: Iterable[int]) -> str:
+    """Why nobody can tell who else uses these CPUs; empty when one can."""
+    if missing := sorted(set(cpus) - busy_seconds().keys()):
+        return f"{STAT} does not list CPU {', '.join(map(str, missing))}"
+    return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.measuring.environments import Environment, own, split
 from mnist_models import implementations
-from mnist_models.worker import source_hash
+from mnist_models.worker import knobs, source_hash
 
 OPERATIONS = ("forward", "train_step", "epoch")
 
@@ -67,6 +67,7 @@ class Plan:
             "suite": source_hash(Path(__file__).parents[1]),
             "versions": implementations.installed(sorted(self.packages())),
             "host": f"{platform.node()}, Python {platform.python_version()}",
+            "environment": knobs(),
             "baselines": {name: [e.spec, e.versions] for name, e in self.baselines.items()},
         }
 

@@ -13,7 +13,7 @@ from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring import journal as journals
 from benchmarks.measuring.environments import contestant
-from benchmarks.measuring.files import beside_the_rows, save_environments
+from benchmarks.measuring.files import beside_the_rows, guard_saving, save_environments
 from benchmarks.measuring.gpu import has_gpu
 from benchmarks.measuring.plan import Plan, Trial, estimate
 from benchmarks.measuring.results import Results, Row
@@ -59,7 +59,9 @@ class Timed:
     verdicts: dict[str, list[Judged]] = field(default_factory=dict)
     saved_runs: dict[str, saved.Run] = field(default_factory=dict)
     written: list[Path] = field(default_factory=list)
-    # Where the report is, in words; the last line of a session.
+    # Why pytest-benchmark could not save the run.
+    unsaved: OSError | None = None
+    # Where the report is, or what was not saved, in words; the last line of a session.
     report: str = ""
 
     @cached_property
@@ -70,9 +72,21 @@ class Timed:
     def finish(self, session: pytest.Session) -> None:
         """After all was judged and saved: the baselines' files, the exit status, the journal."""
         config = session.config
-        if self.results is not None and self.results.plan.rounds and not self.interrupted:
-            self.written = save_environments(config, self.results)
-        self.close(session)
+        try:
+            if self.unsaved:
+                raise self.unsaved
+            if self.results is not None and self.results.plan.rounds and not self.interrupted:
+                self.written = save_environments(config, self.results)
+            self.end(session)
+        except (OSError, journals.JournalError) as error:
+            self.report = (
+                f"not saved: {error}; what was measured is safe in {journals.FOLDER}: mend this "
+                "(a full disk needs space), then run the same command with --resume to save it"
+            )
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        finally:
+            if self.journal:
+                self.journal.close()
         settings = config.stash[SETTINGS]
         demanded = settings.baselines or settings.strict_verdicts
         named = isinstance(config.getoption("benchmark_compare"), str)
@@ -83,8 +97,8 @@ class Timed:
         status = exit_status(self.verdicts.values(), settings.fail_on, settings.strict_verdicts)
         session.exitstatus = status
 
-    def close(self, session: pytest.Session) -> None:
-        """Close the journal of a session that was judged to its end; Ctrl-C is not its end."""
+    def end(self, session: pytest.Session) -> None:
+        """Note the end of a session that was judged to its end; Ctrl-C is not its end."""
         if self.interrupted:
             session.exitstatus = pytest.ExitCode.INTERRUPTED
         elif self.journal and session.exitstatus in (0, 1) and not session.shouldfail:
@@ -144,16 +158,18 @@ def measure_session(session: pytest.Session) -> Timed:
         root = Path(folder) if disabled else config.invocation_params.dir
         try:
             record = start(root, plan.fingerprint())
-        except journals.ResumeError as error:
-            raise pytest.UsageError(f"--resume: {error}") from error
-        with progress(config, plan, dataset, estimate(plan)) as follower:
-            complete = Session(plan, dataset, record, follower).run()
+            with progress(config, plan, dataset, estimate(plan)) as follower:
+                complete = Session(plan, dataset, record, follower).run()
+        except journals.JournalError as error:
+            option = "--resume: " if settings.resume else ""
+            raise pytest.UsageError(f"{option}{error}") from error
     results = Results(plan, record)
     for item in items:
         if (row := results.rows.get(place(item))) and row.complete:
             item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))
     timed = Timed("", results, None if disabled else record, dataset, interrupted=not complete)
     if not disabled:
+        guard_saving(config._benchmarksession, timed)  # type: ignore[attr-defined]
         timed.verdicts = results.verdicts()
         judge_saved_runs(config, timed, results)
     return timed

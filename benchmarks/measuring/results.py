@@ -1,5 +1,6 @@
 """What a session found, row by row: samples, and the reasons why a row does not count."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from benchmarks.measuring.plan import Plan, Trial
 from mnist_models import accuracy, parity
 
 SCHEMA = 1
+# What a row has one of, of all that an entry of the journal and its `facts` hold.
+SETTINGS = ("versions", "python", "in_force", "compilation")
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Row:
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     skip: str = ""
     unavailable: bool = False
-    dropped: bool = False
+    dropped: str = ""
     error: str = ""
     parity_faults: list[str] = field(default_factory=list)
     accuracy_faults: list[str] = field(default_factory=list)
@@ -36,7 +39,7 @@ class Row:
     @property
     def void(self) -> list[str]:
         """Why its times do not count although they were measured."""
-        return self.parity_faults + self.accuracy_faults
+        return self.mixed_settings() + self.parity_faults + self.accuracy_faults
 
     @property
     def complete(self) -> bool:
@@ -47,6 +50,20 @@ class Row:
     def valid(self) -> bool:
         """Complete, with nothing against it."""
         return self.complete and not self.void
+
+    def mixed_settings(self) -> list[str]:
+        """What was not in force in all blocks alike; then no setting is the row's."""
+        measured = [e | e["facts"] for e in self.entries.values() if "facts" in e]
+        blocks = [settings({k: v for k, v in e.items() if k in SETTINGS}) for e in measured]
+        found = {
+            name: list(dict.fromkeys(block.get(name, "not set") for block in blocks))
+            for name in dict.fromkeys(name for block in blocks for name in block)
+        }
+        return [
+            f"{name} changed between blocks ({' and '.join(values)}): measure again from the start"
+            for name, values in found.items()
+            if len(values) > 1
+        ]
 
     def by_block(self) -> dict[int, list[float]]:
         """Seconds per operation of each block's samples, in the order of the rounds."""
@@ -70,6 +87,14 @@ class Row:
         return worst
 
 
+def settings(found: Mapping[str, Any]) -> dict[str, str]:
+    """All settings in a mapping and in those within it, as text by name."""
+    texts: dict[str, str] = {}
+    for name, value in found.items():
+        texts |= settings(value) if isinstance(value, Mapping) else {name: str(value)}
+    return texts
+
+
 class Results:
     """The rows of a session, with the verdict on each whether it may be used."""
 
@@ -78,22 +103,25 @@ class Results:
         self.calibrated = accuracy.Table()
         self.rows = {(t, name): Row(t, name) for t, name in plan.rows()}
         by_text = {str(trial): trial for trial in plan.contests}
-        dropped = {tuple(row) for r in journal.records for row in r.get("dropped", [])}
+        dropped = {
+            tuple(row): record["reason"]
+            for record in journal.records
+            for row in record.get("dropped", [])
+        }
         for record in journal.records:
             for name, entry in record.get("results", {}).items():
                 self.rows[by_text[record["trial"]], name].entries[record["block"]] = entry
         for row in self.rows.values():
-            self.classify(row, (str(row.trial), row.name) in dropped)
+            self.classify(row, dropped.get((str(row.trial), row.name), ""))
         for row in self.rows.values():
             self.accuse(row)
 
-    def classify(self, row: Row, dropped: bool) -> None:
-        """Say why a row has no complete set of samples, if so."""
+    def classify(self, row: Row, dropped: str) -> None:
+        """Say why a row has no complete set of samples, if so; `dropped` is the reason of that."""
         for entry in row.entries.values():
             row.error = row.error or entry.get("error", "")
         if dropped:
-            row.skip = f"dropped to keep the time budget of {self.plan.time_budget:.0f} s"
-            row.dropped = True
+            row.skip, row.dropped = f"dropped {dropped}", dropped
         elif reason := self.unavailable(row.name, row.trial.device):
             row.skip, row.unavailable = reason, True
         elif not row.error and len(row.entries) < self.plan.blocks:
@@ -248,6 +276,7 @@ class Results:
             "versions": first["facts"]["versions"],
             "python": first["facts"]["python"],
             "in_force": first["facts"]["in_force"] | {"compilation": first["compilation"]},
+            "cpu_ids": first["facts"].get("cpu_ids", []),
             "recipe": first["recipe"],
             "dataset": {"name": self.plan.dataset, "sha256": self.plan.dataset_sha256},
             "source": self.plan.source,

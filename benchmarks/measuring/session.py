@@ -1,5 +1,7 @@
 """Measure a plan: blocks of fresh workers, rounds in random order, all of it journaled."""
 
+import errno
+import os
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,16 +17,16 @@ from benchmarks.comparing.verdicts import (
     decision,
     suspicion,
 )
-from benchmarks.measuring import gpu, workers
+from benchmarks.measuring import gpu, load, memory, workers
 from benchmarks.measuring.environments import split
-from benchmarks.measuring.journal import Journal
+from benchmarks.measuring.journal import Journal, JournalError, others
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, Trial, priority, to_drop
 from benchmarks.measuring.referee import Referee
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.reporting.progress import Lines
-from mnist_models import accuracy, recipe, weights
+from mnist_models import accuracy, cpus, recipe, weights
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.data import Dataset
 from mnist_models.recipe import Recipe
@@ -55,6 +57,7 @@ class Session:
         """Measure all that the journal does not hold yet; False when Ctrl-C ended it early."""
         self.began = monotonic()
         try:
+            self.look_around()
             for block in range(self.plan.blocks):
                 self.run_block(block)
             for block in self.confirmation():
@@ -77,17 +80,14 @@ class Session:
         """
         noted = [r["expected"]["place"] for r in self.journal.records if "expected" in r]
         table = accuracy.Table()
-        places = {
-            (t.architecture, t.batch_size) for t in self.plan.contests if t.operation == "epoch"
-        }
-        for place in sorted(places):
-            if list(place) in noted or table.get(self.plan.dataset, *place):
+        epochs = (trial for trial in self.plan.contests if trial.operation == "epoch")
+        for name, size in sorted({(trial.architecture, trial.batch_size) for trial in epochs}):
+            place = [name, size]
+            if place in noted or table.get(self.plan.dataset, name, size):
                 continue
-            self.progress.say(
-                f"{place[0]}, batch {place[1]}: no calibrated accuracy; the referee trains"
-            )
+            self.progress.say(f"{name} at batch {size} is not calibrated: the referee trains it")
             try:
-                reached = self.trained_by_referee(*place)
+                reached = self.trained_by_referee(name, size)
                 bounds = accuracy.around(reached, len(self.test_labels))
             except WorkerError as error:
                 self.progress.say(f"the referee could not train: {str(error).splitlines()[0]}")
@@ -111,6 +111,38 @@ class Session:
             return float(found["accuracy"])
         finally:
             self.dismiss()
+
+    def look_around(self) -> None:
+        """Say what disturbs the measuring; leave out whose workers do not fit into the memory."""
+        for other in others(self.journal):
+            self.progress.say(
+                f"{other} is measuring in this folder, too: each makes the other's times worse; "
+                "better measure one after the other"
+            )
+        if why := load.unknown(cpus.share(self.plan.threads)[0]):
+            self.progress.say(f"other programs' use of the CPUs cannot be watched: {why}")
+        for device in sorted({trial.device for trial in self.plan.contests}):
+            self.fit_into_memory(device)
+
+    def fit_into_memory(self, device: str) -> None:
+        """Drop contestants whose workers do not fit beside the others of a device."""
+        trials = [trial for trial in self.plan.contests if trial.device == device]
+        names = list(dict.fromkeys(n for trial in trials for n in self.contestants(trial)))
+        free = memory.available()
+        if memory.needed(names) <= free:
+            return
+        need, there = (memory.gibibytes(size) for size in (memory.needed(names), free))
+        out = memory.too_many(names, list(self.plan.baselines), free)
+        why = f"for want of memory ({len(names)} workers need {need}, {there} are free; end other "
+        why += "programs, or measure fewer at once with --implementation)"
+        self.drop([(t, n) for t in trials for n in self.contestants(t) if n in out], why)
+        kept = [name for name in names if name not in out]
+        if memory.needed(kept) > free:
+            need = memory.gibibytes(memory.needed(kept))
+            self.progress.say(
+                f"memory is short: the workers of {', '.join(kept)} need up to {need}, {there} are "
+                "free; end other programs if a worker is killed"
+            )
 
     def confirmation(self) -> range:
         """The blocks in which suspects are measured again, noted in the journal beforehand."""
@@ -203,12 +235,13 @@ class Session:
         """[trial, contestant] of all that does not fit into the time budget."""
         return [row for record in self.journal.records for row in record.get("dropped", [])]
 
-    def drop(self, rows: list[tuple[Trial, str]]) -> None:
+    def drop(self, rows: list[tuple[Trial, str]], why: str = "to keep the time budget") -> None:
         """Leave rows out from now on, and say so."""
         if rows:
-            self.journal.append({"dropped": [[str(trial), name] for trial, name in rows]})
+            dropped = [[str(trial), name] for trial, name in rows]
+            self.journal.append({"dropped": dropped, "reason": why})
             names = ", ".join(f"{trial} {name}" for trial, name in rows)
-            self.progress.say(f"dropped to keep {self.plan.time_budget:.0f} s: {names}")
+            self.progress.say(f"dropped {why}: {names}")
 
     def keep_budget(self, block: int, seconds: float) -> None:
         """Drop what would not fit if the blocks to come cost as much as this one.
@@ -246,6 +279,7 @@ class Session:
                 try:
                     step(name, device)
                 except WorkerError as error:
+                    refuse_full_disk(error)
                     kind = "unavailable" if error.kind in UNAVAILABLE else "error"
                     self.absent[name] = {kind: str(error), "cost": 0.0}
                     if name in self.crew:
@@ -284,11 +318,13 @@ class Session:
         same_bursts(entries)
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
         foreign_gpu = gpu.foreign_use() if trial.device == "gpu" else None
-        meter = Meter((worker.pid for worker in self.crew.values()), self.plan.threads)
-        for _ in range(1 if trial.operation == "epoch" else self.rounds):
-            for name in shuffled(live, chance):
-                if "error" not in entries[name]:
-                    self.attempt(entries[name], self.sample, name, trial)
+        theirs, ours = cpus.share(self.plan.threads)
+        meter = Meter((worker.pid for worker in self.crew.values()), theirs)
+        with cpus.bound(ours):
+            for _ in range(1 if trial.operation == "epoch" else self.rounds):
+                for name in shuffled(live, chance):
+                    if "error" not in entries[name]:
+                        self.attempt(entries[name], self.sample, name, trial)
         foreign = meter.foreign()
         for name in live:
             entries[name] |= {"foreign_cpu": foreign, "foreign_gpu": foreign_gpu}
@@ -308,6 +344,7 @@ class Session:
             else:
                 step(entry, self.crew[name], *arguments)
         except WorkerError as error:
+            refuse_full_disk(error)
             entry["error"] = str(error)
             if error.fatal:
                 self.crew.pop(name).kill()
@@ -367,6 +404,15 @@ class Session:
         """Note how much memory the worker has needed so far."""
         for what in ("peak_memory", "peak_gpu_memory"):
             entry[f"{what}_bytes"] = worker.ask(what, limit=self.plan.call_limit)
+
+
+def refuse_full_disk(error: WorkerError) -> None:
+    """Raise JournalError where the disk is full: that is nothing to blame a contestant for."""
+    if os.strerror(errno.ENOSPC) in str(error):
+        raise JournalError(
+            f"a worker found the disk full; what was measured before is safe: make space, then run "
+            f"the same command with --resume\n{error}"
+        )
 
 
 def same_bursts(entries: dict[str, Entry]) -> None:

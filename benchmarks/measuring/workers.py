@@ -3,19 +3,25 @@
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import execnet
 
 import mnist_models
 from benchmarks.measuring import launch
-from benchmarks.measuring.environments import local_spec, split
+from benchmarks.measuring.environments import end, local_spec, offspring, split
 from mnist_models.worker import PROTOCOL, source_hash
 
 ROOT = Path(mnist_models.__file__).parents[1]
 START_LIMIT = 300.0
+# Seconds for a bare interpreter to run, for a request to be taken, for a process to be ended.
+INTERPRETER_LIMIT, SEND_LIMIT, END_LIMIT = 60.0, 60.0, 10.0
+T = TypeVar("T")
 
 
 class WorkerError(Exception):
@@ -41,22 +47,41 @@ class WorkerProcess:
         self.log = folder / f"{contestant}-{device}-{os.urandom(3).hex()}.log"
         self.group = execnet.Group()
         self.pid: int | None = None
-        try:
-            gateway = self.group.makegateway(spec)
-        except Exception as error:  # execnet's own, OSError, and whatever the far side says
-            words = f"{contestant}: execnet cannot start a worker with {spec}: {error}"
-            raise WorkerError(words, "Unavailable", fatal=True) from error
-        self.channel = gateway.remote_exec(launch)
         variables = variables_of(device, threads, folder, split(contestant)[1])
-        self.channel.send((str(ROOT), str(self.log), variables))
+        self.log.touch()  # a full disk is the session's trouble, not the worker's
+        known, begun = offspring(), False
+        try:
+            self.channel = within(INTERPRETER_LIMIT, self.begin, spec, variables)
+            begun = True
+        except Exception as error:  # execnet's own, OSError, and whatever the far side says
+            words = (
+                f"{contestant}: execnet cannot start a worker with {spec}: {reason(error, spec)}"
+            )
+            raise WorkerError(words, "Unavailable", fatal=True) from error
+        finally:
+            if not begun:
+                end(offspring() - known)
         pid = self.receive(START_LIMIT)
         # Elsewhere, the number is that of a process of another machine.
         self.pid = pid if spec.startswith("popen") else None
 
+    def begin(self, spec: str, variables: dict[str, str]) -> execnet.Channel:
+        """Start the process and tell it what to prepare."""
+        with ExitStack() as undo:
+            # execnet takes a process that was ended for one that has started.
+            undo.callback(self.group.terminate, timeout=2)
+            channel = self.group.makegateway(spec).remote_exec(launch)
+            channel.send((str(ROOT), str(self.log), variables))
+            undo.pop_all()
+        return channel
+
     def send(self, method: str, *arguments: Any) -> None:
-        """Ask without waiting; every `send` needs its `receive`."""
+        """Ask without waiting for the reply; every `send` needs its `receive`."""
         try:
-            self.channel.send((method, arguments))
+            # A worker that has stopped reads nothing, and a pipe holds less than the weights.
+            within(SEND_LIMIT, self.channel.send, (method, arguments))
+        except TimeoutError as error:
+            raise self.late(SEND_LIMIT) from error
         except OSError as error:
             raise self.death() from error
 
@@ -65,9 +90,7 @@ class WorkerProcess:
         try:
             status, *reply = self.channel.receive(limit)
         except self.channel.TimeoutError as error:
-            self.kill()
-            late = f"{self.contestant}: no answer within {limit:g} s, so its worker was ended"
-            raise WorkerError(late + self.last_output(), fatal=True) from error
+            raise self.late(limit) from error
         except (EOFError, self.channel.RemoteError) as error:
             raise self.death(error) from error
         if status == "error":
@@ -82,6 +105,12 @@ class WorkerProcess:
         """`send` and `receive`."""
         self.send(method, *arguments)
         return self.receive(limit)
+
+    def late(self, limit: float) -> WorkerError:
+        """What to say when the process is silent, which ends it."""
+        self.kill()
+        words = f"{self.contestant}: no answer within {limit:g} s, so its worker was ended"
+        return WorkerError(words + self.last_output(), fatal=True)
 
     def death(self, error: BaseException | None = None) -> WorkerError:
         """What to say when the process is gone."""
@@ -101,7 +130,36 @@ class WorkerProcess:
         if self.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        self.group.terminate(timeout=2)
+        with suppress(TimeoutError):
+            within(END_LIMIT, self.group.terminate, timeout=2)
+
+
+def within(limit: float, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """The result of a call that is made in a thread; TimeoutError when it takes over `limit` s.
+
+    For calls of execnet that wait for ever for a process that is silent. The thread is left alone
+    and ends with that process.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call(*arguments, **options))
+        except Exception as error:  # whatever it is, the waiting thread raises it
+            outcome.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return outcome.result(limit)
+
+
+def reason(error: Exception, spec: str) -> str:
+    """Why no worker could be started, and what to do."""
+    words = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        words = f"no answer within {INTERPRETER_LIMIT:g} s: it does not run as Python"
+    if spec.startswith(("ssh", "vagrant_ssh")):
+        words += "; ssh must reach it without asking for anything: set up a key, and connect once"
+    return words
 
 
 def last_line(trace: str) -> str:

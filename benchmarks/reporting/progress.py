@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.comparing.verdicts import confirmation_blocks
 from benchmarks.measuring.plan import Plan, Trial
+from mnist_models import cpus
 from mnist_models.data import Dataset
-from mnist_models.worker import available_cpus
 
 # Load of the last minute, per CPU, above which a warning is due.
 BUSY = 0.7
@@ -95,7 +95,7 @@ def progress(
         f"on '{dataset.name}', {plan.threads} thread(s): about {duration(seconds)}, "
         f"time budget {duration(plan.time_budget)}"
     )
-    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > BUSY * available_cpus():
+    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > BUSY * len(cpus.available()):
         lines.say(
             f"this machine is busy (load {load:.1f}): end other work, or use --threads 1; "
             "frameworks that share their CPUs can look many times slower than they are"

@@ -4,6 +4,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
@@ -126,22 +127,26 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
     """What was in force, and how to read the verdicts."""
     plan = results.plan
     versions: dict[str, str] = {}
+    used: set[int] = set()
     for row in complete:
-        versions |= next(iter(row.entries.values()))["facts"]["versions"]
+        facts = next(iter(row.entries.values()))["facts"]
+        versions |= facts["versions"]
+        used |= set(facts.get("cpu_ids", ()))
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     lines = [
-        f"{listed}; {plan.threads} thread(s); {plan.precision}; data set '{plan.dataset}'",
+        f"{listed}; {plan.threads} thread(s) on CPU {', '.join(map(str, sorted(used)))}; "
+        f"{plan.precision}; data set '{plan.dataset}'",
         f"median over {plan.blocks} block(s) of fresh processes, each verdict with an exact "
         f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
     ]
     lines += bounds(complete)
-    dropped: dict[Trial, list[str]] = {}
+    dropped: dict[str, dict[Trial, list[str]]] = {}
     for row in results.here():
         if row.dropped:
-            dropped.setdefault(row.trial, []).append(row.name)
-    if dropped:
-        rows = "; ".join(f"{trial} {', '.join(names)}" for trial, names in dropped.items())
-        lines.append(f"dropped to keep the time budget: {rows}")
+            dropped.setdefault(row.dropped, {}).setdefault(row.trial, []).append(row.name)
+    for why, trials in dropped.items():
+        rows = "; ".join(f"{trial} {', '.join(names)}" for trial, names in trials.items())
+        lines.append(f"dropped {why}: {rows}")
     return lines
 
 
@@ -196,8 +201,12 @@ def conclude(timed: Any, reporter: Any) -> None:
     for name, judged in timed.verdicts.items():
         console.print(verdicts.panel(judged, f"against {name}", notes_on(results, name, judged)))
     folder = reporter.config.stash[SETTINGS].report
-    if folder and results is not None and results.plan.rounds:
-        timed.report = written(reporter.config, timed, folder)
+    if folder and results is not None and results.plan.rounds and not timed.report:
+        try:
+            timed.report = written(reporter.config, timed, folder)
+        except OSError as error:
+            timed.report = f"report: not written: {error}; python -m benchmarks report writes it"
+            reporter._session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def written(config: Any, timed: Any, folder: Path) -> str:

@@ -1,0 +1,175 @@
+"""Which CPUs are chosen on machines that are described in a folder, and who else uses them."""
+
+import os
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.measuring import load
+from mnist_models import cpus, worker
+
+# Machines. A CPU is (core, siblings), and may have a capacity or a clock.
+
+
+def machine(listed, atom="", **files):
+    """{path: text} under /sys/devices of CPUs whose sibling lists are `listed`, by number.
+
+    `files` are {CPU: text} of a file of each CPU, by its name with / as __.
+    """
+    found = {
+        f"system/cpu/cpu{cpu}/topology/thread_siblings_list": text for cpu, text in listed.items()
+    }
+    for name, texts in files.items():
+        for cpu, text in texts.items():
+            found[f"system/cpu/cpu{cpu}/{name.replace('__', '/')}"] = str(text)
+    return found | ({"cpu_atom/cpus": atom} if atom else {})
+
+
+ALONE = machine({cpu: str(cpu) for cpu in range(4)})
+ADJACENT = machine({cpu: f"{cpu - cpu % 2}-{cpu - cpu % 2 + 1}" for cpu in range(8)})
+SPLIT = machine({cpu: f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)})
+# Four performance cores with two threads each, then four efficiency cores.
+HYBRID = machine(
+    {cpu: f"{cpu - cpu % 2}-{cpu - cpu % 2 + 1}" for cpu in range(8)}
+    | {cpu: str(cpu) for cpu in range(8, 12)},
+    atom="8-11",
+)
+ARM = machine(
+    {cpu: str(cpu) for cpu in range(8)},
+    cpu_capacity={cpu: 1024 if cpu < 4 else 446 for cpu in range(8)},
+)
+FAVOURED = machine(
+    {cpu: str(cpu) for cpu in range(4)},
+    cpufreq__cpuinfo_max_freq={0: 5000000, 1: 5200000, 2: 5000000, 3: 5000000},
+)
+# Two sockets whose cores have the same numbers, of a kernel that lists no siblings.
+SOCKETS = machine(
+    {},
+    topology__core_id={0: 0, 1: 0, 2: 0, 3: 0},
+    topology__physical_package_id={0: 0, 1: 1, 2: 0, 3: 1},
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "allowed", "threads", "workers", "controller"),
+    [
+        pytest.param({}, range(4), 1, [3], [0, 1, 2], id="nothing is known"),
+        pytest.param({}, range(2), 1, [1], [0], id="two CPUs"),
+        pytest.param({}, range(1), 1, [0], [0], id="one CPU"),
+        pytest.param({}, range(4), 4, [0, 1, 2, 3], [0, 1, 2, 3], id="all CPUs"),
+        pytest.param(ALONE, range(4), 3, [1, 2, 3], [0], id="no siblings"),
+        pytest.param(ADJACENT, range(8), 3, [3, 5, 7], [0, 1], id="adjacent siblings"),
+        pytest.param(SPLIT, range(8), 3, [5, 6, 7], [0, 4], id="split siblings"),
+        pytest.param(SPLIT, range(8), 4, [4, 5, 6, 7], [0, 1, 2, 3], id="all cores"),
+        pytest.param(SPLIT, range(8), 5, [3, 4, 5, 6, 7], [0, 1, 2], id="more than cores"),
+        pytest.param(SPLIT, (0, 4), 1, [4], [0], id="one core with two threads"),
+        pytest.param(HYBRID, range(12), 3, [3, 5, 7], [0, 1, 8, 9, 10, 11], id="P before E"),
+        pytest.param(HYBRID, range(12), 5, [1, 3, 5, 7, 11], [8, 9, 10], id="E after P"),
+        pytest.param(HYBRID, (9, 10, 11), 1, [11], [9, 10], id="E alone"),
+        pytest.param(ARM, range(8), 3, [1, 2, 3], [0, 4, 5, 6, 7], id="little cores last"),
+        pytest.param(FAVOURED, range(4), 1, [1], [0, 2, 3], id="the fastest clock"),
+        pytest.param(SOCKETS, range(4), 1, [3], [0, 2], id="two sockets"),
+        pytest.param(SPLIT, (1, 2, 5, 7), 2, [5, 7], [2], id="a container's CPUs"),
+        pytest.param(SPLIT, (0, 2, 3), 2, [2, 3], [0], id="offline siblings"),
+    ],
+)
+def test_workers_get_fast_physical_cores(tmp_path, files, allowed, threads, workers, controller):
+    """A core for each thread, the best first; what no worker's core has a part in is the rest's."""
+    plant(tmp_path, files)
+    assert cpus.share(threads, allowed, tmp_path) == (workers, controller)
+
+
+def plant(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("files", "allowed", "threads"),
+    [
+        ({}, range(1), 1),
+        ({}, range(4), 3),
+        (ALONE, range(4), 3),
+        (ADJACENT, range(8), 3),
+        (SPLIT, (0, 4), 1),
+        (HYBRID, range(12), 3),
+        (HYBRID, range(8, 12), 3),
+        (ARM, range(8), 3),
+        (FAVOURED, range(4), 3),
+        (machine({}, cpu_capacity={0: 1024, 1: 1024}), range(8), 7),
+    ],
+)
+def test_default_threads_are_fast_physical_cores_but_one(tmp_path, files, allowed, threads):
+    """Neither a second hyper-thread nor an efficiency core makes a thread more."""
+    plant(tmp_path, files)
+    assert cpus.default_threads(allowed, tmp_path) == threads
+
+
+@pytest.mark.skipif(len(cpus.available()) < 2, reason="one CPU: there is nothing to choose")
+class TestBinding:
+    """On this machine, in threads of this process."""
+
+    def bound(self):
+        return [os.sched_getaffinity(int(task.name)) for task in cpus.TASKS.iterdir()]
+
+    def test_controller_is_kept_off_the_workers_for_a_while(self):
+        """All its threads are, a progress bar's too, and afterwards none is."""
+        stop, before = threading.Event(), os.sched_getaffinity(0)
+        thread = threading.Thread(target=stop.wait)
+        thread.start()
+        workers, controller = cpus.share(1)
+        with cpus.bound(controller):
+            inside = self.bound()
+        after = self.bound()
+        stop.set()
+        thread.join()
+        assert len(inside) > 1
+        assert all(not found & {*workers} for found in inside)
+        assert {frozenset(found) for found in after} == {frozenset(before)}
+
+    def test_worker_says_which_cpus_it_is_bound_to(self):
+        """Those that `share` gives workers, by number."""
+        before = cpus.available()
+        try:
+            assert worker.bind(1) == cpus.share(1, before)[0] == cpus.available()
+        finally:
+            cpus.bind(before)
+
+
+# Who else uses them
+
+
+STAT = """cpu  9 9 9 9 9 9 9 9 9 9
+cpu0 100 20 30 1000 50 1 2 3 40 5
+cpu3 200 0 0 1000 50 0 0 0 0 0
+intr 1 2 3
+"""
+
+
+def test_busy_seconds_go_by_the_cpus_numbers(tmp_path):
+    """A CPU that is offline is left out of /proc/stat, and moves no other to its place."""
+    (tmp_path / "stat").write_text(STAT)
+    tick = os.sysconf("SC_CLK_TCK")
+    assert load.busy_seconds(tmp_path / "stat") == {0: 156 / tick, 3: 200 / tick}
+    assert load.busy_seconds(tmp_path / "nothing") == {}
+
+
+def test_meter_knows_nothing_of_a_cpu_that_is_not_listed(monkeypatch):
+    """As under lxcfs, which lists a container's CPUs under other numbers: unknown, in words."""
+    times = SimpleNamespace(user=1.0, nice=0.0, system=0.0, irq=0.0, softirq=0.0, steal=0.0)
+    monkeypatch.setattr("psutil.cpu_times", lambda percpu: [times])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {4096, 4097})
+    meter = load.Meter([], cpus.share(2)[0])
+    assert meter.foreign() is None
+    assert load.unknown(cpus.share(2)[0]) == "/proc/stat does not list CPU 4096, 4097"
+
+
+def test_meter_sees_what_others_do(monkeypatch):
+    """The busy time of the workers' CPUs that is not the workers' own."""
+    readings = iter([{0: 1.0, 3: 5.0}, {0: 1.5, 3: 5.5}])
+    moments = iter([10.0, 12.0])
+    monkeypatch.setattr(load, "busy_seconds", lambda: next(readings))
+    monkeypatch.setattr(load, "monotonic", lambda: next(moments))
+    assert load.Meter([], [3]).foreign() == 0.25
