@@ -70,5 +70,5 @@ def around(accuracy: float, images: int) -> Bounds:
 
 def above_guessing(labels: npt.NDArray[Any]) -> Bounds:
     """5 standard errors better than always guessing the most frequent of the test labels (n,)."""
-    share = float(np.bincount(labels).max()) / len(labels)
+    share = int(np.max(np.bincount(labels))) / len(labels)
     return Bounds(share + DEVIATIONS * sqrt(share * (1 - share) / len(labels)), 1.0, "guessing")

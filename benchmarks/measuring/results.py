@@ -10,7 +10,8 @@ from benchmarks.comparing.records import Judged, compare, judge_all
 from benchmarks.measuring.environments import contestant, split
 from benchmarks.measuring.journal import Journal
 from benchmarks.measuring.plan import Plan, Trial
-from mnist_models import accuracy, parity
+from mnist_models import parity
+from mnist_models.accuracy import UNKNOWN, Bounds, Table
 
 SCHEMA = 1
 # What a row has one of, of all that an entry of the journal and its `facts` hold.
@@ -34,7 +35,7 @@ class Row:
     parity_faults: list[str] = field(default_factory=list)
     accuracy_faults: list[str] = field(default_factory=list)
     accuracy: float | None = None
-    accuracy_bounds: accuracy.Bounds | None = None
+    accuracy_bounds: Bounds | None = None
 
     @property
     def void(self) -> list[str]:
@@ -100,7 +101,7 @@ class Results:
 
     def __init__(self, plan: Plan, journal: Journal) -> None:
         self.plan, self.journal = plan, journal
-        self.calibrated = accuracy.Table()
+        self.calibrated = Table()
         self.rows = {(t, name): Row(t, name) for t, name in plan.rows()}
         by_text = {str(trial): trial for trial in plan.contests}
         dropped = {
@@ -162,14 +163,14 @@ class Results:
                 f"test accuracy after one epoch is {bad[0]:.4f}, not within [{low:.4f}, {high:.4f})"
             )
 
-    def bounds(self, architecture: str, batch_size: int) -> accuracy.Bounds:
+    def bounds(self, architecture: str, batch_size: int) -> Bounds:
         """Which accuracies count: as calibrated, or around what the referee reached."""
         if found := self.calibrated.get(self.plan.dataset, architecture, batch_size):
             return found
         place = [architecture, batch_size]
         expected = (r["expected"] for r in self.journal.records if "expected" in r)
-        known = (accuracy.Bounds(*one["bounds"]) for one in expected if one["place"] == place)
-        return next(known, accuracy.UNKNOWN)
+        known = (Bounds(*one["bounds"]) for one in expected if one["place"] == place)
+        return next(known, UNKNOWN)
 
     def test_id(self, row: Row) -> str:
         """The name of the test that judges a row, such as test_forward[mlp-b128-cpu-…]."""
