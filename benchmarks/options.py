@@ -107,6 +107,7 @@ class Settings:
     implementations_asked: bool
     dataset: str | None
     threads: int
+    gpu_threads: int
     precision: str
     blocks: int
     rounds: int
@@ -219,6 +220,7 @@ def settings(config: pytest.Config) -> Settings:
         implementations_asked=bool(asked),
         dataset=option("dataset"),
         threads=threads(1 if baselines and option("threads") is None else option("threads")),
+        gpu_threads=threads(option("threads")),
         precision=chosen("--precision", [option("precision")], PRECISIONS)[0],
         blocks=number("blocks", int),
         rounds=number("rounds", int),

@@ -51,6 +51,8 @@ class Plan:
     time_budget: float
     baselines: dict[str, Environment] = field(default_factory=dict)
     margin: float = 0.02
+    # A GPU is fed by more than one thread; None means `threads`.
+    gpu_threads: int | None = None
 
     def fingerprint(self) -> dict[str, Any]:
         """All that a resumed session must have in common with the one it takes up."""
@@ -59,6 +61,7 @@ class Plan:
             "blocks": self.blocks,
             "rounds": self.rounds,
             "threads": self.threads,
+            "threads with a GPU": self.threads_on("gpu"),
             "precision": self.precision,
             "margin": self.margin,
             "seed": self.seed,
@@ -75,6 +78,10 @@ class Plan:
         """Where a contestant's worker runs; this process's own environment for ""."""
         _, name = split(contestant)
         return self.baselines[name] if name else own()
+
+    def threads_on(self, device: str) -> int:
+        """CPU threads of a worker for a device."""
+        return self.gpu_threads or self.threads if device == "gpu" else self.threads
 
     def precision_on(self, device: str) -> str:
         """The precision in force on a device: TF32 is nothing that a CPU has."""

@@ -222,6 +222,7 @@ def make_plan(
         blocks=1 if disabled else settings.blocks,
         rounds=0 if disabled else settings.rounds,
         threads=settings.threads,
+        gpu_threads=settings.gpu_threads,
         precision=settings.precision,
         seed=recipe.DEFAULT.seed,
         call_limit=settings.call_limit,

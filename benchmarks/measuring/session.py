@@ -289,11 +289,12 @@ class Session:
         """Start a worker and tell it what to prepare, without waiting for it."""
         plan = self.plan
         spec = plan.environment(name).spec
-        self.crew[name] = WorkerProcess(name, device, plan.threads, self.journal.folder, spec)
+        threads = plan.threads_on(device)
+        self.crew[name] = WorkerProcess(name, device, threads, self.journal.folder, spec)
         implementation, _ = split(name)
         # Before it starts, because it is bound to few CPUs from then on.
         self.crew[name].send("read", plan.dataset_folder)
-        self.crew[name].send("start", implementation, device, plan.threads, plan.precision)
+        self.crew[name].send("start", implementation, device, threads, plan.precision)
 
     def greet(self, name: str, device: str) -> None:
         """Check that a worker has read the data set, and that it is what it should be."""
@@ -318,7 +319,7 @@ class Session:
         same_bursts(entries)
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
         foreign_gpu = gpu.foreign_use() if trial.device == "gpu" else None
-        theirs, ours = cpus.share(self.plan.threads)
+        theirs, ours = cpus.share(self.plan.threads_on(trial.device))
         meter = Meter((worker.pid for worker in self.crew.values()), theirs)
         with cpus.bound(ours):
             for _ in range(1 if trial.operation == "epoch" else self.rounds):

@@ -1,0 +1,199 @@
+"""What a worker computes with is what its row says: device, type, layout, precision."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+
+from benchmarks.measuring import gpu
+from benchmarks.measuring.plan import Trial
+from benchmarks.measuring.results import Results
+from benchmarks.measuring.session import Session
+from benchmarks.measuring.workers import variables_of
+from mnist_models import implementations
+from mnist_models.implementations import PAIR, numpy_reference
+from mnist_models.recipe import Adam
+from mnist_models.worker import Worker
+from tests.test_command_lines import fresh_copy, run
+from tests.test_statistics import make_plan
+
+LAYOUTS = {
+    "pytorch_eager": "channels_first",
+    "pytorch_compiled": "inductor's choice",
+    "pytorch_channels_last": "channels_last",
+}
+STEP = Trial("train_step", "mlp", 16, "gpu")
+
+
+def referee_module(trainer=numpy_reference.Trainer, **more):
+    """The referee as an implementation that believes to be on a GPU."""
+    functions = {name: getattr(numpy_reference, name) for name in ("configure", "versions")}
+    found = {"devices": lambda: ["cpu", "gpu"], "set_precision": lambda precision: {}}
+    return SimpleNamespace(**functions | found | {"Trainer": trainer} | more)
+
+
+@pytest.mark.parametrize(
+    ("placed", "words"),
+    [
+        ({"devices": ["mps"]}, "asked to compute on cpu, it computes on mps"),
+        ({"devices": ["cpu", "cuda"]}, "it computes on cpu and gpu"),
+        ({"dtypes": ["float16", "float32"]}, "it computes on float16 and float32"),
+    ],
+)
+def test_a_worker_on_another_device_is_refused(placed, words):
+    """Parameters and logits must all be on the device of the row, in its type."""
+
+    class Elsewhere(numpy_reference.Trainer):
+        def placement(self, images):
+            return super().placement(images) | placed
+
+        def __init__(self, architecture, recipe, device, dtype):
+            super().__init__(architecture, recipe, device, dtype)
+
+    worker = Worker()
+    worker.module = referee_module(Elsewhere)
+    with pytest.raises(RuntimeError, match=words):
+        worker.placement("cpu")
+
+
+@pytest.mark.parametrize("implementation", implementations.names())
+def test_each_computes_in_the_layout_of_its_users(worker, implementation):
+    """Read off the tensors of a forward pass, not off a setting."""
+    facts = worker(implementation).facts
+    assert facts["observed"]["devices"] == ["cpu"]
+    assert facts["in_force"]["layout"] == LAYOUTS.get(implementation, "channels_last")
+
+
+@pytest.mark.skipif(bool(implementations.missing(PAIR[1])), reason="PyTorch is not installed")
+def test_a_single_channel_keeps_pytorchs_strides():
+    """A permuted channel of size 1 has a stride of 1, with which convolutions are channels last."""
+    code = (
+        "import numpy; from mnist_models.implementations.pytorch_eager import *;"
+        "from mnist_models.architectures import LENET5; from mnist_models.recipe import DEFAULT;"
+        "images = Trainer(LENET5, DEFAULT, 'cpu', 'float32').put("
+        "numpy.zeros((4, 28, 28, 1), 'float32'), numpy.zeros(4, 'uint8'))[0];"
+        "print(images.stride(), images[torch.arange(2)].stride())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "(784, 784, 28, 1) (784, 784, 28, 1)"
+
+
+def prepared(trainer, dataset, precision):
+    """Results of a training step on a pretended GPU, asked of a worker in this process."""
+    worker = Worker()
+    worker.module, worker.device, worker.threads = referee_module(trainer), "gpu", 1
+    worker.wall, worker.cpu = 0.0, 0.0
+    worker.trainers, worker.batches, worker.whole = {}, {}, {}
+    worker.read(str(dataset.folder))
+    plan = replace(make_plan({STEP: (PAIR[0],)}, blocks=1), precision=precision)
+    journal = SimpleNamespace(records=[{"fingerprint": {}}], session="made up")
+    session = Session(plan, dataset, journal, None)
+    session.facts[PAIR[0]] = {"adam_epsilon": "plain", "versions": {}}
+    process = SimpleNamespace(
+        contestant=PAIR[0],
+        ask=lambda method, *arguments, limit: getattr(worker, method)(*arguments),
+    )
+    entry = {}
+    session.prepare(entry, process, STEP, 0)
+    journal.records.append({"block": 0, "trial": str(STEP), "results": {PAIR[0]: entry}})
+    return Results(plan, journal).rows[STEP, PAIR[0]]
+
+
+class Referee(numpy_reference.Trainer):
+    """The referee under the signature of an implementation."""
+
+    changed: ClassVar[dict[str, float]] = {}
+
+    def __init__(self, architecture, recipe, device, dtype):
+        if isinstance(recipe.optimizer, Adam):
+            recipe = replace(recipe, optimizer=replace(recipe.optimizer, **self.changed))
+        super().__init__(architecture, recipe, device, dtype)
+
+
+@pytest.mark.parametrize("changed", [{"beta_1": 0.8}, {"epsilon": 1e-5}], ids=str)
+def test_tf32_hides_no_wrong_recipe(dataset, changed):
+    """TF32's limits are wide enough for such faults; the same code is checked in float32, too."""
+    wrong = type("Wrong", (Referee,), {"changed": changed})
+    row = prepared(wrong, dataset, "tf32")
+    assert not any("TF32" in fault for fault in row.parity_faults)
+    assert any("weights differ" in fault for fault in row.parity_faults)
+    assert prepared(Referee, dataset, "tf32").parity_faults == []
+
+
+def test_both_precisions_are_recorded(dataset):
+    """`parity` is that of float32, whatever is timed."""
+    row = prepared(Referee, dataset, "tf32")
+    assert row.parity().keys() == {"loss", "weights", "gradients"}
+    assert row.parity("tf32").keys() == {"loss", "weights"}
+    assert prepared(Referee, dataset, "float32").parity("tf32") == {}
+
+
+# A pretended driver
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """A function that puts an nvidia-smi on the PATH that prints this, or fails."""
+
+    def pretend(script):
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        gpu.has_gpu.cache_clear()
+
+    yield pretend
+    gpu.has_gpu.cache_clear()
+
+
+def test_gpu_that_auto_chose_and_nobody_sees_fails(driver, tmp_path_factory):
+    """`--device auto` asks for the GPU where a driver shows one: nothing measured is no success."""
+    driver("echo 'GPU 0: Pretended'")
+    copy = fresh_copy(tmp_path_factory)
+    session = run(
+        copy, "benchmarks", "--device", "auto", "-k", "forward and mlp", PATH=os.environ["PATH"]
+    )
+    assert session.returncode == 1, session.stdout
+    assert "it sees no gpu, only cpu" in " ".join(session.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("exit 9", False),
+        ("sleep 30", False),
+        ("echo no devices were found", False),
+        ("echo 'GPU 0: Pretended'", True),
+    ],
+)
+def test_driver_that_does_not_answer_is_no_gpu(driver, monkeypatch, script, found):
+    """Whether it fails, hangs or finds nothing."""
+    monkeypatch.setattr(gpu, "LIMIT", 0.5)
+    driver(script)
+    assert gpu.has_gpu() == found
+
+
+@pytest.mark.parametrize(("printed", "share"), [("37", 0.37), ("[N/A]", None), ("", None)])
+def test_others_on_the_gpu_are_seen(driver, monkeypatch, printed, share):
+    """The share of the GPU that computes while the workers wait."""
+    monkeypatch.setattr(gpu, "WINDOW", 0.0)
+    driver(f"echo '{printed}'")
+    assert gpu.foreign_use() == share
+
+
+@pytest.mark.parametrize(("device", "keras"), [("cpu", "cpu"), ("gpu", "cuda")])
+def test_users_settings_do_not_choose_the_device(tmp_path, device, keras):
+    """Keras on PyTorch would follow KERAS_TORCH_DEVICE, and choose MPS on Apple's processors."""
+    variables = variables_of(device, 1, tmp_path, "")
+    assert variables["KERAS_TORCH_DEVICE"] == keras
+    assert ("XLA_PYTHON_CLIENT_PREALLOCATE" in variables) == (device == "gpu")
+
+
+def test_a_baseline_leaves_a_gpus_threads_alone():
+    """One thread is steadier on a CPU; a GPU must be fed."""
+    plan = replace(make_plan({}), threads=1, gpu_threads=7)
+    assert (plan.threads_on("cpu"), plan.threads_on("gpu")) == (1, 7)
