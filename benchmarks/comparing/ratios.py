@@ -6,6 +6,8 @@ from math import exp, isfinite, nan
 import numpy as np
 
 CONFIDENCE = 0.95
+# Fewer have no interval of that confidence: 2 · 2⁻⁵ is above 0.05.
+LEAST_BLOCKS = 6
 MARGIN = 0.01
 
 

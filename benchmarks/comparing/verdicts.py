@@ -143,7 +143,7 @@ def suspicion(comparison: Comparison) -> int:
     Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED.
     """
     new, old = comparison.screen()
-    if comparison.reason or bad_values(comparison) or contaminated(comparison, new):
+    if comparison.reason or bad_values(comparison) or contaminated(comparison.foreign, new):
         return 0
     return direction(ratio(new, old).value, old, comparison.metric)
 
@@ -249,7 +249,7 @@ def judge(comparison: Comparison) -> Verdict:
         new, old = comparison.between(comparison.screened if changed else 0, end)
     found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects if changed else CONFIDENCE)
     word, reason = word_for(comparison, found, changed, end - comparison.screened)
-    if word is not Word.EQUIVALENT and (count := contaminated(comparison, new)):
+    if word is not Word.EQUIVALENT and (count := contaminated(comparison.foreign, new)):
         word = Word.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
     # One block does not know its spread.
@@ -280,9 +280,12 @@ def word_for(
     return Word.INCONCLUSIVE, f"suspected; its confirmation was cut off after {blocks}"
 
 
-def contaminated(comparison: Comparison, blocks: Blocks) -> int:
-    """How many of these blocks others disturbed; 0 while they are too few to matter."""
-    shares = (comparison.foreign.get(block) for block in blocks)
+def contaminated(foreign: Mapping[int, float | None], blocks: Iterable[int]) -> int:
+    """How many of these blocks others disturbed; 0 while they are too few to matter.
+
+    `foreign` is the share of the workers' CPUs that others took, by block, None where unknown.
+    """
+    shares = (foreign.get(block) for block in blocks)
     count = sum(share is not None and share > FOREIGN for share in shares)
     return count if count > FOREIGN_BLOCKS else 0
 
