@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks.comparing import verdicts
 from tests import simulation
-from tests.simulation import NOISES, pools, simulate
+from tests.simulation import NOISES, draw, pools, simulate
 
 GATES = 150
 # So many of GATES are above 1 % by chance once in a thousand times.
@@ -39,3 +40,11 @@ def test_without_a_confirmation_there_are_false_alarms(pool, monkeypatch):
     monkeypatch.setattr(simulation, "judge", lambda c: verdicts.judge(replace(c, suspects=1)))
     found = simulate(pool, NOISES["all of these"], GATES)
     assert found["false alarms"] > FALSE_ALARMS
+
+
+def test_sessions_are_drawn_in_whole_blocks(pool):
+    """Each is a recorded one, round by round: drawing rounds would hide how blocks depend."""
+    drawn = draw(pool, np.arange(len(pool)), 12, 20, np.random.default_rng(5))
+    for recorded, session in zip(pool, drawn, strict=True):
+        known = {sides.tobytes() for block in recorded for sides in (block, block[::-1])}
+        assert all(block.tobytes() in known for block in session)

@@ -55,6 +55,12 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
     return [float(np.median(logs[:, 0] - logs[:, 1])) for logs in pairs]
 
 
+def median_ratio(first: Blocks, second: Blocks) -> float:
+    """Median ratio over blocks, NaN without a common one: `ratio` without its interval."""
+    logs = block_log_ratios(first, second)
+    return exp(np.median(logs)) if logs and all(map(isfinite, logs)) else nan
+
+
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
     """Median ratio over blocks, with the exact order-statistic (sign test) interval.
 

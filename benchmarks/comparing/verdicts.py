@@ -15,7 +15,14 @@ from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
 
 import numpy as np
 
-from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, block_log_ratios, ratio
+from benchmarks.comparing.ratios import (
+    CONFIDENCE,
+    Blocks,
+    Ratio,
+    block_log_ratios,
+    median_ratio,
+    ratio,
+)
 
 FAMILY = 0.01
 # Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
@@ -145,7 +152,7 @@ def suspicion(comparison: Comparison) -> int:
     new, old = comparison.screen()
     if comparison.reason or bad_values(comparison) or contaminated(comparison.foreign, new):
         return 0
-    return direction(ratio(new, old).value, old, comparison.metric)
+    return direction(median_ratio(new, old), old, comparison.metric)
 
 
 def direction(value: float, old: Blocks, metric: Metric) -> int:
@@ -303,17 +310,24 @@ def bad_values(comparison: Comparison) -> str:
     return ""
 
 
+@cache
+def agreement(ends: tuple[int, ...]) -> float:
+    """How probably each block must agree with a change for POWER of confirmations to find it."""
+    from scipy import optimize
+
+    return float(optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1))
+
+
 def detectable(spread: float, comparison: Comparison) -> float:
     """The smallest change that a confirmation finds with POWER, together with all other suspects.
 
     For normally distributed log-ratios of a standard deviation of `spread`: each block must lie
     beyond the margin with the probability that gives a confirmation POWER.
     """
-    from scipy import optimize, stats
+    from scipy import stats
 
     itself = bool(comparison.suspects and suspicion(comparison))
-    ends = confirmation_blocks(comparison.suspects - itself + 1)
-    each = optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1)
+    each = agreement(confirmation_blocks(comparison.suspects - itself + 1))
     usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
     return exp(log(limit) + float(stats.norm.ppf(each)) * spread) - 1
