@@ -88,7 +88,7 @@ def time(margin: float) -> Metric:
 FIRST_CALL = Metric("first call", "s", 0.25, least=0.05)
 # Allocators take memory in steps.
 PEAK_MEMORY = Metric("peak memory", "B", 0.05, least=16 * 2**20)
-# Compared by `judge_accuracy`, not as a ratio.
+# Compared by `learning.judge_accuracy`, not as a ratio of times.
 ACCURACY = Metric("accuracy", "", 0.0)
 
 
@@ -331,22 +331,3 @@ def detectable(spread: float, comparison: Comparison) -> float:
     usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
     return exp(log(limit) + float(stats.norm.ppf(each)) * spread) - 1
-
-
-def judge_accuracy(
-    new: float, old: float, bounds: tuple[float, float], environment: str
-) -> Verdict:
-    """Accuracies after the same epoch, against how much they vary from seed to seed.
-
-    The accepted bounds are mean ± 5 standard deviations over seeds. Both runs used one seed, so
-    that they differ by rounding alone, by less than two seeds do: a change counts when it is above
-    5 standard deviations.
-    """
-    if not (isfinite(new) and isfinite(old) and old > 0):
-        return Verdict(Word.NOT_COMPARABLE, reason=f"accuracies {new} and {old} ({environment})")
-    limit = (bounds[1] - bounds[0]) / 2
-    words = f"{new:.4f}, was {old:.4f}; {limit:.4f} counts as a change"
-    word = Word.EQUIVALENT
-    if abs(new - old) > limit:
-        word = Word.REGRESSED if new < old else Word.IMPROVED
-    return Verdict(word, Ratio(new / old, None, None, 1), limit / old, words)

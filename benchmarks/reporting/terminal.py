@@ -8,11 +8,12 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
+from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import confirm_command
-from benchmarks.comparing.verdicts import FAMILY
+from benchmarks.comparing.verdicts import FAMILY, Word
 from benchmarks.measuring.environments import split
 from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results, Row
@@ -20,6 +21,7 @@ from benchmarks.options import SETTINGS
 from benchmarks.reporting import verdicts, words
 from benchmarks.reporting.page import TAXED, Compared, Report
 from benchmarks.reporting.words import NOBODY, label, time
+from mnist_models.accuracy import rounding
 from mnist_models.implementations import PAIR
 
 STYLES = {Outcome.FASTER: "green", Outcome.CONTAMINATED: "yellow", Outcome.VOID: "red"}
@@ -41,6 +43,7 @@ def panel(results: Results) -> Panel | None:
             parts += taxes(trial, results)
     faults = dict.fromkeys(chain(*(void_lines(row) for row in complete)))
     parts += [Text(line, style="red") for line in faults]
+    parts += [Text(line, style="yellow") for line in unequal(results)]
     parts += [Text(note, style="dim") for note in footnotes(results, complete)]
     return Panel(Group(*parts), title="Keras or PyTorch?", expand=False)
 
@@ -126,6 +129,29 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
     if dropped:
         rows = "; ".join(f"{trial} {', '.join(names)}" for trial, names in dropped.items())
         lines.append(f"dropped to keep the time budget: {rows}")
+    return lines
+
+
+def unequal(results: Results) -> list[str]:
+    """Epochs after which the pair knows more or less than rounding can part it."""
+    pairs = [
+        (trial, rows)
+        for trial in results.plan.contests
+        if trial.operation == "epoch"
+        and len(rows := [row for row in contest(results, trial) if row.valid]) == 2
+    ]
+    lines = []
+    for trial, rows in pairs:
+        one, other = (next(iter(row.entries.values())) for row in rows)
+        sides = [learned(entry.get("accuracy"), entry.get("misread")) for entry in (one, other)]
+        limits = rounding(results.plan.dataset, trial.architecture, one.get("recipe", {}))
+        first, second = (label(row.name) for row in rows)
+        found = judge_accuracy(sides[0], sides[1], limits, len(pairs), second)
+        if found.word in (Word.REGRESSED, Word.IMPROVED):
+            accuracies = f"{first} {sides[0].accuracy:.4f}, {second} {sides[1].accuracy:.4f}"
+            lines.append(
+                f"{trial}: accuracy {accuracies}; {limits}, so the two may not train alike"
+            )
     return lines
 
 
