@@ -1,6 +1,7 @@
 """What a saved run answers: who is faster at what, by how much, how sure, at which accuracy."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, inf
 from typing import Any
 
@@ -92,6 +93,7 @@ class Contest:
             return [rows[name] for name in PAIR]
         return [row for row in self.rows if row.name != REFERENCE][:2]
 
+    @cached_property
     def verdict(self) -> Pair | None:
         """The verdict on the pair; None where there is but one of it."""
         pair = self.pair()
@@ -99,12 +101,12 @@ class Contest:
 
     def ratio(self) -> Ratio | None:
         """Seconds of the first of the pair over the second's; None where it cannot be had."""
-        found = self.verdict()
+        found = self.verdict
         return None if found is None or found.outcome is Outcome.VOID else found.ratio
 
     def answer(self) -> str:
         """Who is faster, by which factor within which interval; or why nothing can be said."""
-        if (found := self.verdict()) is None:
+        if (found := self.verdict) is None:
             return NOBODY
         first, second = self.pair()
         return verdict(first.name, second.name, found)

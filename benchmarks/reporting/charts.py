@@ -150,8 +150,7 @@ CONTAMINATED = f"{Outcome.CONTAMINATED}: others took the CPUs"
 
 def is_disturbed(contest: Contest) -> bool:
     """Whether others disturbed a contest too much for a verdict."""
-    found = contest.verdict()
-    return found is not None and found.outcome is Outcome.CONTAMINATED
+    return contest.verdict is not None and contest.verdict.outcome is Outcome.CONTAMINATED
 
 
 def short(contest: Contest, every: Iterable[Contest]) -> str:
