@@ -43,11 +43,12 @@ def calibrate(
             finally:
                 worker.kill()
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"bounds": {}}
-    if content.get("recipe") != accuracy.recipe():
+    recipe_used = accuracy.deciding(recipe.DEFAULT.record())
+    if content.get("recipe") != recipe_used:
         content["bounds"] = {}  # of another recipe
     content["command"] = "python -m benchmarks calibrate --dataset NAME --batch-size SIZE"
     content["rule"] = "mean ± 5 standard deviations over seeds × the pair; 1.0 is never accepted"
-    content["recipe"] = accuracy.recipe()
+    content["recipe"] = recipe_used
     of_dataset = content["bounds"].setdefault(dataset.name, {})
     for name, values in found.items():
         entry = accuracy.calibrated(values) | {"accuracies": values}

@@ -13,7 +13,8 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-# Work in each training step, as a share of the seconds that it takes without.
+# Doses of work in each training step, as shares of the seconds that it takes without. What a dose
+# adds to the measured time is more, and not the same in each environment (docs/measured.md).
 SHARES = {"keras": 0.0, "torch": 0.0}
 PLACES = {
     "keras.src.backend.tensorflow.trainer": ("keras", "TensorFlowTrainer", "train_on_batch"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -25,6 +26,7 @@ from mnist_models.implementations import PAIR
 ROOT = Path(mnist_models.__file__).parents[1]
 PLANTED = Path(__file__).with_name("planted.py")
 STEPS = "forward or train_step"
+# The dose that `planted` is set to.
 SHARE = 0.05
 # Seconds; a session that keeps its own limits ends long before.
 GATE_LIMIT = 4 * 3600
@@ -47,10 +49,12 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         wrong = [name for name in same[0] if word(same[0][name]) in (Word.REGRESSED, Word.IMPROVED)]
         console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
         planted, _ = gate(Path(folder), [slower], options)
-    steps = {name: word(row) for name, row in planted.items() if "train_step" in name}
-    for name, found in steps.items():
-        console.print(f"{SHARE:.0%} more work in the baseline of {name}: {found}")
-    found_all = len(steps) == len(PAIR) and set(steps.values()) == {Word.IMPROVED}
+    steps = {name: row for name, row in planted.items() if "train_step" in name}
+    for name, row in steps.items():
+        ratio = verdict(row)["ratio"]
+        more = "not measured" if ratio is None else f"measured as {1 / ratio - 1:.1%} more time"
+        console.print(f"dose of {SHARE:.0%} in the baseline of {name}, {more}: {word(row)}")
+    found_all = len(steps) == len(PAIR) and set(map(word, steps.values())) == {Word.IMPROVED}
     return int(bool(wrong) or not found_all)
 
 
@@ -109,8 +113,13 @@ def gate(
 
 
 def word(row: Record) -> str:
-    """The verdict on a row's time."""
-    return next(v["verdict"] for v in row["extra_info"]["verdicts"] if v["metric"] == "time")
+    """The word of the verdict on a row's time."""
+    return str(verdict(row)["verdict"])
+
+
+def verdict(row: Record) -> dict[str, Any]:
+    """The verdict on a row's time, as it is saved."""
+    return next(v for v in row["extra_info"]["verdicts"] if v["metric"] == "time")
 
 
 def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> Table:

@@ -6,6 +6,9 @@ referee reaches in the same epoch.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +39,8 @@ class Table:
 
     def __init__(self, file: Path = FILE) -> None:
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        self.bounds = found.get("bounds", {}) if found.get("recipe") == recipe() else {}
+        same = found.get("recipe") == deciding(DEFAULT.record())
+        self.bounds = found.get("bounds", {}) if same else {}
 
     def get(self, dataset: str, architecture: str, batch_size: int) -> Bounds | None:
         """The bounds of what was calibrated; None for anything else."""
@@ -44,9 +48,9 @@ class Table:
         return Bounds(entry["low"], entry["high"], "calibrated") if entry else None
 
 
-def recipe() -> dict[str, Any]:
-    """What of the recipe decides accuracy, beside the batch size; seeds are averaged over."""
-    return {k: v for k, v in DEFAULT.record().items() if k not in ("batch_size", "seed")}
+def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides accuracy, beside the batch size; seeds are averaged over."""
+    return {key: value for key, value in recipe.items() if key not in ("batch_size", "seed")}
 
 
 def calibrated(accuracies: list[float]) -> dict[str, float]:
@@ -72,3 +76,66 @@ def above_guessing(labels: npt.NDArray[Any]) -> Bounds:
     """5 standard errors better than always guessing the most frequent of the test labels (n,)."""
     share = int(np.max(np.bincount(labels))) / len(labels)
     return Bounds(share + DEVIATIONS * sqrt(share * (1 - share) / len(labels)), 1.0, "guessing")
+
+
+# The share of differences by rounding that lie within the limit, and how sure that is.
+COVERED, CONFIDENCE = 0.999, 0.95
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """By how much accuracies differ by rounding alone: up to `least` for sure, at most by `most`.
+
+    Both are the same where this was calibrated.
+    """
+
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        """What rounding can do, in words."""
+        if self.least == self.most:
+            return f"rounding can do ±{self.most:.4f}"
+        return (
+            "what rounding can do was not calibrated for this data set and recipe; elsewhere it is "
+            f"±{self.least:.4f} to ±{self.most:.4f}"
+        )
+
+
+def rounding(
+    dataset: str, architecture: str, recipe: dict[str, Any], file: Path = FILE
+) -> Rounding:
+    """What rounding can do to an accuracy: to this network's, or else to those calibrated."""
+    known = limits(file)
+    place = dataset, architecture, recipe.get("batch_size")
+    if place in known and deciding(recipe) == deciding(DEFAULT.record()):
+        return Rounding(known[place], known[place])
+    return Rounding(min(known.values(), default=0.0), max(known.values(), default=1.0))
+
+
+@cache
+def limits(file: Path) -> dict[tuple[str, str, int], float]:
+    """The most that rounding does to an accuracy, by data set, architecture and batch size."""
+    return {
+        (dataset, architecture, int(size)): limit(entry["accuracies"])
+        for dataset, networks in Table(file).bounds.items()
+        for architecture, sizes in networks.items()
+        for size, entry in sizes.items()
+    }
+
+
+def limit(accuracies: list[float]) -> float:
+    """The most that rounding does, from the accuracies of one of the pair and then the other's.
+
+    Both were calibrated from the same seeds, with the same weights and order, so that rounding is
+    all that parts the two of a seed. Their differences are taken as normal around zero; this is
+    their tolerance limit. Source: Krishnamoorthy and Mathew, "Statistical Tolerance Regions"
+    (2009), chapter 2, for a known mean.
+    """
+    from scipy import stats
+
+    seeds = len(accuracies) // 2
+    pairs = zip(accuracies[:seeds], accuracies[seeds:], strict=True)
+    squares = sum((one - other) ** 2 for one, other in pairs)
+    deviation = sqrt(squares / stats.chi2.ppf(1 - CONFIDENCE, seeds))
+    return float(stats.norm.ppf((1 + COVERED) / 2) * deviation)

@@ -30,6 +30,7 @@ from benchmarks.selfcheck import ROOT, STEPS, gate, plant
 
 RECORDED = Path(__file__).with_name("recorded")
 CAMPAIGNS = ("identical", "detection", "hog", "drift")
+# Doses that `benchmarks.planted` is set to. docs/measured.md has what each was measured to add.
 SHARES = (0.05, 0.10)
 # Busy loops of random length on the CPU that the workers are bound to, and pauses between them.
 HOG = """
@@ -57,7 +58,7 @@ while True:
 
 
 def planted_in(number: int) -> tuple[str, dict[str, float]]:
-    """Where session `number` of the detection campaign has more work, and how much."""
+    """Where session `number` of the detection campaign has more work, and in which dose."""
     side = ("here", "baseline")[number % 2]
     keras, torch = SHARES if number // 2 % 2 else SHARES[::-1]
     return side, {"keras": keras, "torch": torch}
@@ -213,7 +214,7 @@ def by_block(side: dict[str, list[Any]]) -> Blocks:
 
 
 def planted(session: dict[str, Any], name: str) -> float:
-    """The share of work that was planted in a row; negative where it was in the baseline."""
+    """The dose that was planted in a row; negative where it was in the baseline."""
     if "train_step" not in name or "shares" not in session:
         return 0.0
     share = session["shares"]["torch" if "pytorch" in name else "keras"]

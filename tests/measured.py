@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from math import nan
+from math import exp, nan
 from statistics import median
 from typing import Any
 
 from scipy import stats
 
+from benchmarks.comparing.ratios import CONFIDENCE, block_log_ratios
 from benchmarks.comparing.verdicts import MOST_ROUNDS, Comparison, Word, judge, time
 from benchmarks.reporting import markdown
 from tests.campaigns import CAMPAIGNS, RECORDED, SHARES, by_block, judged, planted, recorded
@@ -31,11 +32,11 @@ step got slower ([keras#22617](https://github.com/keras-team/keras/pull/22617)).
 ABOUT_PEERS = """\
 ## Other tools' rules at the same cost
 
-The same pair of environments and the same planted work. A suite is the forward pass and the
-training step of the pair. It took {plain:.0f} s where nothing was planted and {changed:.0f} s where
-something was; the gate's sessions took {ours_plain:.0f} and {ours_changed:.0f} s (medians). It is
-measured as these tools do by default, first all of one environment and then all of the other, in
-two processes of each implementation, so that pyperf has fewer processes than it would like.
+The same pair of environments and the same doses of planted work. A suite is the forward pass and
+the training step of the pair. It took {plain:.0f} s where nothing was planted and {changed:.0f} s
+where something was; the gate's sessions took {ours_plain:.0f} and {ours_changed:.0f} s (medians).
+It is measured as these tools do by default, first all of one environment and then all of the other,
+in two processes of each implementation, so that pyperf has fewer processes than it would like.
 pytest-benchmark's rules look at single calls; asv's at samples of 10 ms, its default number of them
 or all; pyperf's t-test at values of 100 ms. All are read both ways, faster as well as slower, as
 the gate's verdicts are, though pytest-benchmark itself fails for slower alone. Suites were measured
@@ -66,14 +67,20 @@ def page() -> str:
         "",
         "A session has a false alarm where a time in which nothing was planted is called REGRESSED",
         f"or IMPROVED: {share(*false_alarms('identical'))} of the `identical` ones. Found were",
-        f"{share(*detections(0.05))} of the times with 5 % planted and {share(*detections(0.10))}",
-        "of those with 10 %. In brackets is the exact 95 % interval.",
+        f"{share(*detections(0.05))} of the times with a dose of 5 % and",
+        f"{share(*detections(0.10))} of those with a dose of 10 %. In brackets is the exact 95 %",
+        "interval.",
+        "",
+        "A dose is the share of a step's time that the planted work is set to. What it adds to the",
+        "measured time is more, and not the same on each side. In the sessions of `detection`:",
+        "",
+        *dose_lines(),
         "",
         "- `identical`: nothing was planted.",
-        "- `detection`: real extra work in a training step of one of the environments. In the",
-        f"  first {LONGER}, confirming blocks had up to 60 rounds; cut to the 40 of now, the same",
-        f"  samples find {share(*found_with_fewer_rounds())} of both kinds. The others took",
-        f"  {usual_cost(list(recorded('detection'))[LONGER:]):.0f} s (median).",
+        "- `detection`: a dose of real extra work in a training step of one of the environments.",
+        f"  In the first {LONGER}, confirming blocks had up to 60 rounds; cut to the 40 of now,",
+        f"  the same samples find {share(*found_with_fewer_rounds())} of both kinds.",
+        f"  The others took {usual_cost(list(recorded('detection'))[LONGER:]):.0f} s (median).",
         "- `hog`, `drift`: nothing was planted, but busy loops ran on the workers' own CPU: at",
         "  random for seconds, or for a share of the time that grows to 60 %.",
         "- `unequal_bursts`: `identical` with an earlier gate, which let two environments do",
@@ -86,7 +93,7 @@ def page() -> str:
         "",
         "Each line is the interval of one benchmark's ratio in one session, thick where it was",
         "called REGRESSED or IMPROVED. In grey nothing was planted; in colour the training step",
-        "had 5 % (blue) or 10 % (brown) more work, in the baseline where the ratio is below 1.",
+        "had a dose of 5 % (blue) or 10 % (brown), in the baseline where the ratio is below 1.",
         *simulation_lines(),
         *peers_lines(),
     ]
@@ -105,7 +112,43 @@ def session_rows() -> Iterable[list[str]]:
         for share, words in sorted(counted(sessions).items()):
             found = f"found {words['found']} of {words.total() - words['found']}; " if share else ""
             said = ", ".join(f"{words[word]} {word}" for word in Word if words[word])
-            yield [campaign, str(len(sessions)), took, f"{share:.0%}", found + said]
+            dose = f"dose {percent(share)}" if share else "nothing"
+            yield [campaign, str(len(sessions)), took, dose, found + said]
+
+
+def dose_lines() -> list[str]:
+    """What each dose added to the time of a step, by where it was planted, as Markdown."""
+    found: dict[tuple[float, str, str], list[float]] = {}
+    for session in recorded("detection"):
+        for name, row in session["rows"].items():
+            if aimed := planted(session, name):
+                place = abs(aimed), "Keras" if "keras" in name else "PyTorch", session["side"]
+                found.setdefault(place, []).append(added(row, aimed))
+    rows = [
+        [percent(aimed), who, where, *told(each)]
+        for (aimed, who, where), each in sorted(found.items())
+    ]
+    for aimed in SHARES:
+        every = [some for place, each in found.items() if place[0] == aimed for some in each]
+        rows.append([percent(aimed), "both", "both", *told(every)])
+    headings = ("dose", "training step of", "planted in", "times", "added, median", "least to most")
+    return markdown.table(headings, rows)
+
+
+def added(row: dict[str, Any], aimed: float) -> float:
+    """By which share a recorded row took longer on the side that something was planted in."""
+    logs = block_log_ratios(by_block(row["new"]), by_block(row["old"]))
+    return exp(median(logs) * (1 if aimed > 0 else -1)) - 1
+
+
+def told(shares: list[float]) -> tuple[str, str, str]:
+    """How many shares there are, their median, and the least and the most of them."""
+    return str(len(shares)), f"{median(shares):.1%}", f"{min(shares):.1%} to {max(shares):.1%}"
+
+
+def percent(share: float) -> str:
+    """A share in words."""
+    return f"{share * 100:.0f} %"
 
 
 def counted(sessions: Iterable[dict[str, Any]]) -> dict[float, Counter[str]]:
@@ -145,8 +188,24 @@ def simulation_lines() -> list[str]:
         f"{gates:,} simulated sessions of 12 benchmarks, {alarms} of them with a false alarm.",
         "Their blocks are recorded ones of identical code, in their order; which side is which is",
         "drawn once a session. `tests/simulation.py` says what the noises are.",
+        *coverage_lines(kinds),
         "",
         *markdown.table(headings, rows),
+    ]
+
+
+def coverage_lines(kinds: dict[str, dict[str, float]]) -> list[str]:
+    """Whether the intervals keep what they promise under every noise."""
+    broken = [
+        f"{found['coverage']:.1%} under `{kind}`"
+        for kind, found in kinds.items()
+        if found["coverage"] < CONFIDENCE
+    ]
+    if not broken:
+        return ["Under each of them at least 95 % of the intervals hold the truth."]
+    return [
+        "An interval promises 95 % where blocks are independent. Where they are not, it holds the",
+        f"truth less often: {', '.join(broken)}.",
     ]
 
 
@@ -161,7 +220,7 @@ def peers_lines() -> list[str]:
         alarms = [(wrong, of - wrong) for wrong, of in (counts[0], ours[0])]
         chance = stats.fisher_exact(alarms, alternative="greater").pvalue
         rows.append([rule, *(share(*count) for count in counts), f"{chance:.2g}"])
-    headings = ("rule", "suites with a false alarm", "5 % found", "10 % found", "p")
+    headings = ("rule", "suites with a false alarm", "dose 5 % found", "dose 10 % found", "p")
     suites = list(recorded("peers"))
     about = ABOUT_PEERS.format(
         plain=usual_cost(s for s in suites if not any(s["shares"].values())),

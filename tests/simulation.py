@@ -2,8 +2,9 @@
 
     python -m tests.simulation --gates 2000
 
-A simulated session takes recorded blocks of the same benchmark, in their order; which side is which
-is drawn by chance. Noise of several kinds is added.
+A simulated session takes whole recorded blocks of the same benchmark, in their order: rounds that
+were drawn within a block would make it vary more, and hide that neighbouring blocks resemble each
+other. Which side is which is drawn by chance. Noise of several kinds is added.
 """
 
 import argparse
@@ -55,17 +56,16 @@ def draw(
 ) -> Samples:
     """Blocks for each of `benchmarks` (indices of pools), in the order of their recording.
 
-    They start anywhere and go round, so that neighbours stay neighbours. Which side is which is
-    drawn once a session: a lasting difference between the two environments would stay one.
+    They start anywhere and go round, so that neighbours stay neighbours; a block is taken as it is,
+    its first `rounds` rounds in their order. Which side is which is drawn once a session: a lasting
+    difference between the two environments would stay one.
     """
     drawn = []
     for index in benchmarks:
         recorded_blocks = pool[index]
         start = chance.integers(len(recorded_blocks))
         picked = np.take(recorded_blocks, range(start, start + blocks), axis=0, mode="wrap")
-        picked = picked[:, :: chance.choice((1, -1))]
-        order = chance.integers(picked.shape[2], size=(blocks, rounds))
-        drawn.append(np.take_along_axis(picked, order[:, None, :], axis=2))
+        drawn.append(picked[:, :: chance.choice((1, -1)), :rounds])
     return np.array(drawn)
 
 

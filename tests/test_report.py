@@ -140,8 +140,7 @@ def test_the_answer_names_winner_factor_interval_and_accuracy():
 def test_no_difference_is_an_answer():
     """Equal times are no victory for anybody."""
     answer = contest(made(), "forward").answer()
-    ends = r"from (Keras|PyTorch) 1\.00× to PyTorch 1\.00× faster"
-    assert re.fullmatch(rf"no difference that this run could see: {ends}", answer)
+    assert answer == "no difference found: at most Keras 1.00× or PyTorch 1.00× faster"
 
 
 def test_too_few_blocks_give_no_verdict():
@@ -177,7 +176,7 @@ def test_compiling_pays_after_as_many_steps_as_its_first_call_costs_more():
     slow = contest(made(slower=3))
     assert {r.name: slow.pays_after(r) for r in slow.rows}[KERAS] == inf
     same = contest(made(), "forward")
-    assert {r.name: same.pays_after(r) for r in same.rows}[KERAS] is None
+    assert {r.name: same.pays_after(r) for r in same.rows}[KERAS] == "no difference found"
 
 
 def test_fastest_of_all_beats_both_of_the_pair_for_sure():

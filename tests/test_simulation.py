@@ -1,12 +1,14 @@
 """The gate on sessions drawn from recorded ones; `python -m tests.simulation` draws thousands."""
 
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks.comparing import verdicts
-from tests import simulation
-from tests.simulation import NOISES, pools, simulate
+from tests import measured, simulation
+from tests.simulation import NOISES, draw, pools, simulate
 
 GATES = 150
 # So many of GATES are above 1 % by chance once in a thousand times.
@@ -39,3 +41,32 @@ def test_without_a_confirmation_there_are_false_alarms(pool, monkeypatch):
     monkeypatch.setattr(simulation, "judge", lambda c: verdicts.judge(replace(c, suspects=1)))
     found = simulate(pool, NOISES["all of these"], GATES)
     assert found["false alarms"] > FALSE_ALARMS
+
+
+def test_sessions_are_drawn_in_whole_blocks(pool):
+    """Each is a recorded one, round by round: drawing rounds would hide how blocks depend."""
+    drawn = draw(pool, np.arange(len(pool)), 12, 20, np.random.default_rng(5))
+    for recorded, session in zip(pool, drawn, strict=True):
+        known = {sides.tobytes() for block in recorded for sides in (block, block[::-1])}
+        assert all(block.tobytes() in known for block in session)
+
+
+def test_doses_are_told_by_what_they_measure():
+    """What is set to 5 % adds more than that, and another share on each side."""
+    row = {"new": {"blocks": [0, 1], "data": [1.1, 1.3]}, "old": {"blocks": [0, 1], "data": [1, 1]}}
+    assert measured.added(row, 0.05) == pytest.approx((1.1 * 1.3) ** 0.5 - 1)
+    other = {"new": row["old"], "old": row["new"]}
+    assert measured.added(other, -0.05) == pytest.approx(measured.added(row, 0.05))
+    doses = {tuple(line.split(" | ")[:3]): line for line in measured.dose_lines()}
+    assert doses["| 5 %", "both", "both"].endswith("| 20 | 6.3% | 4.8% to 7.2% |")
+    page = (measured.DOCS / "measured.md").read_text(encoding="utf-8").splitlines()
+    assert {*doses.values()} <= {*page}
+    named = {line for line in page if re.search(r"(?<![\d.])5 %|\| 5% \|", line)}
+    assert [line for line in named - {*doses.values()} if "dose" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("coverage", "words"), [(0.951, "at least 95 %"), (0.94, "94.0% under `x`")]
+)
+def test_the_page_says_where_intervals_hold_less_than_they_promise(coverage, words):
+    assert words in " ".join(measured.coverage_lines({"x": {"coverage": coverage}}))

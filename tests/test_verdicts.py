@@ -34,7 +34,6 @@ from benchmarks.comparing.verdicts import (
     detectable,
     direction,
     judge,
-    judge_accuracy,
     parse_margin,
     power,
     suspicion,
@@ -47,6 +46,7 @@ from benchmarks.measuring.session import Session, same_bursts
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting.verdicts import exit_status, headline, markdown
 from mnist_models.implementations import PAIR
+from tests.pages import recorded as recorded_run
 from tests.test_statistics import BAD_PARITY, make_plan, make_results
 
 KERAS, PYTORCH = PAIR
@@ -514,26 +514,7 @@ def test_one_block_does_not_know_what_it_could_have_seen():
     assert judge(compared([1.0, 1.01])).detectable > MARGIN
 
 
-# Accuracy, margins in words, exit statuses
-
-
-@pytest.mark.parametrize(
-    ("new", "old", "expected"),
-    [
-        (0.96, 0.96, "EQUIVALENT"),
-        (0.941, 0.96, "EQUIVALENT"),
-        (0.939, 0.96, "REGRESSED"),
-        (0.985, 0.96, "IMPROVED"),
-        (nan, 0.96, "NOT COMPARABLE"),
-        (0.96, nan, "NOT COMPARABLE"),
-        (0.96, 0.0, "NOT COMPARABLE"),
-    ],
-)
-def test_accuracy_is_judged_by_how_much_seeds_differ(new, old, expected):
-    """With bounds of 0.94 to 0.98, five standard deviations are 0.02."""
-    found = judge_accuracy(new, old, (0.94, 0.98), "older")
-    assert found.word == expected
-    assert found.reason
+# Margins in words, exit statuses
 
 
 @pytest.mark.parametrize(("text", "share"), [("2%", 0.02), ("0.02", 0.02), ("0", 0), ("99%", 0.99)])
@@ -612,6 +593,11 @@ def test_headline_and_markdown():
 # Saved rows
 
 
+def misread(images):
+    """Test images as they are saved: each is a 7 that was taken for a 1."""
+    return [[image, 7, 1] for image in images]
+
+
 def record(trial, implementation, blocks, session="a", screened=6, suspects=0, **more):
     """A row as it is saved: `blocks` are lists of seconds; `more` goes into its extra_info."""
     operation = trial.split("[")[0]
@@ -620,6 +606,7 @@ def record(trial, implementation, blocks, session="a", screened=6, suspects=0, *
         "session": session,
         "trial": trial,
         "operation": operation,
+        "architecture": "mlp",
         "implementation": implementation,
         "device": "cpu",
         "in_force": {"threads": 1, "compilation": "none", "environment": {}},
@@ -632,7 +619,7 @@ def record(trial, implementation, blocks, session="a", screened=6, suspects=0, *
         "screened_blocks": screened,
         "suspects": suspects,
         "accuracy": 0.96,
-        "accuracy_bounds": [0.94, 0.98],
+        "misread": misread(range(400)),
     }
     name = f"test_{trial[:-1]}-{implementation}]"
     return {
@@ -713,6 +700,118 @@ def test_without_the_reference_drift_remains(sides):
     assert "numpy_reference was not measured in both" in found.reason
     assert found.ratio.value == pytest.approx(1.3, rel=0.01)
     assert (found.ratio.low, found.ratio.high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ({"versions": {"numpy": "2.4.6"}}, "NumPy was 1.26.4, is 2.4.6"),
+        ({"python": "3.13.1"}, "Python was 3.12.1, is 3.13.1"),
+        (
+            {"in_force": {"threads": 1, "compilation": "none", "environment": {}, "blas": "MKL"}},
+            "blas was None, is MKL",
+        ),
+    ],
+)
+def test_another_reference_is_no_yardstick(now, words):
+    """That it got faster by a NumPy of its own is no change of anything else."""
+    then = {"versions": {"numpy": "1.26.4"}, "python": "3.12.1"}
+    old, new = changed(measured(1.0), **then), changed(measured(1.0, 0.9, "b"), **then)
+    reference = new["benchmarks"][1]
+    assert across(old, new).word is Word.SUSPECT
+    reference["extra_info"] |= now
+    found = across(old, new)
+    assert found.word is Word.INCONCLUSIVE
+    assert words in found.reason
+    assert "is no yardstick" in found.reason
+    assert "in one session with --baseline" in found.reason
+    assert (found.ratio.value, found.ratio.low) == (pytest.approx(1, rel=0.01), None)
+
+
+def test_only_another_numpy_suspects_nothing():
+    """The recorded run against itself with a NumPy by which only the reference is faster."""
+    old, new = recorded_run(), recorded_run()
+    for row in new["benchmarks"]:
+        row["extra_info"]["session"] = "another"
+        if row["extra_info"]["implementation"] == REFERENCE:
+            row["extra_info"]["versions"] = {"numpy": "9.9"}
+            row["stats"]["data"] = [seconds * 0.9 for seconds in row["stats"]["data"]]
+    words = Counter(one.verdict.word for one in compare_runs(old, new, "older", MARGIN))
+    assert words == {Word.INCONCLUSIVE: 48}
+
+
+def test_other_source_of_the_reference_is_said():
+    """Its digest is of all of mnist_models, so that it is a doubt and no refusal."""
+    old, new = changed(measured(1.0), source="1"), changed(measured(1.3, 1, "b"), source="2")
+    found = across(old, new)
+    assert found.word is Word.SUSPECT
+    assert "slower than it was" in found.reason
+    assert "the source of mnist_models differs" in found.reason
+
+
+def with_epochs(epoch, machine, session, noise=0.0, seed=0, **more):
+    """A run of epochs and of the reference's training steps, on a machine this much slower.
+
+    `noise` is how much the machine changes between the two within a block.
+    """
+    random = np.random.default_rng(seed)
+    paces = machine * np.exp(random.normal(0, 0.05, 6))  # of each block, which both see
+    steps = (paces[:, None] * random.uniform(1, 1.01, (6, 5))).tolist()
+    epochs = epoch * paces[:, None] * np.exp(random.normal(0, noise, (6, 1)))
+    rows = [
+        record(EPOCH, PYTORCH, epochs.tolist(), session, **more),
+        record(STEP, REFERENCE, steps, session, **more),
+    ]
+    return {"machine_info": MACHINE, "benchmarks": rows}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "machine", "expected"),
+    [
+        (1.0, 1.0, "EQUIVALENT"),
+        (1.0, 1.3, "EQUIVALENT"),
+        (1.3, 1.0, "SUSPECT"),
+        (1.3, 0.7, "SUSPECT"),
+    ],
+)
+def test_epochs_are_held_against_the_references_training_steps(epoch, machine, expected):
+    """Of the same blocks, which see the same machine; no reference runs epochs by itself."""
+    old, new = with_epochs(1.0, 1.0, "a"), with_epochs(epoch, machine, "b", seed=1)
+    found = across(old, new)
+    assert found.word == expected
+    assert found.ratio.value == pytest.approx(epoch, rel=0.01)
+
+
+def test_drift_between_epochs_and_steps_widens_the_interval():
+    """A machine that changes within blocks raises hardly more suspicions than the interval may."""
+    words = Counter(
+        across(
+            with_epochs(1.0, 1.0, "a", noise=0.05, seed=2 * number),
+            with_epochs(1.0, 1.3, "b", noise=0.05, seed=2 * number + 1),
+        ).word
+        for number in range(200)
+    )
+    assert words[Word.SUSPECT] <= most(200, 0.1)
+    assert words[Word.INCONCLUSIVE] > 100
+
+
+def test_an_epochs_own_reference_comes_first():
+    """Where the reference did run epochs, they are what is paired."""
+    old, new = with_epochs(1.0, 1.0, "a"), with_epochs(1.3, 1.0, "b", seed=1)
+    for run, seconds in ((old, 1.0), (new, 1.3)):
+        run["benchmarks"].append(record(EPOCH, REFERENCE, [[seconds]] * 6))
+    assert across(old, new).ratio.value == pytest.approx(1.0, rel=0.15)
+
+
+@pytest.mark.parametrize(("trial", "comparable"), [(EPOCH, False), (STEP, True)])
+def test_epochs_timed_to_another_moment_are_not_comparable(trial, comparable):
+    """Runs that were saved without the moment timed until `fit` returned."""
+    old, new = measured(1.0, trial=trial), measured(1.0, session="b", trial=trial)
+    found = across(old, changed(new, moment="trained"))
+    assert (found.word is not Word.NOT_COMPARABLE) == comparable
+    if not comparable:
+        assert found.reason == "moment was returned, is trained"
+    assert across(old, changed(new, moment="returned")).word is Word.EQUIVALENT
 
 
 def test_few_blocks_across_time_are_no_interval():
@@ -831,9 +930,10 @@ def session_rows(factor, suspects=1):
         record(STEP, PYTORCH, (factor * pace).tolist(), **more),
         record(EPOCH, PYTORCH, pace[:6, :1].tolist(), **more),
     ]
+    better = {"accuracy": 0.99, "misread": misread(range(100))}
     theirs = [
         record(STEP, PYTORCH, pace.tolist(), **more),
-        record(EPOCH, PYTORCH, pace[:6, :1].tolist(), accuracy=0.99, **more),
+        record(EPOCH, PYTORCH, pace[:6, :1].tolist(), **more | better),
     ]
     return by_name(ours), by_name(theirs)
 

@@ -6,8 +6,10 @@ from functools import partial
 from typing import Any
 
 from benchmarks.comparing import verdicts
+from benchmarks.comparing.learning import Learned, judge_accuracy, learned
 from benchmarks.comparing.ratios import Blocks
 from benchmarks.comparing.verdicts import Comparison, Verdict, Word
+from mnist_models.accuracy import rounding
 
 # A benchmark as pytest-benchmark saves it, with its samples.
 Record = Mapping[str, Any]
@@ -133,17 +135,24 @@ def judge_all(
 ) -> list[Judged]:
     """The verdicts, with those on accuracy."""
     judged = [Judged(comparison, verdicts.judge(comparison)) for comparison in comparisons]
-    for one in list(judged):
-        comparison = one.comparison
-        name = comparison.test
-        if comparison.metric.name != "time" or not comparison.trial.startswith("epoch["):
-            continue
-        if one.verdict.word is Word.NOT_COMPARABLE:
-            continue
-        ours, theirs = new[name]["extra_info"], old[name]["extra_info"]
-        verdict = verdicts.judge_accuracy(
-            ours["accuracy"], theirs["accuracy"], ours["accuracy_bounds"], comparison.environment
-        )
-        place = comparison.trial, comparison.implementation, comparison.environment
+    epochs = [
+        one.comparison
+        for one in judged
+        if one.comparison.metric.name == "time"
+        and one.comparison.trial.startswith("epoch[")
+        and one.verdict.word is not Word.NOT_COMPARABLE
+    ]
+    for epoch in epochs:
+        ours, theirs = (side[epoch.test]["extra_info"] for side in (new, old))
+        limits = rounding(ours["dataset"]["name"], ours["architecture"], ours["recipe"])
+        sides = after_epoch(ours), after_epoch(theirs)
+        verdict = judge_accuracy(*sides, limits, len(epochs), epoch.environment)
+        place = epoch.trial, epoch.implementation, epoch.environment
         judged.append(Judged(Comparison(*place, verdicts.ACCURACY), verdict))
     return judged
+
+
+def after_epoch(extra_info: Mapping[str, Any]) -> Learned:
+    """What an epoch's row learned in its first block, whose misread images are saved."""
+    first = [*extra_info.get("accuracy_by_block", ()), extra_info["accuracy"]][0]
+    return learned(first, extra_info.get("misread"))

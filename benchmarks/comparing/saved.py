@@ -23,6 +23,10 @@ from benchmarks.comparing.records import (
 from benchmarks.comparing.verdicts import Comparison, Verdict, Word
 
 REFERENCE = "numpy_reference"
+ONE_SESSION = "measure both in one session with --baseline"
+OTHER_SOURCE = (
+    f"the source of mnist_models differs, and {REFERENCE}'s own may be what changed: {ONE_SESSION}"
+)
 # A saved run as pytest-benchmark writes it: machine_info, benchmarks, and more.
 Run = Mapping[str, Any]
 
@@ -99,20 +103,45 @@ def across_time(
         return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
     if found := differences(ours[name]["extra_info"], theirs[name]["extra_info"], *machines):
         return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason="; ".join(found)))
-    for row in (name, reference_of(name)):
+    reference = reference_of(name, ours, theirs)
+    for row in (name, reference):
         if not missing(row, ours, theirs, old_name):
             sides = replace(comparison, new=samples(ours[row]), old=samples(theirs[row]))
             if reason := verdicts.bad_values(sides):
                 return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
-    plain = np.median(ours[name]["stats"]["data"]) / np.median(theirs[name]["stats"]["data"])
-    new, old = relative_to_reference(name, ours), relative_to_reference(name, theirs)
-    if comparison.implementation == REFERENCE or not (new and old):
+    new, old = (relative_to_reference(name, reference, side) for side in (ours, theirs))
+    if comparison.implementation == REFERENCE:
+        reason = "it is what the machine's drift is measured by"
+    elif not (new and old):
         reason = f"{REFERENCE} was not measured in both, so that drift cannot be removed"
-        if comparison.implementation == REFERENCE:
-            reason = "it is what the machine's drift is measured by"
-        verdict = Verdict(Word.INCONCLUSIVE, Ratio(float(plain), None, None, 0), reason=reason)
-        return Judged(comparison, verdict)
-    return Judged(comparison, suspect(unpaired(new, old), margin))
+    else:
+        reason = no_yardstick(ours[reference], theirs[reference], machines)
+    if reason:
+        plain = np.median(ours[name]["stats"]["data"]) / np.median(theirs[name]["stats"]["data"])
+        told = Ratio(float(plain), None, None, 0)
+        return Judged(comparison, Verdict(Word.INCONCLUSIVE, told, reason=reason))
+    verdict = suspect(unpaired(new, old), margin)
+    if ours[name]["extra_info"].get("source") != theirs[name]["extra_info"].get("source"):
+        verdict = replace(verdict, reason="; ".join(filter(None, (verdict.reason, OTHER_SOURCE))))
+    return Judged(comparison, verdict)
+
+
+def no_yardstick(
+    ours: Record, theirs: Record, machines: tuple[Mapping[str, Any], Mapping[str, Any]]
+) -> str:
+    """Why two rows of the reference cannot remove the machine's drift; empty where they can.
+
+    They must be of the same code: what else made one faster would be taken for the machine.
+    """
+    here, there = (side["extra_info"] for side in (ours, theirs))
+    versions = [
+        ("NumPy", *(info.get("versions", {}).get("numpy") for info in (there, here))),
+        ("Python", there.get("python"), here.get("python")),
+    ]
+    found = [f"{what} was {then}, is {now}" for what, then, now in versions if then != now]
+    if found := [*found, *differences(here, there, *machines)]:
+        return f"{REFERENCE} is no yardstick: {', '.join(found)}; {ONE_SESSION}"
+    return ""
 
 
 def differences(
@@ -127,11 +156,14 @@ def differences(
         # How a model is compiled is the framework's own choice, and may change with its version.
         in_force = {k: v for k, v in info["in_force"].items() if k != "compilation"}
         cpu = machine.get("cpu", {})
+        # What an epoch's time is up to: when `fit` returned, in runs that were saved without it.
+        moment = {"moment": info.get("moment", "returned")} if info["operation"] == "epoch" else {}
         return {
             "schema": info.get("schema"),
             "CPU": f"{cpu.get('brand_raw')}, {cpu.get('count')} cores",
             "data set": f"{info['dataset']['name']} {info['dataset']['sha256'][:8]}",
             "recipe": info["recipe"],
+            **moment,
             **in_force,
         }
 
@@ -143,10 +175,17 @@ def differences(
     ]
 
 
-def reference_of(name: str) -> str:
-    """The reference's row in the same trial."""
-    _, implementation = place_of(name)
-    return f"{name.removesuffix(implementation + ']')}{REFERENCE}]"
+def reference_of(name: str, ours: Mapping[str, Record], theirs: Mapping[str, Record]) -> str:
+    """The reference's row in the same trial; of an epoch without one, its training steps there.
+
+    An epoch is training steps, and what slows the machine down for a block slows both down. What
+    happens between the two within a block differs from block to block, and widens the interval.
+    """
+    trial, implementation = place_of(name)
+    reference = f"{name.removesuffix(implementation + ']')}{REFERENCE}]"
+    if trial.startswith("epoch[") and missing(reference, ours, theirs, ""):
+        return reference.replace("test_epoch[", "test_train_step[", 1)
+    return reference
 
 
 def incomparable(old: Run, new: Run) -> set[str]:
@@ -160,12 +199,20 @@ def incomparable(old: Run, new: Run) -> set[str]:
     }
 
 
-def relative_to_reference(name: str, rows: Mapping[str, Record]) -> list[float]:
-    """Each block's median log-ratio of a row to the reference in the same rounds; or nothing."""
-    other = rows.get(reference_of(name))
-    if other is None or not other["stats"].get("data"):
+def relative_to_reference(name: str, reference: str, rows: Mapping[str, Record]) -> list[float]:
+    """Each block's median log-ratio of a row to the reference; or nothing.
+
+    It is paired round by round, but an epoch and training steps only block by block.
+    """
+    if reference not in rows or not rows[reference]["stats"].get("data"):
         return []
-    return block_log_ratios(samples(rows[name]), samples(other))
+    row, other = samples(rows[name]), samples(rows[reference])
+    if place_of(name)[0] == place_of(reference)[0]:
+        return block_log_ratios(row, other)
+    return [
+        float(np.median(np.log(row[block])) - np.median(np.log(other[block])))
+        for block in sorted(row.keys() & other.keys())
+    ]
 
 
 def unpaired(new: list[float], old: list[float]) -> Ratio:

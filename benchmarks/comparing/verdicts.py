@@ -15,7 +15,14 @@ from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
 
 import numpy as np
 
-from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, block_log_ratios, ratio
+from benchmarks.comparing.ratios import (
+    CONFIDENCE,
+    Blocks,
+    Ratio,
+    block_log_ratios,
+    median_ratio,
+    ratio,
+)
 
 FAMILY = 0.01
 # Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
@@ -81,7 +88,7 @@ def time(margin: float) -> Metric:
 FIRST_CALL = Metric("first call", "s", 0.25, least=0.05)
 # Allocators take memory in steps.
 PEAK_MEMORY = Metric("peak memory", "B", 0.05, least=16 * 2**20)
-# Compared by `judge_accuracy`, not as a ratio.
+# Compared by `learning.judge_accuracy`, not as a ratio of times.
 ACCURACY = Metric("accuracy", "", 0.0)
 
 
@@ -143,9 +150,9 @@ def suspicion(comparison: Comparison) -> int:
     Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED.
     """
     new, old = comparison.screen()
-    if comparison.reason or bad_values(comparison) or contaminated(comparison, new):
+    if comparison.reason or bad_values(comparison) or contaminated(comparison.foreign, new):
         return 0
-    return direction(ratio(new, old).value, old, comparison.metric)
+    return direction(median_ratio(new, old), old, comparison.metric)
 
 
 def direction(value: float, old: Blocks, metric: Metric) -> int:
@@ -249,7 +256,7 @@ def judge(comparison: Comparison) -> Verdict:
         new, old = comparison.between(comparison.screened if changed else 0, end)
     found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects if changed else CONFIDENCE)
     word, reason = word_for(comparison, found, changed, end - comparison.screened)
-    if word is not Word.EQUIVALENT and (count := contaminated(comparison, new)):
+    if word is not Word.EQUIVALENT and (count := contaminated(comparison.foreign, new)):
         word = Word.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
     # One block does not know its spread.
@@ -280,9 +287,12 @@ def word_for(
     return Word.INCONCLUSIVE, f"suspected; its confirmation was cut off after {blocks}"
 
 
-def contaminated(comparison: Comparison, blocks: Blocks) -> int:
-    """How many of these blocks others disturbed; 0 while they are too few to matter."""
-    shares = (comparison.foreign.get(block) for block in blocks)
+def contaminated(foreign: Mapping[int, float | None], blocks: Iterable[int]) -> int:
+    """How many of these blocks others disturbed; 0 while they are too few to matter.
+
+    `foreign` is the share of the workers' CPUs that others took, by block, None where unknown.
+    """
+    shares = (foreign.get(block) for block in blocks)
     count = sum(share is not None and share > FOREIGN for share in shares)
     return count if count > FOREIGN_BLOCKS else 0
 
@@ -300,36 +310,24 @@ def bad_values(comparison: Comparison) -> str:
     return ""
 
 
+@cache
+def agreement(ends: tuple[int, ...]) -> float:
+    """How probably each block must agree with a change for POWER of confirmations to find it."""
+    from scipy import optimize
+
+    return float(optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1))
+
+
 def detectable(spread: float, comparison: Comparison) -> float:
     """The smallest change that a confirmation finds with POWER, together with all other suspects.
 
     For normally distributed log-ratios of a standard deviation of `spread`: each block must lie
     beyond the margin with the probability that gives a confirmation POWER.
     """
-    from scipy import optimize, stats
+    from scipy import stats
 
     itself = bool(comparison.suspects and suspicion(comparison))
-    ends = confirmation_blocks(comparison.suspects - itself + 1)
-    each = optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1)
+    each = agreement(confirmation_blocks(comparison.suspects - itself + 1))
     usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
     return exp(log(limit) + float(stats.norm.ppf(each)) * spread) - 1
-
-
-def judge_accuracy(
-    new: float, old: float, bounds: tuple[float, float], environment: str
-) -> Verdict:
-    """Accuracies after the same epoch, against how much they vary from seed to seed.
-
-    The accepted bounds are mean ± 5 standard deviations over seeds. Both runs used one seed, so
-    that they differ by rounding alone, by less than two seeds do: a change counts when it is above
-    5 standard deviations.
-    """
-    if not (isfinite(new) and isfinite(old) and old > 0):
-        return Verdict(Word.NOT_COMPARABLE, reason=f"accuracies {new} and {old} ({environment})")
-    limit = (bounds[1] - bounds[0]) / 2
-    words = f"{new:.4f}, was {old:.4f}; {limit:.4f} counts as a change"
-    word = Word.EQUIVALENT
-    if abs(new - old) > limit:
-        word = Word.REGRESSED if new < old else Word.IMPROVED
-    return Verdict(word, Ratio(new / old, None, None, 1), limit / old, words)

@@ -1,16 +1,18 @@
 """What a saved run answers: who is faster at what, by how much, how sure, at which accuracy."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, inf
 from typing import Any
 
 import numpy as np
 
-from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio, ratio
+from benchmarks.comparing.pair import Outcome, Pair, Side, judge_pair
+from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio
 from benchmarks.comparing.records import Record, samples
 from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.markdown import escape, table
-from benchmarks.reporting.words import OPERATIONS, factors, label, returned_late, time
+from benchmarks.reporting.words import NOBODY, OPERATIONS, label, returned_late, time, verdict
 from mnist_models.implementations import PAIR
 
 Place = tuple[str, int, str]
@@ -42,6 +44,15 @@ class Row:
     def blocks(self) -> Blocks:
         """Seconds per operation, by block."""
         return samples(self.record)
+
+    def against(self, other: "Row") -> Pair:
+        """The verdict on this row and another one of the same contest."""
+        return judge_pair(self.side(), other.side())
+
+    def side(self) -> Side:
+        """What the verdict on a pair needs of it."""
+        foreign = {int(block): share for block, share in self.info["foreign_cpu"].items()}
+        return Side(self.blocks(), foreign, bool(self.void))
 
     def seconds(self) -> float:
         """Median seconds per operation over all samples."""
@@ -93,30 +104,23 @@ class Contest:
             return [rows[name] for name in PAIR]
         return [row for row in self.rows if row.name != REFERENCE][:2]
 
+    @cached_property
+    def verdict(self) -> Pair | None:
+        """The verdict on the pair; None where there is but one of it."""
+        pair = self.pair()
+        return pair[0].against(pair[1]) if len(pair) == 2 else None
+
     def ratio(self) -> Ratio | None:
         """Seconds of the first of the pair over the second's; None where it cannot be had."""
-        pair = self.pair()
-        if len(pair) < 2 or any(row.void for row in pair):
-            return None
-        return ratio(pair[0].blocks(), pair[1].blocks())
+        found = self.verdict
+        return None if found is None or found.outcome is Outcome.VOID else found.ratio
 
     def answer(self) -> str:
         """Who is faster, by which factor within which interval; or why nothing can be said."""
-        pair, found = self.pair(), self.ratio()
-        if len(pair) < 2:
-            return "nobody to compare with"
-        if found is None:
-            return "void: " + "; ".join(f"{label(row.name)} is void" for row in pair if row.void)
-        quotient = f"{label(pair[0].name)}/{label(pair[1].name)}"
-        if found.low is None or found.high is None:
-            return f"no verdict: {found.blocks} of 6 blocks, {quotient} {found.value:.2f}"
-        if found.winner is None:
-            names = label(pair[0].name), label(pair[1].name)
-            ends = (f"{names[end > 1]} {max(end, 1 / end):.2f}×" for end in (found.low, found.high))
-            return f"no difference that this run could see: from {' to '.join(ends)} faster"
-        times = factors(found)
-        faster = f"{label(pair[found.winner].name)} is {times[0]:.2f}× faster"
-        return f"{faster} [{times[1]:.2f}, {times[2]:.2f}]"
+        if (found := self.verdict) is None:
+            return NOBODY
+        first, second = self.pair()
+        return verdict(first.name, second.name, found)
 
     def fastest(self) -> Row | None:
         """Who beats both of the pair for sure, and takes least time; None where nobody does."""
@@ -126,7 +130,7 @@ class Contest:
         if best is None:
             return None
         others = (row for row in valid if row.name not in pair)
-        surer = (row for row in others if ratio(row.blocks(), best.blocks()).winner == 0)
+        surer = (row for row in others if row.against(best).winner == 0)
         return min(surer, key=Row.seconds, default=None)
 
     def accuracies(self) -> str:
@@ -145,19 +149,20 @@ class Contest:
         rows = [row for row in self.rows if not row.void and row.name != REFERENCE]
         return min(rows, key=Row.first_call, default=None)
 
-    def pays_after(self, row: Row) -> float | None:
-        """Operations after which a longer first call is made up for; None where none can be told.
+    def pays_after(self, row: Row) -> float | Outcome | None:
+        """Operations after which a longer first call is made up for.
 
-        0 for the one that starts first, infinite for who is no faster than it.
+        0 for the one that starts first, infinite for who is slower than it; the verdict where
+        neither is called faster; None for who takes no part.
         """
         starter = self.starter()
         if starter is None or row.void or row.name == REFERENCE:
             return None
         if row is starter:
             return 0.0
-        found = ratio(row.blocks(), starter.blocks())
+        found = row.against(starter)
         if found.winner is None:
-            return None
+            return found.outcome
         saved = starter.seconds() - row.seconds()
         extra = row.first_call() - starter.first_call()
         return ceil(extra / saved) if found.winner == 0 and saved > 0 else inf

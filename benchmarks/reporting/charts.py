@@ -12,8 +12,10 @@ from html import escape
 from math import inf, log10
 from typing import Any
 
+from benchmarks.comparing.pair import Outcome
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import Run
+from benchmarks.comparing.verdicts import Word
 from benchmarks.reporting import tables
 from benchmarks.reporting.answers import Contest, contests
 from benchmarks.reporting.tables import Table
@@ -23,6 +25,8 @@ from benchmarks.reporting.words import OPERATIONS, label
 
 COLORS = ("#0072B2", "#D55E00", "#00875F", "#B0508A", "#3A8FC4", "#A67500", "#7F7F7F", "#6F7D00")
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x", "triangle-down")
+# Of the series of what others disturbed: grey crosses.
+DISTURBED = COLORS.index("#7F7F7F")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
 # Of a ratio's axis, by how far its decimal logarithm goes.
@@ -103,17 +107,24 @@ def one_line(axis: str) -> dict[str, Any]:
 
 
 def ratios(every: Sequence[Contest]) -> Chart:
-    """Keras's time over PyTorch's: each contest with its interval, and a line at 1."""
-    data = []
+    """Keras's time over PyTorch's: each contest with its interval, and a line at 1.
+
+    What is contaminated has a series of its own, in grey.
+    """
     decided = [(contest, found) for contest in every if (found := contest.ratio())]
-    for number, operation in enumerate(OPERATIONS):
-        points = [(c, found) for c, found in decided if c.operation == operation]
+    disturbed = [one for one in decided if is_disturbed(one[0])]
+    groups = {
+        name: (number, [one for one in decided if one[0].operation == key and one not in disturbed])
+        for number, (key, name) in enumerate(OPERATIONS.items())
+    } | {CONTAMINATED: (DISTURBED, disturbed)}
+    data = []
+    for name, (number, points) in groups.items():
         if points:
             values = [(found.value, found.low, found.high) for _, found in points]
             data.append(
                 series(
                     number,
-                    name=OPERATIONS[operation],
+                    name=name,
                     x=[value for value, _, _ in values],
                     y=[short(contest, every) for contest, _ in points],
                     error_x=whiskers(values),
@@ -129,7 +140,17 @@ def ratios(every: Sequence[Contest]) -> Chart:
         shapes=[one_line("x")],
     )
     text = "Left of the line at 1 Keras is faster, right of it PyTorch, each with its interval."
+    if disturbed:
+        text += f" Grey crosses: {CONTAMINATED}, so that nobody is called faster."
     return Chart("chart-ratios", "Who is faster", text, data, shape, tables.answers(every))
+
+
+CONTAMINATED = f"{Outcome.CONTAMINATED}: others took the CPUs"
+
+
+def is_disturbed(contest: Contest) -> bool:
+    """Whether others disturbed a contest too much for a verdict."""
+    return contest.verdict is not None and contest.verdict.outcome is Outcome.CONTAMINATED
 
 
 def short(contest: Contest, every: Iterable[Contest]) -> str:
@@ -200,11 +221,16 @@ def versions(runs: dict[str, Run]) -> Chart:
         ratios = [one.ratio() for one in by_run.values()]
         values = [(one.value, one.low, one.high) for one in ratios if one]
         ends += [end for value in values for end in value if end]
+        line = series(number)["marker"]
+        grey = series(DISTURBED)["marker"]
+        each = [grey if is_disturbed(one) else line for one in by_run.values()]
         data.append(
             series(
                 number,
                 mode="lines+markers",
-                line={"dash": DASHES[number % len(DASHES)]},
+                line={"dash": DASHES[number % len(DASHES)], "color": line["color"]},
+                marker={key: [marker[key] for marker in each] for key in line},
+                hovertext=[escape(one.answer()) for one in by_run.values()],
                 name=short(next(iter(by_run.values())), every),
                 x=[escape(name) for name in by_run],
                 y=[value for value, _, _ in values],
@@ -218,6 +244,8 @@ def versions(runs: dict[str, Run]) -> Chart:
         shapes=[one_line("y")],
     )
     text = "Time of Keras over time of PyTorch within each run: above 1, PyTorch is faster."
+    if any(map(is_disturbed, every)):
+        text += f" Grey crosses: {CONTAMINATED}."
     title, table = "From version to version", tables.over_versions(runs)
     return Chart("chart-versions", title, text, data, shape, table)
 
@@ -233,7 +261,7 @@ def changes(judged: Sequence[Judged], title: str, key: str) -> Chart:
         ends += [end for value in values for end in value if end]
         data.append(
             series(
-                number,
+                DISTURBED if word is Word.CONTAMINATED else number,
                 name=word.value,
                 x=[value for value, _, _ in values],
                 y=[escape(name_of(one)) for one in of_word],

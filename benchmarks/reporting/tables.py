@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparing.ratios import Ratio, ratio
+from benchmarks.comparing.pair import Outcome
+from benchmarks.comparing.ratios import Ratio
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.answers import Contest, Row, contests, versions
 from benchmarks.reporting.verdicts import cells
 from benchmarks.reporting.verdicts import name as name_of
-from benchmarks.reporting.words import OPERATIONS, label, memory, time
+from benchmarks.reporting.words import OPERATIONS, label, memory, time, verdict
 from mnist_models import parity
 
 NAMED = {int: "{:,}", float: "{:.4g}"}
@@ -152,8 +153,8 @@ def pays(contest: Contest, row: Row) -> tuple[float | None, str]:
     starter, after = contest.starter(), contest.pays_after(row)
     if row is starter:
         return 0.0, "starts first"
-    if after is None:
-        return nan, "cannot tell"
+    if after is None or isinstance(after, Outcome):
+        return nan, after or ""
     return after, "never" if isinf(after) else f"{after:,.0f}"
 
 
@@ -299,9 +300,11 @@ def over_versions(runs: dict[str, Run]) -> Table:
             found = contest.ratio()
             if found is None:
                 continue
-            rows.append([cell(contest.title), cell(name), cell(listed), *interval(found)])
+            place = cell(contest.title), cell(name), cell(listed)
+            rows.append([*place, *interval(found), cell(contest.answer())])
     caption = "Keras over PyTorch, within each run"
-    return Table("versions", caption, ("what", "run", "versions", "ratio", "low", "high"), rows)
+    headings = ("what", "run", "versions", "ratio", "low", "high", "verdict")
+    return Table("versions", caption, headings, rows)
 
 
 def tax(every: Iterable[Contest], pairs: Iterable[tuple[str, str]]) -> Table:
@@ -311,11 +314,13 @@ def tax(every: Iterable[Contest], pairs: Iterable[tuple[str, str]]) -> Table:
         valid = {row.name: row for row in contest.rows if not row.void}
         for first, second in pairs:
             if first in valid and second in valid:
-                found = ratio(valid[first].blocks(), valid[second].blocks())
+                found = valid[first].against(valid[second])
                 quotient = cell(f"{label(first)} / {label(second)}")
-                rows.append([cell(contest.title), quotient, *interval(found)])
+                said = cell(verdict(first, second, found))
+                rows.append([cell(contest.title), quotient, *interval(found.ratio), said])
     caption = "The Keras tax: a backend under Keras over the same backend without Keras's loop"
-    return Table("tax", caption, ("what", "quotient", "ratio", "low", "high"), rows)
+    headings = ("what", "quotient", "ratio", "low", "high", "verdict")
+    return Table("tax", caption, headings, rows)
 
 
 def tasks(ease: dict[str, Any]) -> Table:

@@ -9,19 +9,23 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, ratio
+from benchmarks.comparing.learning import judge_accuracy, learned
+from benchmarks.comparing.pair import Outcome, Side, judge_pair
+from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import confirm_command
-from benchmarks.comparing.verdicts import FAMILY
+from benchmarks.comparing.verdicts import FAMILY, Word
 from benchmarks.measuring.environments import split
 from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results, Row
 from benchmarks.options import SETTINGS
-from benchmarks.reporting import verdicts
+from benchmarks.reporting import verdicts, words
 from benchmarks.reporting.page import TAXED, Compared, Report
-from benchmarks.reporting.words import factors, label, returned_late, time
+from benchmarks.reporting.words import NOBODY, label, returned_late, time
+from mnist_models.accuracy import rounding
 from mnist_models.implementations import PAIR
 
+STYLES = {Outcome.FASTER: "green", Outcome.CONTAMINATED: "yellow", Outcome.VOID: "red"}
 NOTHING_SAVED = (
     "Nothing to compare with: no saved run matches. "
     "Save one with: pytest benchmarks --benchmark-autosave"
@@ -36,10 +40,11 @@ def panel(results: Results) -> Panel | None:
     parts: list[Text] = []
     for trial in results.plan.contests:
         if rows := contest(results, trial):
-            parts += [heading(trial, rows, results.plan.blocks), *lines(trial, rows, results)]
+            parts += [heading(trial, rows), *lines(trial, rows, results)]
             parts += taxes(trial, results)
     faults = dict.fromkeys(chain(*(void_lines(row) for row in complete)))
     parts += [Text(line, style="red") for line in faults]
+    parts += [Text(line, style="yellow") for line in unequal(results)]
     parts += [Text(note, style="dim") for note in footnotes(results, complete)]
     return Panel(Group(*parts), title="Keras or PyTorch?", expand=False)
 
@@ -53,10 +58,10 @@ def contest(results: Results, trial: Trial) -> list[Row]:
     return [row for name, row in complete.items() if not split(name)[1]][:2]
 
 
-def heading(trial: Trial, rows: list[Row], blocks: int) -> Text:
+def heading(trial: Trial, rows: list[Row]) -> Text:
     """What was measured, and the verdict."""
     place = f"{trial.operation} {trial.architecture} b{trial.batch_size} {trial.device}"
-    return Text(f"{place:<29}", style="bold").append(verdict(rows, blocks))
+    return Text(f"{place:<29}", style="bold").append(verdict(rows))
 
 
 def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
@@ -91,31 +96,25 @@ def taxes(trial: Trial, results: Results) -> list[Text]:
     for pair in TAXED:
         rows = [row for name in pair if (row := results.rows.get((trial, name))) and row.valid]
         if len(rows) == 2:
-            found = ratio(rows[0].by_block(), rows[1].by_block())
-            line = f"  Keras tax  {'/'.join(label(row.name) for row in rows)} {found.value:.2f}"
-            if found.low is None or found.high is None:
-                text.append(Text(f"{line}, no interval: {results.plan.blocks} of 6 blocks"))
-            else:
-                text.append(Text(f"{line} [{found.low:.2f}, {found.high:.2f}]"))
+            said = words.tax(*pair, judge_pair(*map(side, rows)))
+            text.append(Text(f"  Keras tax  {said}"))
     return text
 
 
-def verdict(rows: list[Row], blocks: int) -> Text:
-    """Who is faster, by which ratio, within which interval; or that this run cannot tell."""
+def verdict(rows: list[Row]) -> Text:
+    """Who of two is faster, by which factor, within which interval; or why that is not said."""
     if len(rows) < 2:
-        return Text("nobody to compare with")
-    if any(row.void for row in rows):
-        return Text("void", style="red")
-    found = ratio(rows[0].by_block(), rows[1].by_block())
-    quotient = "/".join(label(row.name) for row in rows)
-    if found.low is None or found.high is None:
-        return Text(f"no verdict: {blocks} of 6 blocks, {quotient} {found.value:.2f}")
-    if found.winner is None:
-        interval = f"[{found.low:.3f}, {found.high:.3f}]"
-        return Text(f"cannot tell: {quotient} {found.value:.3f} {interval}")
-    times = factors(found)
-    faster = f"{label(rows[found.winner].name)} is {times[0]:.2f}× faster"
-    return Text(f"{faster} [{times[1]:.2f}, {times[2]:.2f}]", style="green")
+        return Text(NOBODY)
+    first, second = rows
+    found = judge_pair(side(first), side(second))
+    said = words.verdict(first.name, second.name, found)
+    return Text(said, STYLES.get(found.outcome, ""))
+
+
+def side(row: Row) -> Side:
+    """What the verdict on a pair needs of a row."""
+    foreign = {block: entry.get("foreign_cpu") for block, entry in row.entries.items()}
+    return Side(row.by_block(), foreign, bool(row.void))
 
 
 def void_lines(row: Row) -> list[str]:
@@ -167,6 +166,29 @@ def bounds(complete: list[Row]) -> list[str]:
         f"[{low:.4f}, {high:.4f}), {rules[rule]}"
         for (architecture, size), (low, high, rule) in found.items()
     ]
+
+
+def unequal(results: Results) -> list[str]:
+    """Epochs after which the pair knows more or less than rounding can part it."""
+    pairs = [
+        (trial, rows)
+        for trial in results.plan.contests
+        if trial.operation == "epoch"
+        and len(rows := [row for row in contest(results, trial) if row.valid]) == 2
+    ]
+    lines = []
+    for trial, rows in pairs:
+        one, other = (next(iter(row.entries.values())) for row in rows)
+        sides = [learned(entry.get("accuracy"), entry.get("misread")) for entry in (one, other)]
+        limits = rounding(results.plan.dataset, trial.architecture, one.get("recipe", {}))
+        first, second = (label(row.name) for row in rows)
+        found = judge_accuracy(sides[0], sides[1], limits, len(pairs), second)
+        if found.word in (Word.REGRESSED, Word.IMPROVED):
+            accuracies = f"{first} {sides[0].accuracy:.4f}, {second} {sides[1].accuracy:.4f}"
+            lines.append(
+                f"{trial}: accuracy {accuracies}; {limits}, so the two may not train alike"
+            )
+    return lines
 
 
 Groups = list[tuple[str, list[dict[str, Any]]]]

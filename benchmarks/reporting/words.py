@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from statistics import median
 
-from benchmarks.comparing.ratios import Ratio
+from benchmarks.comparing.pair import Outcome, Pair
+from benchmarks.comparing.ratios import LEAST_BLOCKS, Ratio
 
+NOBODY = "nobody to compare with"
 LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
 OPERATIONS = {"train_step": "training step", "forward": "forward pass", "epoch": "epoch"}
 
@@ -40,6 +42,47 @@ def returned_late(seconds: float, returned: Sequence[float | None], cause: str) 
 def memory(size: float) -> str:
     """A number of bytes, in MiB."""
     return f"{size / 2**20:,.0f} MiB"
+
+
+def verdict(first: str, second: str, pair: Pair) -> str:
+    """The verdict on two implementations: who is faster, by how much; or why that is not said.
+
+    Where no difference was found, it is what the interval still allows, to either side.
+    """
+    names, found = (label(first), label(second)), pair.ratio
+    match pair.outcome:
+        case Outcome.VOID:
+            return f"{pair.outcome}: " + "; ".join(f"{names[which]} is void" for which in pair.void)
+        case Outcome.CONTAMINATED:
+            blocks = f"others took the CPUs in {pair.disturbed} of {found.blocks} blocks"
+            return f"{pair.outcome}: {blocks}; {quotient(first, second, found)}"
+        case Outcome.TOO_FEW:
+            blocks = f"{found.blocks} of {LEAST_BLOCKS} blocks"
+            return f"{pair.outcome}: {blocks}, {quotient(first, second, found)}"
+        case Outcome.NO_DIFFERENCE:
+            assert found.low is not None
+            assert found.high is not None
+            most = max(1.0, 1 / found.low), max(1.0, found.high)
+            allowed = " or ".join(f"{n} {m:.2f}×" for n, m in zip(names, most, strict=True))
+            return f"{pair.outcome}: at most {allowed} faster"
+        case Outcome.FASTER:
+            times, low, high = factors(found)
+            return f"{names[found.winner == 1]} is {times:.2f}× faster [{low:.2f}, {high:.2f}]"
+
+
+def tax(first: str, second: str, pair: Pair) -> str:
+    """What the first takes over the second where they differ for sure; else the verdict."""
+    if pair.outcome is Outcome.FASTER:
+        return quotient(first, second, pair.ratio)
+    return verdict(first, second, pair)
+
+
+def quotient(first: str, second: str, found: Ratio) -> str:
+    """Seconds of the first over seconds of the second, with the interval where there is one."""
+    value = f"{label(first)}/{label(second)} {found.value:.2f}"
+    if found.low is None or found.high is None:
+        return value
+    return f"{value} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def factors(found: Ratio) -> tuple[float, float, float]:

@@ -1,0 +1,69 @@
+"""Whether two sides learned the same: by what rounding can do, on the same test images."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite, sqrt
+
+from benchmarks.comparing.ratios import CONFIDENCE, Ratio
+from benchmarks.comparing.verdicts import FAMILY, POWER, Verdict, Word
+from mnist_models.accuracy import Rounding
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What one side knows after an epoch.
+
+    `misread` are the numbers of the test images that it misreads, None where they were not saved;
+    `images` is how many test images there are, 0 where that does not show.
+    """
+
+    accuracy: float
+    misread: frozenset[int] | None
+    images: int
+
+
+def learned(accuracy: float | None, misread: Iterable[tuple[int, int, int]] | None) -> Learned:
+    """An accuracy with what was misread, as it is saved: image, its digit, the answer."""
+    value = float("nan") if accuracy is None else accuracy
+    images = None if misread is None else frozenset(image for image, _, _ in misread)
+    return Learned(value, images, round(len(images) / (1 - value)) if images and value < 1 else 0)
+
+
+def judge_accuracy(
+    new: Learned, old: Learned, rounding: Rounding, comparisons: int, environment: str
+) -> Verdict:
+    """The verdict on two accuracies after the same epoch, on the same test images.
+
+    Both sides share weights, order and seed, so that nothing but rounding should part them. The
+    verdict is EQUIVALENT where the whole interval of their difference lies within what rounding can
+    do, and a change where it lies beyond that and McNemar's exact test on the images that only one
+    of them misreads rejects at FAMILY over all `comparisons`. Source of the interval and the test:
+    Fleiss, Levin and Paik, "Statistical Methods for Rates and Proportions" (2003), section 13.1.
+    """
+    from scipy import stats
+
+    for side, where in ((new, "here"), (old, environment)):
+        if not (isfinite(side.accuracy) and side.accuracy > 0):
+            reason = f"accuracy {side.accuracy} is no measurement ({where})"
+            return Verdict(Word.NOT_COMPARABLE, reason=reason)
+    words = f"{new.accuracy:.4f}, was {old.accuracy:.4f}"
+    if new.misread is None or old.misread is None:
+        found = Ratio(new.accuracy / old.accuracy, None, None, 1)
+        reason = f"{words}; which images were misread was not saved, so they cannot be paired"
+        return Verdict(Word.INCONCLUSIVE, found, reason=reason)
+    won, lost = len(old.misread - new.misread), len(new.misread - old.misread)
+    images = max(new.images, old.images, 1)
+    change = (won - lost) / images
+    error = sqrt(won + lost - (won - lost) ** 2 / images) / images
+    room = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
+    chance = stats.binomtest(won, won + lost).pvalue if won + lost else 1.0
+    word = Word.INCONCLUSIVE
+    if abs(change) + room <= rounding.least:
+        word = Word.EQUIVALENT
+    elif abs(change) - room > rounding.most and chance < FAMILY / comparisons:
+        word = Word.IMPROVED if change > 0 else Word.REGRESSED
+    value, low, high = (1 + (change + end) / old.accuracy for end in (0, -room, room))
+    sees = rounding.most + room + float(stats.norm.ppf(POWER)) * error
+    interval = f"[{change - room:+.4f}, {change + room:+.4f}]"
+    reason = f"{words}: a change of {change:+.4f} {interval}; {rounding}"
+    return Verdict(word, Ratio(value, low, high, 1), sees / old.accuracy, reason)

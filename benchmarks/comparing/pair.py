@@ -1,0 +1,73 @@
+"""Which of two rows of one session is faster, or why that cannot be said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from benchmarks.comparing.ratios import MARGIN, Blocks, Ratio, ratio
+from benchmarks.comparing.verdicts import contaminated
+
+
+class Outcome(StrEnum):
+    """What a pair's verdict is; the value is how people read it."""
+
+    FASTER = "faster"
+    NO_DIFFERENCE = "no difference found"
+    CONTAMINATED = "contaminated"
+    TOO_FEW = "no verdict"
+    VOID = "void"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One row: seconds per operation by block, and whether it is void.
+
+    `foreign` is the share of the workers' CPUs that others took, by block, None where unknown.
+    """
+
+    blocks: Blocks
+    foreign: Mapping[int, float | None] = field(default_factory=dict)
+    void: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The verdict on two rows, the ratio of their times, and why it is no more than that.
+
+    `disturbed` is how many blocks others disturbed, `void` which of the two (0, 1) do not count.
+    """
+
+    outcome: Outcome
+    ratio: Ratio
+    disturbed: int = 0
+    void: tuple[int, ...] = ()
+
+    @property
+    def winner(self) -> int | None:
+        """0 when the first is faster, 1 when the second is, None when neither is called faster."""
+        return self.ratio.winner if self.outcome is Outcome.FASTER else None
+
+
+def judge_pair(first: Side, second: Side) -> Pair:
+    """The verdict on two rows that took turns in the same rounds.
+
+    What others disturbed is contaminated, as `verdicts.judge` has it, unless the whole interval
+    lies within MARGIN of equality: others hardly make different times look equal.
+    """
+    found = ratio(first.blocks, second.blocks)
+    common = first.blocks.keys() & second.blocks.keys()
+    count = max(contaminated(side.foreign, common) for side in (first, second))
+    if void := tuple(number for number, side in enumerate((first, second)) if side.void):
+        return Pair(Outcome.VOID, found, count, void)
+    if count and not within(found):
+        return Pair(Outcome.CONTAMINATED, found, count)
+    if found.low is None or found.high is None:
+        return Pair(Outcome.TOO_FEW, found)
+    return Pair(Outcome.NO_DIFFERENCE if found.winner is None else Outcome.FASTER, found, count)
+
+
+def within(found: Ratio) -> bool:
+    """Whether the whole interval of a ratio lies within MARGIN of equality."""
+    if found.low is None or found.high is None:
+        return False
+    return found.low >= 1 / (1 + MARGIN) and found.high <= 1 + MARGIN
