@@ -64,7 +64,7 @@ def compare(
         ours, theirs = new[name]["extra_info"], old[name]["extra_info"]
         workers.setdefault(worker, []).append(name)
         stages = ours["screened_blocks"], ours["suspects"]
-        foreign = {int(block): share for block, share in ours["foreign_cpu"].items()}
+        foreign = foreign_shares(ours["foreign_cpu"], ours.get("foreign_gpu", {}))
         times = samples(new[name]), samples(old[name])
         found.append(place(verdicts.time(margin), *times, *stages, foreign))
         # Caches are cold when a process starts, whoever else is at work.
@@ -94,6 +94,14 @@ def missing(
         if not side[name]["stats"].get("data"):
             return f"saved without its samples {words}: use --benchmark-save-data"
     return ""
+
+
+def foreign_shares(
+    cpu: Mapping[Any, float | None], gpu: Mapping[Any, float | None]
+) -> dict[int, float | None]:
+    """What others took of the workers' CPUs or of the GPU, whichever is more, by block."""
+    known = {block: [s for s in (cpu[block], gpu.get(block)) if s is not None] for block in cpu}
+    return {int(block): max(shares, default=None) for block, shares in known.items()}
 
 
 def samples(record: Record) -> Blocks:

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.comparing.pair import Outcome, Pair, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio
-from benchmarks.comparing.records import Record, samples
+from benchmarks.comparing.records import Record, foreign_shares, samples
 from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.markdown import escape, table
 from benchmarks.reporting.words import NOBODY, OPERATIONS, label, returned_late, time, verdict
@@ -51,7 +51,7 @@ class Row:
 
     def side(self) -> Side:
         """What the verdict on a pair needs of it."""
-        foreign = {int(block): share for block, share in self.info["foreign_cpu"].items()}
+        foreign = foreign_shares(self.info["foreign_cpu"], self.info.get("foreign_gpu", {}))
         return Side(self.blocks(), foreign, bool(self.void))
 
     def seconds(self) -> float:

@@ -113,7 +113,11 @@ def verdict(rows: list[Row]) -> Text:
 
 def side(row: Row) -> Side:
     """What the verdict on a pair needs of a row."""
-    foreign = {block: entry.get("foreign_cpu") for block, entry in row.entries.items()}
+    cpu, gpu = (
+        {block: entry.get(key) for block, entry in row.entries.items()}
+        for key in ("foreign_cpu", "foreign_gpu")
+    )
+    foreign = foreign_shares(cpu, gpu)
     return Side(row.by_block(), foreign, bool(row.void))
 
 
