@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.comparing.ratios import ratio
-from benchmarks.measuring.workers import ROOT, environment
+from benchmarks.measuring.workers import ROOT, variables_of
 from mnist_models import data, implementations, recipe, weights
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.implementations import PAIR
@@ -31,11 +31,11 @@ from mnist_models.worker import Worker
 Timer = Callable[[], float]
 
 
-def ready_worker(name: str, architecture: str, threads: int) -> Worker:
+def ready_worker(name: str, architecture: str, threads: int, dataset: str | None) -> Worker:
     """A worker in this very process, with its first calls behind it."""
     worker = Worker()
     worker.start(name, "cpu", threads, "float32")
-    worker.read(str(data.load().folder))
+    worker.read(str(data.load(dataset).folder))
     start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], 0))
     worker.take(architecture, recipe.DEFAULT.record(), "float32", start)
     worker.first_call("train_step")
@@ -63,9 +63,9 @@ def seconds_of(call: Callable[[], Any], synchronize: Callable[[], None]) -> floa
     return perf_counter() - began
 
 
-def overhead(name: str, architecture: str, threads: int, times: int) -> None:
+def overhead(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """Our clock against a bare loop, both over the same batches from the same weights."""
-    worker = ready_worker(name, architecture, threads)
+    worker = ready_worker(name, architecture, threads, dataset)
     worker.operation("train_step")
     step, batches = worker.trainer.train_step, worker.batches[worker.form]
     count = len(batches)
@@ -87,9 +87,9 @@ def overhead(name: str, architecture: str, threads: int, times: int) -> None:
     report(f"{name} {architecture} train_step: our clock / bare loop", clocked, bare, times)
 
 
-def idiom(name: str, architecture: str, threads: int, times: int) -> None:
+def idiom(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """Our epochs and steps against the plain loops of each framework's documentation."""
-    worker = ready_worker(name, architecture, threads)
+    worker = ready_worker(name, architecture, threads, dataset)
     trainer, size = worker.trainer, worker.form[0]
     order = weights.order(len(worker.labels), 0)
     images, labels = worker.training_set()
@@ -175,7 +175,7 @@ def report(title: str, ours: Timer, other: Timer, times: int) -> None:
     print(f"{title}: {median:.4f} (from {low:.3f} to {high:.3f}, {times} alternations)", flush=True)
 
 
-def identical(name: str, architecture: str, threads: int, times: int) -> None:
+def identical(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """A/A sessions of `name` against its own copy; prints each session's ratio and interval."""
     twin = f"{name}_copy"
     inside = 0
@@ -189,6 +189,7 @@ def identical(name: str, architecture: str, threads: int, times: int) -> None:
             chosen = f"--implementation={name} --implementation={twin}".split()
             where = f"--architecture={architecture} --device=cpu --threads={threads}".split()
             command = ["-m", "pytest", "benchmarks", "-k", "train_step", *chosen, *where]
+            command += ["--dataset", dataset] if dataset else []
             output = subprocess.run(
                 [sys.executable, *command, f"--benchmark-json={saved}"],
                 cwd=root, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True,
@@ -198,8 +199,11 @@ def identical(name: str, architecture: str, threads: int, times: int) -> None:
             first, second = map(by_block, json.loads(saved.read_text())["benchmarks"])
             found = ratio(first, second)
             inside += 0.98 <= found.value <= 1.02
+            interval = f"no interval from {found.blocks} block(s)"
+            if found.low is not None:
+                interval = f"[{found.low:.4f}, {found.high:.4f}]"
             print(
-                f"session {session + 1}: {found.value:.4f} [{found.low:.4f}, {found.high:.4f}], "
+                f"session {session + 1}: {found.value:.4f} {interval}, "
                 f"called: {found.winner is not None}; within 2 %: {inside} of {session + 1}",
                 flush=True,
             )
@@ -223,18 +227,22 @@ def main() -> None:
     parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), default="mlp")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=20, help="alternations, or sessions")
+    parser.add_argument("--dataset", help="as for pytest benchmarks")
     options = parser.parse_args()
+    if options.kind == "idiom" and options.implementation not in (None, *PAIR):
+        parser.error(f"--implementation {options.implementation}: idiom knows {', '.join(PAIR)}")
     if options.implementation is None:
         for name in PAIR:
             subprocess.run(
                 [sys.executable, *sys.orig_argv[1:], "--implementation", name], check=True
             )
         return
-    settings = (options.implementation, options.architecture, options.threads, options.times)
+    settings = (options.implementation, options.architecture, options.threads)
+    settings += (options.times, options.dataset)
     if options.kind == "identical":
         return identical(*settings)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= environment("cpu", options.threads, Path(folder))
+        os.environ |= variables_of("cpu", options.threads, Path(folder), "")
         {"overhead": overhead, "idiom": idiom}[options.kind](*settings)
 
 

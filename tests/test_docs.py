@@ -18,9 +18,11 @@ from benchmarks.measuring.plan import Plan, Trial
 from benchmarks.measuring.replay import Timed
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
+from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
 from mnist_models import implementations, worker
 from mnist_models.accuracy import Bounds
+from mnist_models.architectures import ARCHITECTURES
 from mnist_models.implementations import PAIR
 from tests import measured
 from tests.parity_table import few_digits
@@ -188,7 +190,7 @@ def verdicts():
 def taxes():
     """A line of every kind about what Keras costs, as plain text."""
     for blocks in (1, 6):
-        (line,) = terminal.taxes(STEP, results(blocks=blocks, pair=terminal.TAXED[0]))
+        (line,) = terminal.taxes(STEP, results(blocks=blocks, pair=TAXED[0]))
         yield line.plain
 
 
@@ -403,7 +405,7 @@ class TestReadme:
     def test_networks(self):
         """The numbers of parameters are those of the architectures."""
         rows = {row[0]: row[-1] for row in tables("README.md", "What is compared")}
-        for name, architecture in options.ARCHITECTURES.items():
+        for name, architecture in ARCHITECTURES.items():
             assert rows[name] == f"{architecture.parameters:,}"
 
     def test_implementations(self):
@@ -437,6 +439,14 @@ def test_labels_exist():
 
 
 # Numbers that stand in two places
+
+
+def test_mypy_covers_all_python():
+    """Every file and folder with Python in the repository is in mypy's list."""
+    checked = tomllib.loads(text("pyproject.toml"))["tool"]["mypy"]["files"]
+    paths = [path.relative_to(ROOT) for path in ROOT.glob("[!.]*/**/*.py")]
+    found = {path.parts[0] for path in paths} | {path.name for path in ROOT.glob("*.py")}
+    assert found == set(checked)
 
 
 def test_one_ruff():

@@ -1,10 +1,12 @@
 """The version grid: names, pins, the check inside an environment, tox, the page, the gate."""
 
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError
 from itertools import product
 from pathlib import Path
 
@@ -119,12 +121,12 @@ def installed(monkeypatch):
 
     def version(package):
         if found[package] is None:
-            raise versions.PackageNotFoundError(package)
+            raise PackageNotFoundError(package)
         return found[package]
 
     monkeypatch.setattr(versions, "version", version)
     monkeypatch.setattr(
-        versions.platform, "python_version_tuple", lambda: (*found["python"].split("."), "0")
+        platform, "python_version_tuple", lambda: (*found["python"].split("."), "0")
     )
     return found
 
