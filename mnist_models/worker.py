@@ -2,7 +2,7 @@
 
 Nothing but the standard library, NumPy and one framework is imported here, so that any environment
 that holds a framework can be a worker. Requests are (method, arguments) and replies ("ok", result)
-or ("error", traceback, kind), over a channel that carries plain Python values and bytes.
+or ("error", kind, traceback), over a channel that carries plain Python values and bytes.
 """
 
 import hashlib

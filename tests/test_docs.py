@@ -15,7 +15,7 @@ from benchmarks.comparing import ratios
 from benchmarks.measuring import workers
 from benchmarks.measuring.files import beside_the_rows
 from benchmarks.measuring.plan import Plan, Trial
-from benchmarks.measuring.replay import Timed
+from benchmarks.measuring.replay import Timed, make_plan
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
 from benchmarks.reporting.page import TAXED
@@ -24,6 +24,7 @@ from mnist_models import implementations, worker
 from mnist_models.accuracy import Bounds
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.implementations import PAIR
+from mnist_models.worker import source_hash
 from tests import measured
 from tests.parity_table import few_digits
 
@@ -253,6 +254,34 @@ def test_every_key_of_extra_info_is_documented():
         for key, value in info.items()
         if not isinstance(value, types[key])
     ] == []
+
+
+def test_source_is_documented_as_the_two_digests_that_it_is():
+    """In their order, as the plan of a session puts them together."""
+    digests = {name: source_hash(ROOT / name) for name in ("mnist_models", "benchmarks")}
+    [row] = [row for row in column(MEASURING, "extra_info", "key") if row[0] == "source"]
+    packages = [name for name in re.findall(r"\w+", row[2]) if name in digests]
+    settings = SimpleNamespace(**dict.fromkeys(options.Settings.__dataclass_fields__, 1))
+    dataset = SimpleNamespace(name="", sha256="", folder="", train_labels=[])
+    made = make_plan({}, settings, dataset, disabled=False)
+    assert made.source == "".join(digests[name] for name in packages)
+
+
+def test_replies_are_documented_in_their_order():
+    """The docstring of worker.py has the parts of an error as `serve` sends them."""
+    asked = [("read", ("/nowhere",))]
+    sent = []
+    worker.serve(
+        type(
+            "Channel",
+            (),
+            {"__iter__": lambda _: iter(asked), "send": lambda _, reply: sent.append(reply)},
+        )()
+    )
+    [(status, kind, trace)] = sent
+    assert (status, trace.split()[0]) == ("error", "Traceback")
+    assert kind in trace.splitlines()[-1]
+    assert '("error", kind, traceback)' in worker.__doc__
 
 
 def settings_in_force():
