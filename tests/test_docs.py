@@ -448,7 +448,7 @@ def test_environments_exist():
     tox = ConfigParser()
     tox.read(ROOT / "tox.ini")
     known = {section.removeprefix("testenv:") for section in tox.sections()}
-    known |= {*versions.environments(), "<name>"}
+    known |= {*versions.environments(), *versions.cuda_environments(), "<name>"}
     pages = [*PAGES, ".ci/run", ".github/workflows/ci.yml", ".github/workflows/gate.yml"]
     used = {
         environment
