@@ -181,7 +181,10 @@ def identical(name: str, architecture: str, threads: int, times: int, dataset: s
     inside = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "copy")
-        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        for package in ("benchmarks", "mnist_models"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / package, root / package, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", root)
         sources = root / "mnist_models" / "implementations"
         shutil.copy(sources / f"{name}.py", sources / f"{twin}.py")
         for session in range(times):
@@ -189,7 +192,7 @@ def identical(name: str, architecture: str, threads: int, times: int, dataset: s
             chosen = f"--implementation={name} --implementation={twin}".split()
             where = f"--architecture={architecture} --device=cpu --threads={threads}".split()
             command = ["-m", "pytest", "benchmarks", "-k", "train_step", *chosen, *where]
-            command += ["--dataset", dataset] if dataset else []
+            command.append(f"--dataset={data.load(dataset).folder}")
             output = subprocess.run(
                 [sys.executable, *command, f"--benchmark-json={saved}"],
                 cwd=root, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True,
@@ -237,8 +240,13 @@ def main() -> None:
                 [sys.executable, *sys.orig_argv[1:], "--implementation", name], check=True
             )
         return
-    settings = (options.implementation, options.architecture, options.threads)
-    settings += (options.times, options.dataset)
+    settings = (
+        options.implementation,
+        options.architecture,
+        options.threads,
+        options.times,
+        options.dataset,
+    )
     if options.kind == "identical":
         return identical(*settings)
     with tempfile.TemporaryDirectory() as folder:

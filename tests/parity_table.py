@@ -1,5 +1,6 @@
 """How far every implementation is from the NumPy referee: `python -m tests.parity_table`."""
 
+import argparse
 import struct
 import sys
 import tempfile
@@ -140,17 +141,22 @@ def row(witness: Witness, dataset: data.Dataset, architecture: str) -> dict[str,
 
 def main() -> None:
     """Print the table in Markdown, one implementation after the other."""
+    parser = argparse.ArgumentParser(prog="python -m tests.parity_table", description=__doc__)
+    known = implementations.names()
+    parser.add_argument("--implementation", action="append", choices=known, help="default: all")
+    parser.add_argument("--architecture", action="append", choices=ARCHITECTURES, help="likewise")
+    options = parser.parse_args()
     titles = ["implementation", "architecture"]
     # NumPy's threads would fight with the workers for the CPUs.
     with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
         dataset = few_digits(Path(scratch, "few_digits"))
-        for name in implementations.names():
+        for name in options.implementation or known:
             if lacks := implementations.missing(name):
                 print(f"{name}: not installed: pip install {' '.join(lacks)}", file=sys.stderr)
                 continue
             witness = Witness(name, dataset, Path(scratch))
             try:
-                for architecture in ARCHITECTURES:
+                for architecture in options.architecture or ARCHITECTURES:
                     found = row(witness, dataset, architecture)
                     if len(titles) == 2:
                         titles += found
