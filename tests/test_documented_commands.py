@@ -45,7 +45,7 @@ ONE = "--implementation numpy_reference"
 SHORT = {
     "python -m benchmarks baseline set 0003": "",
     "python -m benchmarks baseline set RUN": "",
-    "python -m benchmarks calibrate": "--dataset small --seeds 2",
+    "python -m benchmarks calibrate": "--help",  # the next one runs
     "python -m benchmarks calibrate --dataset mnist --seeds 20": "--dataset small --seeds 2",
     "python -m benchmarks compare OLD NEW": "",
     "python -m benchmarks compare OLD.json NEW.json": "",
@@ -200,8 +200,5 @@ def listed(copy):
 def test_pytest_takes_the_command(listed, command):
     """Its options and values are accepted, and it selects something."""
     status, output, _ = listed[command]
-    if "--resume" in command:
-        assert "nothing to resume" in output
-    else:
-        assert status == 0, output
-        assert "::test_" in output
+    assert status == 0, output
+    assert "::test_" in output
