@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.selfcheck import clone
 from mnist_models import implementations
 from mnist_models.implementations import PAIR
 from tests.test_command_lines import LIMIT, QUIET, copy_repository, variables, write_data
@@ -133,16 +134,16 @@ def copy(tmp_path_factory):
     for command in DOCUMENTED:
         for name in re.findall(r"--baseline (\S+)", command):
             environment = folder / name
-            environment.parent.mkdir(exist_ok=True)
             if not environment.exists():
-                environment.symlink_to(sys.prefix)
+                clone(environment)
     return folder
 
 
 def ended(words, folder, limit=LIMIT, **more):
-    """The finished process of a command's words."""
+    """The finished process of a command's words, by an interpreter that it may plant work in."""
+    other = folder / "OTHER" / "bin" / "python"
     return subprocess.run(
-        [sys.executable, *words[1:]],
+        [other if "OTHER" in words else sys.executable, *words[1:]],
         cwd=folder,
         env=more,
         stdout=subprocess.PIPE,
