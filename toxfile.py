@@ -30,20 +30,22 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     would call it a success after running it without pins.
     """
     in_ini = [section.name for section in state.conf.sections() if section.prefix == "testenv"]
+    chosen = []
     for name in getattr(state.conf.options, "env", None) or ():
         if name not in in_ini and not name.startswith("."):
             try:
                 versions.pins(name)
             except versions.NoSuchEnvironment as error:
                 raise HandledError(f"{error}; or run one of tox.ini: {', '.join(in_ini)}") from None
-            if state.conf.options.command not in LOOKING and (
-                words := versions.missing_python(name)
-            ):
-                raise HandledError(words)
+            chosen.append(name)
     known = versions.grid()["labels"]
     for label in getattr(state.conf.options, "labels", None) or ():
         if label not in known:
             raise HandledError(f"-m {label}: no such label; choose from {', '.join(known)}")
+        chosen += known[label]
+    for name in chosen if state.conf.options.command not in LOOKING else ():
+        if words := versions.missing_python(name):
+            raise HandledError(words)
     for name in tox_extend_envs():
         python, *packages = versions.pins(name).items()
         requirements = "\n".join(f"{package}=={pin}" for package, pin in packages)

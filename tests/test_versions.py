@@ -190,16 +190,23 @@ def test_environments_of_this_machine_are_listed(pythons, capsys):
     assert listed == [name for name in everything if name.startswith("py311-")]
 
 
-def test_tox_says_so_before_anything_is_downloaded(tmp_path, monkeypatch):
-    """One line, and no environment begun."""
-    python = next(one for one in ("313", "312") if sys.version_info[1] != int(one[1:]))
+@pytest.mark.parametrize("option", ["-e", "-m"])
+def test_tox_says_so_before_anything_is_downloaded(tmp_path, monkeypatch, option):
+    """One line, and no environment begun, whether it was chosen by name or by label."""
+    here = f"py{sys.version_info[0]}{sys.version_info[1]}"
+    label, (name,) = next(
+        (label, names)
+        for label, names in versions.grid()["labels"].items()
+        if not names[0].startswith(here)
+    )
+    python = versions.pins(name)["python"]
     (tmp_path / "uv").write_text("#!/bin/sh\nexit 2\n")
     (tmp_path / "uv").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    ended = tox(tmp_path / "work", "run", "--notest", "-e", f"py{python}-torch2.9-tf2.20")
+    ended = tox(tmp_path / "work", "run", "--notest", option, name if option == "-e" else label)
     assert ended.returncode not in (0, 1)
     said = (ended.stdout + ended.stderr).strip()
-    assert f"no Python 3.{python[1:]} was found on this machine" in said
+    assert f"{name}: no Python {python} was found on this machine" in said
     assert len(said.splitlines()) == 1
     assert not any((tmp_path / "work").glob("py*"))
 
