@@ -78,10 +78,10 @@ def selfcheck(options: argparse.Namespace) -> int:
 
 
 def versions(options: argparse.Namespace) -> int:
-    """Print the page about framework versions, write it, or check an environment's."""
+    """Print the page about framework versions, write it, check an environment, or list them."""
     from benchmarks.versions import run
 
-    return run(options.check, options.write)
+    return run(options.check, options.write, options.here)
 
 
 def side_by_side(options: argparse.Namespace) -> int:
@@ -132,6 +132,8 @@ def parser() -> argparse.ArgumentParser:
     either = command(versions).add_mutually_exclusive_group()
     either.add_argument("--check", metavar="ENV", help="are this environment's versions ENV's?")
     either.add_argument("--write", action="store_true", help="write the page into docs/")
+    text = "list the environments whose Python is on this machine"
+    either.add_argument("--here", action="store_true", help=text)
     sub = command(side_by_side)
     sub.add_argument("--write", action="store_true", help="write the page into docs/")
     return top

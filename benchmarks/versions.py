@@ -3,7 +3,10 @@
 The data are in versions.toml. Standard library only: tox imports this, too, through toxfile.py.
 """
 
+import os
 import platform
+import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -19,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / "versions.toml"
 PAGE = ROOT / "docs" / "versions.md"
 EXAMPLE = "py312-torch2.9-tf2.20"
+CUDA = "cuda12"
+# Seconds in which an interpreter, or uv, must have answered.
+PYTHON_LIMIT = 60.0
 
 
 class NoSuchEnvironment(Exception):
@@ -54,7 +60,16 @@ def pins(name: str) -> dict[str, str]:
     cannot be installed.
     """
     pythons, torch, tensorflow = factors()
-    match name.split("-"):
+    plain = name.removesuffix(f"-{CUDA}")
+    if plain != name:
+        for kind, prefix in (("torch", "torch"), ("tensorflow", "tf")):
+            allowed = [f"{prefix}{minor}" for minor in grid()[CUDA][kind]]
+            if not {*plain.split("-")} & {*allowed}:
+                raise NoSuchEnvironment(
+                    f"{name}: {CUDA} is to be had with {', '.join(allowed)} alone; why is in "
+                    f"{PAGE.relative_to(ROOT)}"
+                )
+    match plain.split("-"):
         case [py, one, two] if py in pythons and one in torch and two in tensorflow:
             chosen = {one: (torch, torch[one]), two: (tensorflow, tensorflow[two])}
         case parts:
@@ -83,6 +98,11 @@ def environments() -> list[str]:
     return [name for name in map("-".join, product(*factors())) if possible(name)]
 
 
+def cuda_environments() -> list[str]:
+    """Names of those for NVIDIA GPUs."""
+    return [name for name in (f"{one}-{CUDA}" for one in environments()) if possible(name)]
+
+
 def possible(name: str) -> bool:
     """Whether the environment of this name can be installed."""
     try:
@@ -94,6 +114,40 @@ def possible(name: str) -> bool:
 def labels(name: str) -> list[str]:
     """The labels that select this environment."""
     return [label for label, names in grid()["labels"].items() if name in names]
+
+
+def installed(python: str) -> bool:
+    """Whether a Python such as 3.12 is on this machine, as tox looks for it: with uv if it has uv.
+
+    An answer of pyenv that it would have this Python is none.
+    """
+    if python == ".".join(platform.python_version_tuple()[:2]):
+        return True
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    command = [f"python{python}", "--version"]
+    if uv := shutil.which("uv", path=path):
+        command = [uv, "python", "find", "--system", "--no-python-downloads", python]
+    try:
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=PYTHON_LIMIT)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return ended.returncode == 0
+
+
+def missing_python(name: str) -> str:
+    """What to do where this machine lacks the Python of an environment; empty where it is there."""
+    own, _, rest = name.partition("-")
+    pythons = factors()[0]
+    if installed(pythons[own]):
+        return ""
+    found = [part for part, python in pythons.items() if installed(python)]
+    others = [other for other in (f"{part}-{rest}" for part in found) if possible(other)]
+    here = f"only {', '.join(pythons[part] for part in found)}" if found else "and no other"
+    remedy = f"use {' or '.join(others)}, or " if others else ""
+    return (
+        f"{name}: no Python {pythons[own]} was found on this machine, {here}; {remedy}install "
+        f"it, for example with `uv python install {pythons[own]}`"
+    )
 
 
 def differences(name: str) -> list[str]:
@@ -112,8 +166,8 @@ def differences(name: str) -> list[str]:
     return found
 
 
-def run(check: str | None, write: bool) -> int:
-    """`python -m benchmarks versions`: check this environment, write or print the page."""
+def run(check: str | None, write: bool, here: bool) -> int:
+    """`python -m benchmarks versions`: check this environment, list, write or print the page."""
     if check:
         try:
             wrong = differences(check)
@@ -125,7 +179,11 @@ def run(check: str | None, write: bool) -> int:
         if wrong:
             print(f"build it again: tox run -r -e {check}", file=sys.stderr)
         return int(bool(wrong))
-    if write:
+    if here:
+        found = {part for part, python in factors()[0].items() if installed(python)}
+        names = [*environments(), *cuda_environments()]
+        print("\n".join(name for name in names if name.partition("-")[0] in found))
+    elif write:
         PAGE.write_text(page(), encoding="utf-8")
     else:
         print(page(), end="")
@@ -143,6 +201,47 @@ def pinned(rows: dict[str, dict[str, Any]], packages: dict[str, str]) -> Iterato
         for part, row in rows.items()
     )
     yield from ("", *table(headings, cells), "")
+
+
+def gpu() -> Iterator[str]:
+    """The section about NVIDIA GPUs."""
+    names = cuda_environments()
+    pairs = list(dict.fromkeys(name.partition("-")[2] for name in names))
+    example = f"{EXAMPLE.partition('-')[0]}-{pairs[-1]}"
+    yield from (
+        "## NVIDIA GPUs",
+        "",
+        "In the environments above, TensorFlow sees no GPU on Linux: its wheel comes without CUDA",
+        "unless its extra `and-cuda` is asked for. The following environments ask for it, and both",
+        "frameworks use the same CUDA 12 libraries:",
+        "",
+        f"{', '.join(f'`{pair}`' for pair in pairs)}, each after",
+        f"{', '.join(f'`{part}-`' for part in dict.fromkeys(n.partition('-')[0] for n in names))}.",
+        "",
+        "```bash",
+        f"tox run -e {example} -- --device gpu",
+        f"pip install -e '.[{CUDA},bench]'                # the same by hand",
+        "pip install 'jax[cuda12]'                     # for keras_jax, beside both",
+        "```",
+        "",
+        "They need Linux on x86-64, NVIDIA's driver 525.60.13 or later (its minimum for CUDA 12;",
+        "`nvidia-smi` shows it), and 10 GB of disk. CUDA itself need not be installed.",
+        "",
+        "No other pair of the grid can share a GPU environment:",
+        "",
+        "- TensorFlow 2.16 to 2.19 pin one release of CUDA 12, and each PyTorch pins another.",
+        "- PyTorch 2.4 to 2.6 pin CUDA 12.1 and 12.4; TensorFlow 2.20 and 2.21 need 12.5 or later.",
+        "- TensorFlow 2.21 needs NCCL 2.27.7 or later; PyTorch 2.7 to 2.10 pin older ones.",
+        "- PyTorch 2.11 and later bring CUDA 13. It can be installed beside TensorFlow's CUDA 12,",
+        "  but the cuDNN and the NCCL of both are unpacked into the same folders, where one",
+        "  overwrites the other.",
+        "",
+        "These environments have not been run on a GPU yet. uv resolves all of them (2026-11-26).",
+        f"tox built `{example}`, which passes its check. With `jax[cuda12]`",
+        "added, no library belongs to two packages, cuBLAS, cuDNN, cuFFT, cuSOLVER, cuSPARSE and",
+        "NCCL load, and TensorFlow, PyTorch and JAX compute in one process on the CPU.",
+        "",
+    )
 
 
 def page() -> str:
@@ -163,6 +262,7 @@ def page() -> str:
         f"tox run -e {EXAMPLE} -- --quick  # what follows -- goes to the benchmarks",
         "tox run -m corners                           # all environments of a label",
         "tox list                                     # all there are",
+        "python -m benchmarks versions --here         # those whose Python is on this machine",
         "```",
         "",
         "tox installs what the name says, checks that this is what got installed, runs the tests",
@@ -178,6 +278,7 @@ def page() -> str:
         "",
         "## PyTorch",
         *pinned(torch, {"torch": "PyTorch", "torchvision": "torchvision"}),
+        *gpu(),
         "## Labels",
         "",
         *table(

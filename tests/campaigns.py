@@ -237,8 +237,10 @@ def main() -> None:
         baselines = [path.resolve() for path in options.baseline]
         if options.campaign == "versions":
             run_versions(baselines, arguments)
+        elif len(baselines) > 1:
+            parser.error(f"--baseline: {options.campaign} takes one other environment")
         else:
-            run(options.campaign, *baselines, options.sessions, arguments)
+            run(options.campaign, baselines[0], options.sessions, arguments)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Long measurements behind claims in the docs: `python -m tests.evidence overhead|idiom|identical`.
+"""Long measurements behind claims in the docs: `python -m tests.evidence KIND`.
 
+epochs      when an epoch's weights are trained and when its call returns, beside its steps' sum
 overhead    our clock's seconds per training step against a bare loop over the same step
 idiom       our epochs and steps against the loops in each framework's own documentation
 identical   A/A: an implementation against its own copy; how far the median ratio strays from 1
@@ -22,7 +23,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.comparing.ratios import ratio
-from benchmarks.measuring.workers import ROOT, environment
+from benchmarks.measuring.workers import ROOT, variables_of
 from mnist_models import data, implementations, recipe, weights
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.implementations import PAIR
@@ -31,11 +32,11 @@ from mnist_models.worker import Worker
 Timer = Callable[[], float]
 
 
-def ready_worker(name: str, architecture: str, threads: int) -> Worker:
+def ready_worker(name: str, architecture: str, threads: int, dataset: str | None) -> Worker:
     """A worker in this very process, with its first calls behind it."""
     worker = Worker()
     worker.start(name, "cpu", threads, "float32")
-    worker.read(str(data.load().folder))
+    worker.read(str(data.load(dataset).folder))
     start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], 0))
     worker.take(architecture, recipe.DEFAULT.record(), "float32", start)
     worker.first_call("train_step")
@@ -63,9 +64,9 @@ def seconds_of(call: Callable[[], Any], synchronize: Callable[[], None]) -> floa
     return perf_counter() - began
 
 
-def overhead(name: str, architecture: str, threads: int, times: int) -> None:
+def overhead(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """Our clock against a bare loop, both over the same batches from the same weights."""
-    worker = ready_worker(name, architecture, threads)
+    worker = ready_worker(name, architecture, threads, dataset)
     worker.operation("train_step")
     step, batches = worker.trainer.train_step, worker.batches[worker.form]
     count = len(batches)
@@ -87,16 +88,35 @@ def overhead(name: str, architecture: str, threads: int, times: int) -> None:
     report(f"{name} {architecture} train_step: our clock / bare loop", clocked, bare, times)
 
 
-def idiom(name: str, architecture: str, threads: int, times: int) -> None:
+def epochs(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
+    """The two moments of each epoch, and what as many training steps take right after it."""
+    worker = ready_worker(name, architecture, threads, dataset)
+    count, size = len(worker.labels), worker.form[0]
+    order = weights.order(count, 0)
+    burst = worker.calibrate("train_step")
+    for number in range(1, times + 1):
+        worker.trainer.reset()
+        (trained, _), returned = worker.run_epoch(order)
+        bursts = [worker.sample("train_step", burst)[0] for _ in range(20)]
+        steps = statistics.median(bursts) * count / size
+        print(
+            f"{name} {architecture} epoch {number}: trained {trained:.2f} s, "
+            f"returned {returned:.2f} s, steps {steps:.2f} s; trained / steps {trained / steps:.2f}",
+            flush=True,
+        )
+
+
+def idiom(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """Our epochs and steps against the plain loops of each framework's documentation."""
-    worker = ready_worker(name, architecture, threads)
+    worker = ready_worker(name, architecture, threads, dataset)
     trainer, size = worker.trainer, worker.form[0]
     order = weights.order(len(worker.labels), 0)
     images, labels = worker.training_set()
 
     def epoch() -> float:
         trainer.reset()
-        return worker.clock(lambda i: trainer.train_epoch(images, labels, order), 1)[0]
+        _, returned = worker.run_epoch(order)  # as the loops below, which know no other moment
+        return returned
 
     def against(call: Callable[[], Any]) -> Timer:
         def timer() -> float:
@@ -175,13 +195,16 @@ def report(title: str, ours: Timer, other: Timer, times: int) -> None:
     print(f"{title}: {median:.4f} (from {low:.3f} to {high:.3f}, {times} alternations)", flush=True)
 
 
-def identical(name: str, architecture: str, threads: int, times: int) -> None:
+def identical(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """A/A sessions of `name` against its own copy; prints each session's ratio and interval."""
     twin = f"{name}_copy"
     inside = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "copy")
-        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        for package in ("benchmarks", "mnist_models"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / package, root / package, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", root)
         sources = root / "mnist_models" / "implementations"
         shutil.copy(sources / f"{name}.py", sources / f"{twin}.py")
         for session in range(times):
@@ -189,6 +212,7 @@ def identical(name: str, architecture: str, threads: int, times: int) -> None:
             chosen = f"--implementation={name} --implementation={twin}".split()
             where = f"--architecture={architecture} --device=cpu --threads={threads}".split()
             command = ["-m", "pytest", "benchmarks", "-k", "train_step", *chosen, *where]
+            command.append(f"--dataset={data.load(dataset).folder}")
             output = subprocess.run(
                 [sys.executable, *command, f"--benchmark-json={saved}"],
                 cwd=root, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True,
@@ -198,8 +222,11 @@ def identical(name: str, architecture: str, threads: int, times: int) -> None:
             first, second = map(by_block, json.loads(saved.read_text())["benchmarks"])
             found = ratio(first, second)
             inside += 0.98 <= found.value <= 1.02
+            interval = f"no interval from {found.blocks} block(s)"
+            if found.low is not None:
+                interval = f"[{found.low:.4f}, {found.high:.4f}]"
             print(
-                f"session {session + 1}: {found.value:.4f} [{found.low:.4f}, {found.high:.4f}], "
+                f"session {session + 1}: {found.value:.4f} {interval}, "
                 f"called: {found.winner is not None}; within 2 %: {inside} of {session + 1}",
                 flush=True,
             )
@@ -218,24 +245,33 @@ def by_block(benchmark: dict[str, Any]) -> dict[int, list[float]]:
 def main() -> None:
     """Run one kind of evidence; each implementation in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__)
-    parser.add_argument("kind", choices=("overhead", "idiom", "identical"))
+    parser.add_argument("kind", choices=("epochs", "overhead", "idiom", "identical"))
     parser.add_argument("--implementation", choices=implementations.names())
     parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), default="mlp")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=20, help="alternations, or sessions")
+    parser.add_argument("--dataset", help="as for pytest benchmarks")
     options = parser.parse_args()
+    if options.kind == "idiom" and options.implementation not in (None, *PAIR):
+        parser.error(f"--implementation {options.implementation}: idiom knows {', '.join(PAIR)}")
     if options.implementation is None:
         for name in PAIR:
             subprocess.run(
                 [sys.executable, *sys.orig_argv[1:], "--implementation", name], check=True
             )
         return
-    settings = (options.implementation, options.architecture, options.threads, options.times)
+    settings = (
+        options.implementation,
+        options.architecture,
+        options.threads,
+        options.times,
+        options.dataset,
+    )
     if options.kind == "identical":
         return identical(*settings)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= environment("cpu", options.threads, Path(folder))
-        {"overhead": overhead, "idiom": idiom}[options.kind](*settings)
+        os.environ |= variables_of("cpu", options.threads, Path(folder), "")
+        {"epochs": epochs, "overhead": overhead, "idiom": idiom}[options.kind](*settings)
 
 
 if __name__ == "__main__":

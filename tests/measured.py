@@ -179,8 +179,8 @@ def simulation_lines() -> list[str]:
         ]
         for kind, found in kinds.items()
     ]
-    headings = ("noise added", "sessions", "with a false alarm", "coverage of the 95 % intervals")
-    headings += ("coverage if rounds were evidence", "sessions with a suspect")
+    headings = ["noise added", "sessions", "with a false alarm", "coverage of the 95 % intervals"]
+    headings += ["coverage if rounds were evidence", "sessions with a suspect"]
     return [
         "",
         "## Drawn from the recorded blocks",
@@ -263,9 +263,9 @@ def found_with_fewer_rounds() -> tuple[int, int]:
             if work := planted(session, name):
                 sides = [by_block(row[side]) for side in ("new", "old")]
                 most = MOST_ROUNDS * len(sides[0][0])
-                cut = ({block: taken[:most] for block, taken in side.items()} for side in sides)
+                new, old = ({block: taken[:most] for block, taken in s.items()} for s in sides)
                 place = "step[]", "", "", time(MARGIN)
-                found = judge(Comparison(*place, *cut, row["screened_blocks"], row["suspects"]))
+                found = judge(Comparison(*place, new, old, row["screened_blocks"], row["suspects"]))
                 words.append(found.word is (Word.REGRESSED if work > 0 else Word.IMPROVED))
     return sum(words), len(words)
 

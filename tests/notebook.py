@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -18,21 +19,21 @@ EARLY_LOG = re.compile(r"(WARNING: All log messages before absl|I0000 ).*\n")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def read():
+def read() -> Any:
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-def code_cells(notebook):
+def code_cells(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def digest(notebook):
+def digest(notebook: Any) -> str:
     """SHA-256 of all code: outputs that are stored with another one belong to other code."""
     code = "\n\n".join(cell.source for cell in code_cells(notebook))
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def execute(notebook, **variables):
+def execute(notebook: Any, **variables: str) -> Any:
     """Run a notebook in place, as if opened where it lies, with environment variables set.
 
     Raises CellExecutionError when a cell does.
@@ -58,7 +59,7 @@ def execute(notebook, **variables):
     return notebook
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.notebook", description=__doc__)
     parser.add_argument("action", choices=["write"], help="execute on MNIST, store the outputs")
     parser.parse_args()

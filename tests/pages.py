@@ -22,7 +22,8 @@ from benchmarks.reporting.answers import contests, result_table
 from benchmarks.reporting.markdown import escape
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import label, time
-from examples.page import COSTLY, MEASURES, OUTCOMES, summary_rows, together
+from examples.page import MEASURES, OUTCOMES, summary_rows, together
+from examples.record import COSTLY
 from tests.campaigns import digits
 from tests.test_report import BROWSERS, find_browser
 
@@ -78,8 +79,8 @@ def compiling() -> list[str]:
     """What the first training step costs, and when that pays."""
     steps = [c for c in contests(recorded()) if c.operation == "train_step"]
     table = tables.operation("train_step", steps, None)
-    shown = ("network", "implementation", "runs as", "time", "first call")
-    shown += ("in later processes", "pays after (steps)")
+    shown = ["network", "implementation", "runs as", "time", "first call"]
+    shown += ["in later processes", "pays after (steps)"]
     places = [table.headings.index(heading) for heading in shown]
     return markdown.table(
         shown, ([escape(row[place].text) for place in places] for row in table.rows)

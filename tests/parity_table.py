@@ -1,5 +1,6 @@
 """How far every implementation is from the NumPy referee: `python -m tests.parity_table`."""
 
+import argparse
 import struct
 import sys
 import tempfile
@@ -7,7 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
@@ -24,6 +27,9 @@ TRAIN_IMAGES, TEST_IMAGES = 1800, 200
 FLOAT64_TOLERANCE = 1e-12
 LIMIT = 300.0
 
+Arrays = dict[str, np.ndarray]
+Answer = Future[Arrays]
+
 
 @dataclass(frozen=True)
 class Question:
@@ -35,7 +41,7 @@ class Question:
     batches: int = 3
 
     @property
-    def recipe(self):
+    def recipe(self) -> Recipe:
         return Recipe(self.optimizer, BATCH_SIZE)
 
 
@@ -54,29 +60,32 @@ class Witness:
 
     check = staticmethod(check_handshake)
 
-    def __init__(self, name, dataset, folder):
+    def __init__(self, name: str, dataset: data.Dataset, folder: Path) -> None:
         self.process = WorkerProcess(name, "cpu", 1, folder)
-        self.queue, self.asked = ThreadPoolExecutor(1), {}
+        self.queue = ThreadPoolExecutor(1)
+        self.asked: dict[tuple[str, str], Answer] = {}
         self.started = self.queue.submit(self.start, name, dataset)
 
-    def start(self, name, dataset):
-        facts = self.process.ask("start", name, "cpu", 1, "float32", limit=START_LIMIT)
+    def start(self, name: str, dataset: data.Dataset) -> dict[str, Any]:
+        arguments = name, "cpu", 1, "float32"
+        facts: dict[str, Any] = self.process.ask("start", *arguments, limit=START_LIMIT)
         self.check(self.process, facts)
         self.process.ask("read", str(dataset.folder), limit=LIMIT)
         return facts
 
     @property
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """What it told in the handshake; raises WorkerError when it could not start."""
         return self.started.result()
 
-    def ask(self, *case) -> Future:
-        """The answer to come to a case: an architecture and one of QUESTIONS, asked once."""
+    def ask(self, architecture: str, question: str) -> Answer:
+        """The answer to come about an architecture to one of QUESTIONS, asked once."""
+        case = architecture, question
         if case not in self.asked:
             self.asked[case] = self.queue.submit(self.answer, *case)
         return self.asked[case]
 
-    def answer(self, architecture, title):
+    def answer(self, architecture: str, title: str) -> Arrays:
         question = QUESTIONS[title]
         start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], DEFAULT.seed))
         recipe = question.recipe.record()
@@ -84,13 +93,13 @@ class Witness:
         answer = self.process.ask("observe", question.asks, question.batches, limit=LIMIT)
         return weights.from_bytes(answer)
 
-    def dismiss(self):
+    def dismiss(self) -> None:
         self.queue.shutdown(wait=False, cancel_futures=True)
         self.process.kill()
 
 
 @cache
-def expected(dataset, architecture, question, adam_epsilon):
+def expected(dataset: data.Dataset, architecture: str, question: str, adam_epsilon: str) -> Arrays:
     """The referee's own answer, always in float64."""
     asked, network = QUESTIONS[question], ARCHITECTURES[architecture]
     trainer = numpy_reference.Trainer(network, asked.recipe, "cpu", "float64", adam_epsilon)
@@ -101,14 +110,16 @@ def expected(dataset, architecture, question, adam_epsilon):
     return parity.observe(trainer, asked.asks, images, labels, BATCH_SIZE)
 
 
-def differences(answer, dataset, architecture, question, adam_epsilon):
+def differences(
+    answer: Arrays, dataset: data.Dataset, architecture: str, question: str, adam_epsilon: str
+) -> dict[str, float]:
     """Relative differences; in float32 without the elements that `parity` leaves out."""
     left_out = parity.LEFT_OUT if QUESTIONS[question].dtype == "float32" else 0.0
     right = expected(dataset, architecture, question, adam_epsilon)
     return parity.differences(answer, right, left_out)
 
 
-def few_digits(folder):
+def few_digits(folder: Path) -> data.Dataset:
     """A small data set of IDX files, made from scikit-learn's digits."""
     folder.mkdir()
     for file, array in zip(data.FILES, data.make_digits(TRAIN_IMAGES, TEST_IMAGES), strict=True):
@@ -117,9 +128,9 @@ def few_digits(folder):
     return data.read(folder)
 
 
-def row(witness, dataset, architecture):
+def row(witness: Witness, dataset: data.Dataset, architecture: str) -> dict[str, float]:
     """The worst difference of each kind that each question shows."""
-    found = {}
+    found: dict[str, float] = {}
     for question in QUESTIONS:
         answer = witness.ask(architecture, question).result()
         epsilon = witness.facts["adam_epsilon"]
@@ -128,19 +139,24 @@ def row(witness, dataset, architecture):
     return found
 
 
-def main():
+def main() -> None:
     """Print the table in Markdown, one implementation after the other."""
+    parser = argparse.ArgumentParser(prog="python -m tests.parity_table", description=__doc__)
+    known = implementations.names()
+    parser.add_argument("--implementation", action="append", choices=known, help="default: all")
+    parser.add_argument("--architecture", action="append", choices=ARCHITECTURES, help="likewise")
+    options = parser.parse_args()
     titles = ["implementation", "architecture"]
     # NumPy's threads would fight with the workers for the CPUs.
     with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
         dataset = few_digits(Path(scratch, "few_digits"))
-        for name in implementations.names():
+        for name in options.implementation or known:
             if lacks := implementations.missing(name):
                 print(f"{name}: not installed: pip install {' '.join(lacks)}", file=sys.stderr)
                 continue
             witness = Witness(name, dataset, Path(scratch))
             try:
-                for architecture in ARCHITECTURES:
+                for architecture in options.architecture or ARCHITECTURES:
                     found = row(witness, dataset, architecture)
                     if len(titles) == 2:
                         titles += found

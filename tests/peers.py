@@ -17,6 +17,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -50,13 +51,15 @@ def sample(name: str, folder: Path, seconds: float) -> dict[str, Any]:
     images, labels = data.preprocess(read.train_images[:8192]), read.train_labels[:8192]
     batches = [trainer.put(images[i : i + 128], labels[i : i + 128]) for i in range(0, 8192, 128)]
     worker.bind(1)
-    calls = {
+    calls: dict[str, Callable[[Any], Any]] = {
         "forward": lambda batch: trainer.forward(batch[0]),
         "train_step": lambda batch: trainer.train_step(*batch),
     }
     found = {}
     for operation in OPERATIONS:
-        call, times, groups = calls[operation], [], []
+        call = calls[operation]
+        times: list[float] = []
+        groups: list[float] = []
         for batch in batches[:20]:
             call(batch)
         until = perf_counter() + seconds
@@ -107,7 +110,7 @@ def record(baseline: Path, sessions: int, costs: tuple[float, float]) -> None:
 
 def subsample(prefix: Path, name: str, folder: Path, seconds: float) -> dict[str, Any]:
     """`sample` in a process of an environment."""
-    command = [prefix / "bin" / "python", "-m", "tests.peers", "sample", name, str(folder)]
+    command = [str(prefix / "bin" / "python"), "-m", "tests.peers", "sample", name, str(folder)]
     ended = subprocess.run(
         [*command, str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True
     )

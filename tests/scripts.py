@@ -4,6 +4,7 @@ import json
 import runpy
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from examples import measure
 from mnist_models import data
 
 
-def run_scripts(side, folder):
+def run_scripts(side: str, folder: Path) -> None:
     """Run each of a framework's files as `python -m` does; leave what they print in `folder`."""
     with np.load(folder / "digits.npz") as file:
-        few = data.Dataset("few", folder, *(array[:200] for array in file.values()), "")
+        images, labels, test_images, test_labels = (array[:200] for array in file.values())
+    few = data.Dataset("few", folder, images, labels, test_images, test_labels, "")
     printed = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", lambda: few)

@@ -62,9 +62,9 @@ def draw(
     """
     drawn = []
     for index in benchmarks:
-        recorded_blocks = pool[index]
+        recorded_blocks = pool[int(index)]
         start = chance.integers(len(recorded_blocks))
-        picked = np.take(recorded_blocks, range(start, start + blocks), axis=0, mode="wrap")
+        picked = recorded_blocks[(start + np.arange(blocks)) % len(recorded_blocks)]
         drawn.append(picked[:, :: chance.choice((1, -1)), :rounds])
     return np.array(drawn)
 
@@ -118,7 +118,7 @@ def medians(samples: Samples) -> np.ndarray:
     return np.median(samples[:, :, 0] - samples[:, :, 1], axis=2)
 
 
-def one_each(logs: np.ndarray) -> tuple[dict[int, list[float]], ...]:
+def one_each(logs: np.ndarray) -> tuple[dict[int, list[float]], dict[int, list[float]]]:
     """Blocks of one sample with these log-ratios."""
     new = {i: [exp(value)] for i, value in enumerate(logs)}
     return new, {block: [1.0] for block in new}

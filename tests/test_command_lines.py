@@ -432,7 +432,8 @@ class Spy:
 
 
 answers = {}
-for line in json.load(sys.stdin):
+lines = json.load(sys.stdin)
+for line in lines:
     output, spy = io.StringIO(), Spy()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         status = pytest.main(line.split(), plugins=[spy])

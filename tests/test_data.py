@@ -260,8 +260,16 @@ def test_an_unknown_name_lists_the_allowed_ones(name):
 # Downloading
 
 
+class Server(http.server.ThreadingHTTPServer):
+    asked: list[str]
+    archives: dict[str, bytes]
+    replies: dict[str, object]
+
+
 class Mirror(http.server.BaseHTTPRequestHandler):
     """Answers with `server.replies`, by path: a body, a status, or what a call with self sends."""
+
+    server: Server
 
     def do_HEAD(self):
         self.send(404)  # as the real mirrors do, asked for a folder
@@ -294,7 +302,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, files):
     """Two mirrors, /a/ and /b/, of the small data set, which is what `mnist` means meanwhile."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+    server = Server(("127.0.0.1", 0), Mirror)
     server.asked = []
     server.archives = {f"{file}.gz": gzip.compress(content) for file, content in files.items()}
     server.replies = {f"/{m}/{name}": a for m in "ab" for name, a in server.archives.items()}

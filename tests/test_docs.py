@@ -15,12 +15,15 @@ from benchmarks.comparing import ratios
 from benchmarks.measuring import workers
 from benchmarks.measuring.files import beside_the_rows
 from benchmarks.measuring.plan import Plan, Trial
-from benchmarks.measuring.replay import Timed
+from benchmarks.measuring.replay import Timed, make_plan
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
+from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
 from mnist_models import implementations, worker
+from mnist_models.architectures import ARCHITECTURES
 from mnist_models.implementations import PAIR
+from mnist_models.worker import source_hash
 from tests import measured
 from tests.parity_table import few_digits
 
@@ -187,7 +190,7 @@ def verdicts():
 
 def taxes():
     """A line about what Keras costs, as plain text."""
-    (line,) = terminal.taxes(STEP, results((2.0, 1.0), pair=terminal.TAXED[0]))
+    (line,) = terminal.taxes(STEP, results((2.0, 1.0), pair=TAXED[0]))
     yield line.plain
 
 
@@ -251,6 +254,34 @@ def test_every_key_of_extra_info_is_documented():
         for key, value in info.items()
         if not isinstance(value, types[key])
     ] == []
+
+
+def test_source_is_documented_as_the_two_digests_that_it_is():
+    """In their order, as the plan of a session puts them together."""
+    digests = {name: source_hash(ROOT / name) for name in ("mnist_models", "benchmarks")}
+    [row] = [row for row in column(MEASURING, "extra_info", "key") if row[0] == "source"]
+    packages = [name for name in re.findall(r"\w+", row[2]) if name in digests]
+    settings = SimpleNamespace(**dict.fromkeys(options.Settings.__dataclass_fields__, 1))
+    dataset = SimpleNamespace(name="", sha256="", folder="", train_labels=[])
+    made = make_plan({}, settings, dataset, disabled=False)
+    assert made.source == "".join(digests[name] for name in packages)
+
+
+def test_replies_are_documented_in_their_order():
+    """The docstring of worker.py has the parts of an error as `serve` sends them."""
+    asked = [("read", ("/nowhere",))]
+    sent = []
+    worker.serve(
+        type(
+            "Channel",
+            (),
+            {"__iter__": lambda _: iter(asked), "send": lambda _, reply: sent.append(reply)},
+        )()
+    )
+    [(status, kind, trace)] = sent
+    assert (status, trace.split()[0]) == ("error", "Traceback")
+    assert kind in trace.splitlines()[-1]
+    assert '("error", kind, traceback)' in worker.__doc__
 
 
 def settings_in_force():
@@ -403,7 +434,7 @@ class TestReadme:
     def test_networks(self):
         """The numbers of parameters are those of the architectures."""
         rows = {row[0]: row[-1] for row in tables("README.md", "What is compared")}
-        for name, architecture in options.ARCHITECTURES.items():
+        for name, architecture in ARCHITECTURES.items():
             assert rows[name] == f"{architecture.parameters:,}"
 
     def test_implementations(self):
@@ -417,7 +448,7 @@ def test_environments_exist():
     tox = ConfigParser()
     tox.read(ROOT / "tox.ini")
     known = {section.removeprefix("testenv:") for section in tox.sections()}
-    known |= {*versions.environments(), "<name>"}
+    known |= {*versions.environments(), *versions.cuda_environments(), "<name>"}
     pages = [*PAGES, ".ci/run", ".github/workflows/ci.yml", ".github/workflows/gate.yml"]
     used = {
         environment
@@ -437,6 +468,14 @@ def test_labels_exist():
 
 
 # Numbers that stand in two places
+
+
+def test_mypy_covers_all_python():
+    """Every file and folder with Python in the repository is in mypy's list."""
+    checked = tomllib.loads(text("pyproject.toml"))["tool"]["mypy"]["files"]
+    paths = [path.relative_to(ROOT) for path in ROOT.glob("[!.]*/**/*.py")]
+    found = {path.parts[0] for path in paths} | {path.name for path in ROOT.glob("*.py")}
+    assert found == set(checked)
 
 
 def test_one_ruff():

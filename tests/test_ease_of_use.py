@@ -405,7 +405,7 @@ def test_predictions_of_another_shape_are_an_error(four):
 def test_a_broken_example_is_no_record(four):
     """A slip of the example's own would otherwise pass for what the framework says."""
     with pytest.raises(NameError, match="slip"):
-        record.record(lambda *_: slip, "", four)  # noqa: F821
+        record.record(lambda *_: slip, "", four)  # type: ignore[name-defined]  # noqa: F821
 
 
 def test_long_lines_are_shortened():

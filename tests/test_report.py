@@ -410,7 +410,7 @@ def test_a_page_that_cannot_be_made_leaves_the_old_one(tmp_path, monkeypatch):
 # In a browser
 
 
-def find_browser():
+def find_browser() -> str | None:
     """A Chromium that is installed on this machine, or None."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
@@ -454,7 +454,7 @@ def open_page(browser, shown_path):
         view.wait_for_selector(".js-plotly-plot .plot-container")
         return view
 
-    start.said, start.asked = said, asked
+    start.said, start.asked = said, asked  # type: ignore[attr-defined]
     yield start
     for view in opened:
         view.close()

@@ -18,7 +18,6 @@ from benchmarks.measuring import environments, journal, memory, workers
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
-from mnist_models.accuracy import Bounds
 from mnist_models.implementations import PAIR
 from tests.test_command_lines import (
     LIMIT,
@@ -463,7 +462,7 @@ def test_row_of_mixed_settings_is_void(other, words):
         for i, one in enumerate(blocks)
     ]
     held = type("Held", (), {"session": "never", "records": records})()
-    results = Results(plan(blocks=2), held, Bounds())
+    results = Results(plan(blocks=2), held)
     mixed, sound = (results.rows[STEP, name] for name in PAIR)
     assert not mixed.valid
     assert [reason for reason in mixed.void if reason.startswith(words)]

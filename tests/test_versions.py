@@ -1,10 +1,12 @@
 """The version grid: names, pins, the check inside an environment, tox, the page, the gate."""
 
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError
 from itertools import product
 from pathlib import Path
 
@@ -97,6 +99,8 @@ REFUSED = {
         "in place of py313 one of py311, py312",
         "in place of tf2.16 one of tf2.20, tf2.21",
     ],
+    "py312-torch2.15-tf2.21-cuda12": ["with torch2.7, torch2.8, torch2.9, torch2.10 alone"],
+    "py312-torch2.10-tf2.21-cuda12": ["cuda12 is to be had with tf2.20 alone", "docs/versions.md"],
     "py313-torch2.4-tf2.21": ["torch2.4 cannot be installed on Python 3.13", "one of torch2.6, "],
 }
 
@@ -109,6 +113,104 @@ def test_other_names_are_refused_in_words(name):
     assert [words for words in REFUSED[name] if words not in str(caught.value)] == []
 
 
+# NVIDIA GPUs
+
+
+def test_gpu_environments_are_what_the_extra_admits():
+    """Every pair of the grid within the bounds of the extra cuda12, and no other."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = map(Requirement, project["optional-dependencies"][versions.CUDA])
+    ranges = {each.name: each.specifier for each in needs}
+    inside = {name: versions.pins(name) for name in versions.environments()}
+    admitted = [
+        f"{name}-{versions.CUDA}"
+        for name, pins in inside.items()
+        if all(pins[package] in specifier for package, specifier in ranges.items())
+    ]
+    assert versions.cuda_environments() == admitted
+    assert versions.pins(admitted[0]) == versions.pins(admitted[0].removesuffix("-cuda12"))
+
+
+def test_tox_installs_the_extra_for_a_gpu(tmp_path, monkeypatch):
+    """TensorFlow's CUDA libraries come with it."""
+    monkeypatch.setenv("PATH", str(tmp_path))  # where tox finds no interpreters to ask
+    name = versions.cuda_environments()[-1]
+    shown = tox(tmp_path, "config", "-e", name, "-k", "extras", "deps").stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    assert lines[lines.index("extras =") + 1 :][:2] == ["cuda12", "test"]
+    assert f"tensorflow=={versions.pins(name)['tensorflow']}" in lines
+
+
+# Pythons
+
+
+@pytest.fixture
+def pythons(tmp_path, monkeypatch):
+    """A machine on whose PATH there are python3.11 and pyenv's stand-in for a python3.12."""
+    for minor, script in (("3.11", "exit 0"), ("3.12", "echo command not found >&2; exit 127")):
+        (tmp_path / f"python{minor}").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / f"python{minor}").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3.9"))
+    monkeypatch.setattr(platform, "python_version_tuple", lambda: ("3", "9", "0"))
+    return tmp_path
+
+
+def test_a_missing_python_is_said_with_what_to_use_instead(pythons):
+    """Which was found, the name of the same frameworks for it, and how to install the other."""
+    assert versions.missing_python("py311-torch2.9-tf2.20") == ""
+    assert versions.missing_python(EXAMPLE) == (
+        f"{EXAMPLE}: no Python 3.12 was found on this machine, only 3.11; use "
+        "py311-torch2.9-tf2.20, or install it, for example with `uv python install 3.12`"
+    )
+
+
+def test_without_any_of_the_pythons_no_other_name_is_offered(pythons):
+    """Nor is a name that cannot be installed."""
+    (pythons / "python3.11").unlink()
+    assert "no Python 3.12 was found on this machine, and no other; install it" in (
+        versions.missing_python(EXAMPLE)
+    )
+
+
+def test_uv_is_asked_where_tox_would_use_it(pythons):
+    """It knows the Pythons that it installed itself, and must not download one."""
+    tool = pythons / "uv"
+    tool.write_text('#!/bin/sh\n[ "$*" = "python find --system --no-python-downloads 3.13" ]\n')
+    tool.chmod(0o755)
+    assert versions.missing_python("py313-torch2.9-tf2.20") == ""
+    assert "only 3.13" in versions.missing_python(EXAMPLE)
+
+
+def test_environments_of_this_machine_are_listed(pythons, capsys):
+    """`python -m benchmarks versions --here` names those whose Python is there."""
+    assert main(["versions", "--here"]) == 0
+    listed = capsys.readouterr().out.split()
+    everything = [*versions.environments(), *versions.cuda_environments()]
+    assert listed == [name for name in everything if name.startswith("py311-")]
+
+
+@pytest.mark.parametrize("option", ["-e", "-m"])
+def test_tox_says_so_before_anything_is_downloaded(tmp_path, monkeypatch, option):
+    """One line, and no environment begun, whether it was chosen by name or by label."""
+    here = f"py{sys.version_info[0]}{sys.version_info[1]}"
+    label, (name,) = next(
+        (label, names)
+        for label, names in versions.grid()["labels"].items()
+        if not names[0].startswith(here)
+    )
+    python = versions.pins(name)["python"]
+    (tmp_path / "uv").write_text("#!/bin/sh\nexit 2\n")
+    (tmp_path / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    ended = tox(tmp_path / "work", "run", "--notest", option, name if option == "-e" else label)
+    assert ended.returncode not in (0, 1)
+    said = (ended.stdout + ended.stderr).strip()
+    assert f"{name}: no Python {python} was found on this machine" in said
+    assert len(said.splitlines()) == 1
+    assert not any((tmp_path / "work").glob("py*"))
+
+
 # Inside an environment
 
 
@@ -119,12 +221,12 @@ def installed(monkeypatch):
 
     def version(package):
         if found[package] is None:
-            raise versions.PackageNotFoundError(package)
+            raise PackageNotFoundError(package)
         return found[package]
 
     monkeypatch.setattr(versions, "version", version)
     monkeypatch.setattr(
-        versions.platform, "python_version_tuple", lambda: (*found["python"].split("."), "0")
+        platform, "python_version_tuple", lambda: (*found["python"].split("."), "0")
     )
     return found
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
-from benchmarks.comparing.records import Judged
+from benchmarks.comparing.records import Judged, foreign_shares
 from benchmarks.comparing.saved import confirm_command
 from benchmarks.comparing.verdicts import FAMILY, Word
 from benchmarks.measuring.environments import split
