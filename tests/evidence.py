@@ -101,7 +101,7 @@ def epochs(name: str, architecture: str, threads: int, times: int, dataset: str 
         steps = statistics.median(bursts) * count / size
         print(
             f"{name} {architecture} epoch {number}: trained {trained:.2f} s, "
-            f"returned {returned:.2f} s, steps {steps:.2f} s; trained / steps {trained / steps:.2f}",
+            f"returned {returned:.2f} s; steps {steps:.2f} s, ratio {trained / steps:.2f}",
             flush=True,
         )
 
