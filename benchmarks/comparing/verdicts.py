@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
+from statistics import median
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def direction(value: float, old: Blocks, metric: Metric) -> int:
     """1 or -1 where a ratio counts as a change of the metric from these samples, else 0."""
     if not isfinite(value):
         return 0
-    change = (value - 1) * float(np.median([s for block in old.values() for s in block]))
+    change = (value - 1) * median([s for block in old.values() for s in block])
     limit = 1 + metric.margin
     if abs(change) < metric.least:
         return 0
