@@ -307,14 +307,20 @@ def detectable(spread: float, comparison: Comparison) -> float:
     For normally distributed log-ratios of a standard deviation of `spread`: each block must lie
     beyond the margin with the probability that gives a confirmation POWER.
     """
-    from scipy import optimize, stats
-
     itself = bool(comparison.suspects and suspicion(comparison))
     ends = confirmation_blocks(comparison.suspects - itself + 1)
-    each = optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1)
-    usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
+    usual = median([s for samples in comparison.old.values() for s in samples] or [inf])
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
-    return exp(log(limit) + float(stats.norm.ppf(each)) * spread) - 1
+    return exp(log(limit) + deviations(ends) * spread) - 1
+
+
+@cache
+def deviations(ends: tuple[int, ...]) -> float:
+    """How far beyond the margin a change must be, in deviations of a block, for this POWER."""
+    from scipy import optimize, stats
+
+    each = optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1)
+    return float(stats.norm.ppf(each))
 
 
 def judge_accuracy(
