@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from itertools import cycle
 from pathlib import Path
 
@@ -51,6 +52,32 @@ def pytest_xdist_make_scheduler(config, log):
     return Groups(config, log)
 
 
+# Fixtures that start processes: of frameworks, or a browser.
+SLOW = {"browser", "found", "worker"}
+FRAMEWORKS = ("jax", "keras", "tensorflow", "torch")
+STARTED = []  # by the test under way
+
+
+def watch(event, arguments):
+    """An audit hook: remember which process is started, which framework is imported."""
+    if event == "subprocess.Popen":
+        STARTED.append(str(arguments[1]))
+    elif event == "import" and arguments[0] in FRAMEWORKS:
+        STARTED.append(arguments[0])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    STARTED.clear()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """What is not marked `slow` starts no process and imports no framework: it remains fast."""
+    if STARTED and not item.get_closest_marker("slow"):
+        pytest.fail(f"mark it `slow`, or do without: {', '.join(STARTED)}"[:500], pytrace=False)
+
+
 def distributed(config):
     """Whether this is one of xdist's processes, which runs a part of the tests."""
     return hasattr(config, "workerinput")
@@ -58,14 +85,21 @@ def distributed(config):
 
 def pytest_configure(config):
     """Each of xdist's processes keeps to a CPU of its own, with all that it starts."""
+    sys.addaudithook(watch)
+    # By this pytest-benchmark would take a session that a test starts for one of xdist's processes.
+    os.environ.pop("PYTEST_XDIST_WORKER", None)
     if distributed(config) and hasattr(os, "sched_setaffinity"):
         cpus = sorted(os.sched_getaffinity(0))
         number = int(config.workerinput["workerid"].removeprefix("gw"))
         os.sched_setaffinity(0, {cpus[number % len(cpus)]})
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Sort the groups."""
+    """Mark what starts processes through a fixture; sort the groups."""
+    for item in items:
+        if not SLOW.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
     if distributed(config):
         items.sort(key=lambda item: [*LONGEST, group(item.nodeid)].index(group(item.nodeid)))
 

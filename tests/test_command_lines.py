@@ -17,6 +17,7 @@ import pytest
 from mnist_models import data
 from mnist_models.implementations import PAIR
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = Path(sysconfig.get_path("scripts"), "pytest")
 LIMIT = 120.0

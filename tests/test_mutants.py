@@ -19,6 +19,8 @@ from mnist_models.recipe import BATCH_SIZE, DEFAULT
 from tests.conftest import distributed, selected
 from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, Witness, differences
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Mutant:
