@@ -20,7 +20,7 @@ from mnist_models.implementations import PAIR
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = Path(sysconfig.get_path("scripts"), "pytest")
-LIMIT = 120.0
+LIMIT = 300.0
 # One short block on a small data set, whatever the command line under test says besides.
 SMALL = "--dataset=small --architecture=mlp --threads=1 --blocks=1 --rounds=2 -rs"
 INSTALLED = ("keras_tensorflow", "numpy_reference", "pytorch_eager")
