@@ -1,7 +1,10 @@
 """What several test files share: a small data set, and one worker process per implementation."""
 
 import os
+import re
+import sys
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_limits
@@ -10,6 +13,95 @@ from benchmarks.measuring.session import UNAVAILABLE
 from benchmarks.measuring.workers import WorkerError
 from mnist_models import implementations
 from tests.parity_table import Witness, few_digits
+
+# Files in which each implementation's tests share a process that is kept for it.
+KEPT = {"test_imports": "worker", "test_mutants": "mutants", "test_parity": "worker"}
+# The groups that take longest are begun first.
+LONGEST = (
+    "test_gate",
+    "test_ease_of_use",
+    "mutants keras_jax",
+    "worker keras_jax",
+    "test_robustness",
+    "worker keras_tensorflow",
+    "mutants keras_tensorflow",
+    "test_command_lines",
+    "test_notebook",
+    "test_report",
+)
+
+
+def group(test):
+    """What shares processes or a long setup with a test, of which this is the id."""
+    stem, name = Path(test.partition("::")[0]).stem, re.search(r"\[(\w+)[]-]", test)
+    if stem in KEPT and name and name[1] in implementations.names():
+        return f"{KEPT[stem]} {name[1]}"
+    return stem
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With xdist, such as `-n logical`, each group runs in one process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
+# Fixtures that start processes: of frameworks, or a browser.
+SLOW = {"browser", "found", "worker"}
+FRAMEWORKS = ("jax", "keras", "tensorflow", "torch")
+STARTED = []  # by the test under way
+
+
+def watch(event, arguments):
+    """An audit hook: remember which process is started, which framework is imported."""
+    if event == "subprocess.Popen":
+        STARTED.append(str(arguments[1]))
+    elif event == "import" and arguments[0] in FRAMEWORKS:
+        STARTED.append(arguments[0])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    STARTED.clear()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """What is not marked `slow` starts no process and imports no framework: it remains fast."""
+    if STARTED and not item.get_closest_marker("slow"):
+        pytest.fail(f"mark it `slow`, or do without: {', '.join(STARTED)}"[:500], pytrace=False)
+
+
+def distributed(config):
+    """Whether this is one of xdist's processes, which runs a part of the tests."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config):
+    """Each of xdist's processes keeps to a CPU of its own, with all that it starts."""
+    sys.addaudithook(watch)
+    # By this pytest-benchmark would take a session that a test starts for one of xdist's processes.
+    os.environ.pop("PYTEST_XDIST_WORKER", None)
+    if distributed(config) and hasattr(os, "sched_setaffinity"):
+        cpus = sorted(os.sched_getaffinity(0))
+        number = int(config.workerinput["workerid"].removeprefix("gw"))
+        os.sched_setaffinity(0, {cpus[number % len(cpus)]})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Mark what starts processes through a fixture; sort the groups."""
+    for item in items:
+        if not SLOW.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+    if distributed(config):
+        items.sort(key=lambda item: [*LONGEST, group(item.nodeid)].index(group(item.nodeid)))
 
 
 def selected(request, *parameters):
@@ -25,8 +117,11 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def hire(dataset):
-    """A function that starts a `Witness` on a CPU of its own, in turn: no test is timed."""
+def hire(dataset, tmp_path_factory):
+    """A function that starts a `Witness` on a CPU of its own, in turn: no test is timed.
+
+    What JAX has compiled it compiles no second time: most mutants leave most programs as they were.
+    """
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     turns = cycle(cpus + cpus[::-1])
 
@@ -42,6 +137,9 @@ def hire(dataset):
     with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
         patch.setenv("TORCHINDUCTOR_VEC_ISA_OK", "1")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
         yield start
 
 
@@ -49,23 +147,24 @@ def hire(dataset):
 def worker(request, hire, tmp_path_factory):
     """A function from an implementation's name to its `Witness`; skips where it cannot be had.
 
-    All whom the selected tests name are started at once, and asked all that these will ask, so that
-    they import their frameworks and compute side by side.
+    Where all tests run in this process, all whom they name are started at once, and asked all that
+    they will ask, so that they import their frameworks and compute side by side.
     """
-    folder = tmp_path_factory.mktemp("workers")
-    wanted = {name for (name,) in selected(request, "implementation")}
-    crew = {
-        name: hire(name, folder)
-        for name in implementations.names()
-        if name in wanted and not implementations.missing(name)
-    }
-    for name, *case in selected(request, "implementation", "architecture", "question"):
-        if name in crew:
-            crew[name].ask(*case)
+    folder, crew = tmp_path_factory.mktemp("workers"), {}
+    if not distributed(request.config):
+        wanted = {name for (name,) in selected(request, "implementation")}
+        for name in implementations.names():
+            if name in wanted and not implementations.missing(name):
+                crew[name] = hire(name, folder)
+        for name, *case in selected(request, "implementation", "architecture", "question"):
+            if name in crew:
+                crew[name].ask(*case)
 
     def get(name):
         if lacks := implementations.missing(name):
             pytest.skip(f"not installed: pip install {' '.join(lacks)}")
+        if name not in crew:
+            crew[name] = hire(name, folder)
         failure = crew[name].started.exception()
         if isinstance(failure, WorkerError) and failure.kind in UNAVAILABLE:
             pytest.skip(str(failure))

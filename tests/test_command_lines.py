@@ -17,9 +17,10 @@ import pytest
 from mnist_models import data
 from mnist_models.implementations import PAIR
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = Path(sysconfig.get_path("scripts"), "pytest")
-LIMIT = 120.0
+LIMIT = 300.0
 # One short block on a small data set, whatever the command line under test says besides.
 SMALL = "--dataset=small --architecture=mlp --threads=1 --blocks=1 --rounds=2 -rs"
 INSTALLED = ("keras_tensorflow", "numpy_reference", "pytorch_eager")
@@ -440,14 +441,10 @@ for line in lines:
     answers[line] = (int(status), output.getvalue(), spy.settings)
 json.dump(answers, sys.stdout)
 """
-FAKE_XDIST = """
-def pytest_addoption(parser):
-    parser.addoption("--dist", default="no")
-"""
 LISTED = "benchmarks --co -q --architecture=mlp"
 SKIPPED = "benchmarks --benchmark-skip --architecture=mlp --dataset=small"
 UNMARKED = "benchmarks -k nothing_of_the_kind"
-DISTRIBUTED = "benchmarks -p fake_xdist --dist=load -rs --architecture=mlp --dataset=small"
+DISTRIBUTED = "benchmarks -n 1 -rs --architecture=mlp --dataset=small"
 VALUES = {
     "--architecture": "lenet5",
     "--batch-size": "64",
@@ -493,7 +490,6 @@ UNUSABLE = ["--time-budget nan --co", "--call-limit nan --co", "--call-limit inf
 def quiet(tmp_path_factory):
     """The copy, and status, output and settings of each command line."""
     folder = fresh_copy(tmp_path_factory)
-    (folder / "fake_xdist.py").write_text(FAKE_XDIST)
     lines = [LISTED, SKIPPED, UNMARKED, DISTRIBUTED]
     lines += [f"benchmarks {more}" for more in [*WRONG, *UNUSABLE]]
     lines += [f"benchmarks --co {options}" for options in (SPACED, JOINED)]
@@ -545,6 +541,7 @@ def test_deselected_benchmarks(quiet):
 
 def test_timing_needs_the_machine_for_itself(quiet):
     """Under xdist everything timed is skipped with the reason."""
+    pytest.importorskip("xdist")
     status, output, _ = quiet[1][DISTRIBUTED]
     assert "timing needs the machine for itself: run without xdist (-n0)" in output
     assert "24 skipped" in output

@@ -136,6 +136,7 @@ def as_others_have_it(mnist, tmp_path_factory):
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", LOADERS)
 def test_others_read_the_same_arrays(mnist, as_others_have_it, library, tmp_path):
     """Torchvision and Keras give the very arrays that `read` gives."""
@@ -435,6 +436,7 @@ def test_two_at_once(server, cache, arrays):
     assert f"/b/{TRAIN_IMAGES}.gz" not in server.asked
 
 
+@pytest.mark.slow
 def test_a_killed_download_leaves_nothing_that_counts(server, cache, arrays):
     """A process killed in mid-download leaves no file of a real name, and the next one succeeds."""
     half, killed = threading.Event(), threading.Event()
@@ -803,6 +805,7 @@ def test_sample_grid(arrays):
 # The module
 
 
+@pytest.mark.slow
 def test_importing_needs_numpy_alone():
     """Of what is not in the standard library, importing the module imports NumPy alone."""
     script = """

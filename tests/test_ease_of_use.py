@@ -441,6 +441,7 @@ def test_a_named_culprit_is_never_cut_off():
                 assert re.search(CULPRITS[row["mistake"]], row[side]["message"])
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_an_error():
     """With what it said."""
     with pytest.raises(record.RecordError, match="no_such_module"):

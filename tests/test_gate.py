@@ -34,6 +34,7 @@ from tests.test_command_lines import (
     write_data,
 )
 
+pytestmark = pytest.mark.slow
 KERAS, PYTORCH = PAIR
 REFERENCE = "numpy_reference"
 HERE = Path(sys.prefix).name

@@ -12,6 +12,7 @@ from benchmarks.measuring.workers import ROOT, WorkerError, WorkerProcess, check
 from mnist_models.implementations import names
 from mnist_models.worker import FRAMEWORKS, source_hash
 
+pytestmark = pytest.mark.slow
 LIMIT = 120.0
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

@@ -16,8 +16,10 @@ from benchmarks.measuring.workers import WorkerError
 from mnist_models import implementations, parity
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.recipe import BATCH_SIZE, DEFAULT
-from tests.conftest import selected
+from tests.conftest import distributed, selected
 from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, Witness, differences
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -282,23 +284,34 @@ def plant(folder, implementation, mutant, file):
 
 @pytest.fixture(scope="module")
 def findings(request, hire, tmp_path_factory):
-    """A future of what is found in each selected mutant; the files are examined side by side."""
+    """A function from an implementation's name to futures of what is found in each of its mutants.
+
+    Where all tests run here, all files are examined side by side.
+    """
     root, home = tmp_path_factory.mktemp("copy"), Path(mnist_models.__file__).parent
     shutil.copytree(home, root / home.name, ignore=shutil.ignore_patterns("__pycache__"))
     chosen = selected(request, "implementation", "mutant")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "ROOT", root)
-        laboratories = {
-            name: hire(name, root / home.name / "implementations", Laboratory)
-            for name in {name for name, _ in chosen if not implementations.missing(name)}
-        }
-    yield {
-        (name, title): laboratory.queue.submit(
-            laboratory.examine, f"{name}_{number}", MUTANTS[name][title]
-        )
-        for number, (name, title) in enumerate(chosen)
-        if (laboratory := laboratories.get(name))
-    }
+    laboratories, found = {}, {}
+
+    def examine(name):
+        if name not in found:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(workers, "ROOT", root)
+                laboratory = hire(name, root / home.name / "implementations", Laboratory)
+            laboratories[name] = laboratory
+            found[name] = {
+                title: laboratory.queue.submit(
+                    laboratory.examine, f"{name}_{number}", MUTANTS[name][title]
+                )
+                for number, (whose, title) in enumerate(chosen)
+                if whose == name
+            }
+        return found[name]
+
+    if not distributed(request.config):
+        for name in sorted({name for name, _ in chosen if not implementations.missing(name)}):
+            examine(name)
+    yield examine
     for laboratory in laboratories.values():
         laboratory.dismiss()
 
@@ -318,7 +331,7 @@ def finding(findings, implementation, mutant):
     """What was found in a mutant; skips where its framework is not installed."""
     if lacks := implementations.missing(implementation):
         pytest.skip(f"not installed: pip install {' '.join(lacks)}")
-    return findings[implementation, mutant].result()
+    return findings(implementation)[mutant].result()
 
 
 @cases("")

@@ -201,6 +201,7 @@ def offline(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @RUNS
 def test_notebook_runs_without_a_network(offline):
     """From top to bottom, on the data set that is always there, its timings included."""
@@ -211,6 +212,7 @@ def test_notebook_runs_without_a_network(offline):
     assert len(re.findall(r"^(?:training step|forward pass): .+\[", summary, re.MULTILINE)) == 2
 
 
+@pytest.mark.slow
 @RUNS
 def test_another_network_is_noticed(offline):
     """The notebook itself fails where the two do not compute the same."""

@@ -31,6 +31,7 @@ from tests.test_command_lines import (
     write_data,
 )
 
+pytestmark = pytest.mark.slow
 KERAS, PYTORCH = PAIR
 OPERATIONS = ("forward", "train_step", "epoch")
 # A campaign of ten: KILLS=10 pytest tests/test_robustness.py -k kill

@@ -281,6 +281,7 @@ def tox(folder, *arguments, config=ROOT / "tox.ini"):
     )
 
 
+@pytest.mark.slow
 def test_tox_has_the_whole_grid(tmp_path):
     """All environments, each pinned to what its name says, on its own Python."""
     listed = tox(tmp_path, "list", "--no-desc").stdout.split()
@@ -295,6 +296,7 @@ def test_tox_has_the_whole_grid(tmp_path):
     assert f"--benchmark-save={EXAMPLE}" in bench
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", versions.grid()["labels"])
 def test_tox_selects_by_label(tmp_path, label):
     """`tox run -m LABEL` is about the label's environments and no others."""
@@ -302,6 +304,7 @@ def test_tox_selects_by_label(tmp_path, label):
     assert sorted(listed) == sorted(versions.grid()["labels"][label])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -321,6 +324,7 @@ def test_tox_refuses_what_is_not_in_the_grid(tmp_path, arguments, words):
     assert not any(tmp_path.glob("py*"))
 
 
+@pytest.mark.slow
 def test_tox_alone_would_not_refuse(tmp_path):
     """Without toxfile.py it takes any interpreter for an environment, with nothing pinned."""
     shutil.copy(ROOT / "tox.ini", tmp_path)

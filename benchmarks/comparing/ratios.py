@@ -1,7 +1,9 @@
 """From samples to ratios with intervals. The unit of evidence is the block."""
 
 from dataclasses import dataclass
-from math import exp, isfinite, nan
+from functools import cache
+from math import exp, isfinite, log, nan
+from statistics import median
 
 import numpy as np
 
@@ -46,36 +48,52 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
     """Median log-ratio of the paired samples of each block that both were measured in.
 
     Samples of the same block and position were taken in the same round. Rounds in one process are
-    not independent (layout, allocation and caches are drawn once), so a block counts once.
+    not independent (layout, allocation and caches are drawn once), so a block counts once. NaN
+    stands for a block with a sample that is no measurement.
     """
-    pairs = (
-        np.log([*zip(first[block], second[block], strict=True)])
-        for block in sorted(first.keys() & second.keys())
-    )
-    return [float(np.median(logs[:, 0] - logs[:, 1])) for logs in pairs]
+    found = []
+    for block in sorted(first.keys() & second.keys()):
+        pairs = zip(first[block], second[block], strict=True)
+        logs = [log(one) - log(other) if one > 0 < other else nan for one, other in pairs]
+        found.append(median(logs) if all(map(isfinite, logs)) else nan)
+    return found
 
 
 def median_ratio(first: Blocks, second: Blocks) -> float:
     """Median ratio over blocks, NaN without a common one: `ratio` without its interval."""
     logs = block_log_ratios(first, second)
-    return exp(np.median(logs)) if logs and all(map(isfinite, logs)) else nan
+    return exp(median(logs)) if logs and all(map(isfinite, logs)) else nan
 
 
-def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
-    """Median ratio over blocks, with the exact order-statistic (sign test) interval.
+@cache
+def places(blocks: int, confidence: float) -> tuple[int, int] | None:
+    """Where, among so many sorted values, the ends of the exact interval of their median stand.
 
-    Each end leaves out at most (1 - confidence) / 2. Fewer than six blocks give no two-sided 95 %
-    interval. Source: Conover, "Practical Nonparametric Statistics" (1999), section 3.2, as in
-    `scipy.stats.quantile_test`.
+    None where there are too few values. Source: Conover, "Practical Nonparametric Statistics"
+    (1999), section 3.2, as in `scipy.stats.quantile_test`.
     """
     from scipy import stats  # its import takes most of a second, even where nothing is measured
 
+    ends = stats.quantile_test(range(blocks), p=0.5).confidence_interval(confidence)
+    return (int(ends.low), int(ends.high)) if all(map(isfinite, ends)) else None
+
+
+def interval(values: list[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """The exact order-statistic (sign test) interval of the median; None for too few values."""
+    found, ordered = places(len(values), confidence), sorted(values)
+    return (ordered[found[0]], ordered[found[1]]) if found else None
+
+
+def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
+    """Median ratio over blocks with its exact interval.
+
+    Each end leaves out at most (1 - confidence) / 2. Fewer than six blocks give no two-sided 95 %
+    interval.
+    """
     logs = block_log_ratios(first, second)
     if not logs or not all(map(isfinite, logs)):
         return Ratio(nan, None, None, len(logs))
-    interval = stats.quantile_test(logs, p=0.5).confidence_interval(confidence)
-    value, low, high = (exp(end) for end in (np.median(logs), *interval))
+    ends = interval(logs, confidence)
+    low, high = map(exp, ends) if ends else (None, None)
     spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
-    if not (isfinite(low) and isfinite(high)):
-        return Ratio(value, None, None, len(logs), spread)
-    return Ratio(value, low, high, len(logs), spread)
+    return Ratio(exp(median(logs)), low, high, len(logs), spread)

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from math import exp, isfinite
+from math import exp
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.comparing import verdicts
-from benchmarks.comparing.ratios import CONFIDENCE, Ratio, block_log_ratios
+from benchmarks.comparing.ratios import Ratio, block_log_ratios, interval
 from benchmarks.comparing.records import (
     Judged,
     Record,
@@ -221,15 +221,12 @@ def unpaired(new: list[float], old: list[float]) -> Ratio:
     Its interval joins the ends of both medians' exact intervals, so it covers with at least
     1 - 2 · (1 - CONFIDENCE).
     """
-    from scipy import stats
-
-    ends = [stats.quantile_test(logs, p=0.5).confidence_interval(CONFIDENCE) for logs in (new, old)]
     value = exp(float(np.median(new) - np.median(old)))
-    low, high = ends[0].low - ends[1].high, ends[0].high - ends[1].low
     blocks = min(len(new), len(old))
-    if not (isfinite(low) and isfinite(high)):
+    here, there = interval(new), interval(old)
+    if here is None or there is None:
         return Ratio(value, None, None, blocks)
-    return Ratio(value, exp(low), exp(high), blocks)
+    return Ratio(value, exp(here[0] - there[1]), exp(here[1] - there[0]), blocks)
 
 
 def suspect(found: Ratio, margin: float) -> Verdict:

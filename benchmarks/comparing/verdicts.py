@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
+from statistics import median
 
 import numpy as np
 
@@ -159,7 +160,7 @@ def direction(value: float, old: Blocks, metric: Metric) -> int:
     """1 or -1 where a ratio counts as a change of the metric from these samples, else 0."""
     if not isfinite(value):
         return 0
-    change = (value - 1) * float(np.median([s for block in old.values() for s in block]))
+    change = (value - 1) * median([s for block in old.values() for s in block])
     limit = 1 + metric.margin
     if abs(change) < metric.least:
         return 0
@@ -310,24 +311,23 @@ def bad_values(comparison: Comparison) -> str:
     return ""
 
 
-@cache
-def agreement(ends: tuple[int, ...]) -> float:
-    """How probably each block must agree with a change for POWER of confirmations to find it."""
-    from scipy import optimize
-
-    return float(optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1))
-
-
 def detectable(spread: float, comparison: Comparison) -> float:
     """The smallest change that a confirmation finds with POWER, together with all other suspects.
 
     For normally distributed log-ratios of a standard deviation of `spread`: each block must lie
     beyond the margin with the probability that gives a confirmation POWER.
     """
-    from scipy import stats
-
     itself = bool(comparison.suspects and suspicion(comparison))
-    each = agreement(confirmation_blocks(comparison.suspects - itself + 1))
-    usual = float(np.median([s for samples in comparison.old.values() for s in samples] or [inf]))
+    ends = confirmation_blocks(comparison.suspects - itself + 1)
+    usual = median([s for samples in comparison.old.values() for s in samples] or [inf])
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)
-    return exp(log(limit) + float(stats.norm.ppf(each)) * spread) - 1
+    return exp(log(limit) + deviations(ends) * spread) - 1
+
+
+@cache
+def deviations(ends: tuple[int, ...]) -> float:
+    """How far beyond the margin a change must be, in deviations of a block, for this POWER."""
+    from scipy import optimize, stats
+
+    each = optimize.brentq(lambda agrees: power(ends, agrees) - POWER, 0.5, 1)
+    return float(stats.norm.ppf(each))
