@@ -79,6 +79,7 @@ def odd(tmp_path_factory):
     return copy, session
 
 
+@pytest.mark.slow
 def test_the_referee_trains_what_nobody_calibrated(odd):
     """The session says so, and who learned as much passes."""
     copy, session = odd
@@ -89,6 +90,7 @@ def test_the_referee_trains_what_nobody_calibrated(odd):
     assert "PASSED" in session.stdout or "1 passed" in session.stdout
 
 
+@pytest.mark.slow
 def test_who_learned_nothing_is_void_there(odd):
     """As it is where bounds were calibrated."""
     _, session = odd

@@ -68,6 +68,7 @@ def test_each_computes_in_the_layout_of_its_users(worker, implementation):
     assert facts["in_force"]["layout"] == LAYOUTS.get(implementation, "channels_last")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(implementations.missing(PAIR[1])), reason="PyTorch is not installed")
 def test_a_single_channel_keeps_pytorchs_strides():
     """A permuted channel of size 1 has a stride of 1, with which convolutions are channels last."""
@@ -150,6 +151,7 @@ def driver(tmp_path, monkeypatch):
     gpu.has_gpu.cache_clear()
 
 
+@pytest.mark.slow
 def test_gpu_that_auto_chose_and_nobody_sees_fails(driver, tmp_path_factory):
     """`--device auto` asks for the GPU where a driver shows one: nothing measured is no success."""
     driver("echo 'GPU 0: Pretended'")
@@ -161,6 +163,7 @@ def test_gpu_that_auto_chose_and_nobody_sees_fails(driver, tmp_path_factory):
     assert "it sees no gpu, only cpu" in " ".join(session.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "found"),
     [
@@ -177,6 +180,7 @@ def test_driver_that_does_not_answer_is_no_gpu(driver, monkeypatch, script, foun
     assert gpu.has_gpu() == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("printed", "share"), [("37", 0.37), ("[N/A]", None), ("", None)])
 def test_others_on_the_gpu_are_seen(driver, monkeypatch, printed, share):
     """The share of the GPU that computes while the workers wait."""

@@ -81,6 +81,7 @@ def test_the_panel_says_who_returned_late_and_why():
     assert "PyTorch: the call returned" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(implementations.missing(KERAS)), reason="TensorFlow is not installed")
 def test_the_upstream_report_is_reproduced():
     """Some autotuned iterators are deleted late; without autotuning all are at once."""

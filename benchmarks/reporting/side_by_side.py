@@ -49,7 +49,7 @@ CONTENTS = (
         ("train_epoch",),
         "Keras's loop is `fit`, which also keeps the mean of the loss and has room for callbacks; "
         "PyTorch's users write theirs. The order is given, hence `shuffle=False`: otherwise `fit` "
-        "draws its own.",
+        "draws its own. Both call `trained` after the last step, because `fit` may return later.",
     ),
     (
         "Evaluation",
@@ -62,7 +62,7 @@ CONTENTS = (
         "Data in and out",
         ("put", "fetch"),
         "Images come as (n, height, width, channels), which is Keras's own layout; PyTorch's "
-        "convolutions take channels first, hence `permute`. TensorFlow chooses the device by "
+        "convolutions take channels first, hence `reshape`. TensorFlow chooses the device by "
         "itself, in PyTorch every tensor is sent there with `to`.",
     ),
     (
@@ -76,7 +76,10 @@ CONTENTS = (
 LEFT_OUT = {
     "versions": "names packages, computes nothing",
     "devices": "names devices, computes nothing",
-    "configure": "sets threads and precision for the measurement",
+    "configure": "sets threads for the measurement",
+    "set_precision": "sets the precision for the measurement",
+    "peak_gpu_memory": "reads a counter",
+    "placement": "proves where a worker computes and in which layout",
     "reset": "starts again without compiling again, which only a measurement needs",
     "synchronize": "waits for the device, which only a clock needs",
 }
