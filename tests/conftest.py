@@ -12,6 +12,15 @@ from mnist_models import implementations
 from tests.parity_table import Witness, few_digits
 
 
+def pytest_configure(config):
+    """A warning is an error in these tests; in a measurement it is the user's own affair."""
+    config.addinivalue_line("filterwarnings", "error")
+    # The first --benchmark-compare finds nothing saved, --benchmark-autosave nothing run; both are
+    # said in words, not by a traceback. (2026-11)
+    words = "default::pytest_benchmark.logger.PytestBenchmarkWarning"
+    config.addinivalue_line("filterwarnings", words)
+
+
 def selected(request, *parameters):
     """The values of `parameters` in each of the selected tests that has all of them."""
     calls = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
