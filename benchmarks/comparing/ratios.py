@@ -1,7 +1,9 @@
 """From samples to ratios with intervals. The unit of evidence is the block."""
 
 from dataclasses import dataclass
+from functools import cache
 from math import exp, isfinite, nan
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,19 +55,44 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
     return [float(np.median(logs[:, 0] - logs[:, 1])) for logs in pairs]
 
 
-def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
-    """Median ratio over blocks, with the exact order-statistic (sign test) interval.
+class Interval(NamedTuple):
+    """Ends of an interval; NaN or infinite where there are too few values for one."""
 
-    Each end leaves out at most (1 - confidence) / 2. Fewer than six blocks give no two-sided 95 %
-    interval. Source: Conover, "Practical Nonparametric Statistics" (1999), section 3.2, as in
+    low: float
+    high: float
+
+
+@cache
+def ranks(count: int, confidence: float) -> Interval:
+    """Which of so many sorted values, counted from 0, are the ends of the interval of their median.
+
+    Source: Conover, "Practical Nonparametric Statistics" (1999), section 3.2, as in
     `scipy.stats.quantile_test`.
     """
     from scipy import stats  # its import takes most of a second, even where nothing is measured
 
+    return Interval(*stats.quantile_test(range(count), p=0.5).confidence_interval(confidence))
+
+
+def median_interval(values: list[float], confidence: float) -> Interval:
+    """The exact order-statistic (sign test) interval of the median of all values like these."""
+    low, high = ranks(len(values), confidence)
+    if not (isfinite(low) and isfinite(high)):
+        return Interval(low, high)
+    ordered = sorted(values)
+    return Interval(ordered[int(low)], ordered[int(high)])
+
+
+def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
+    """Median ratio over blocks, with the exact order-statistic (sign test) interval.
+
+    Each end leaves out at most (1 - confidence) / 2. Fewer than six blocks give no two-sided 95 %
+    interval.
+    """
     logs = block_log_ratios(first, second)
     if not logs or not all(map(isfinite, logs)):
         return Ratio(nan, None, None, len(logs))
-    interval = stats.quantile_test(logs, p=0.5).confidence_interval(confidence)
+    interval = median_interval(logs, confidence)
     value, low, high = (exp(end) for end in (np.median(logs), *interval))
     spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
     if not (isfinite(low) and isfinite(high)):
