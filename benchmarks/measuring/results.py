@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparing.records import Judged, compare, judge_all
+from benchmarks.comparing.schema import SCHEMA
 from benchmarks.measuring.environments import contestant, split
 from benchmarks.measuring.journal import Journal
 from benchmarks.measuring.plan import Plan, Trial
 from mnist_models import parity
 from mnist_models.accuracy import Bounds
-
-SCHEMA = 1
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What a saved run answers: who is faster at what, by how much, how sure, at which accuracy."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, inf
 from typing import Any
 
@@ -56,9 +57,9 @@ class Row:
         return [float(seconds) for seconds in self.info["first_call_seconds"][1:]]
 
     def busy(self) -> float | None:
-        """CPU seconds over seconds: 1 for a thread that never waited; None where not saved."""
+        """CPU seconds over seconds: 1 for a thread that never waited; None if void or not saved."""
         cpu = self.info.get("cpu_seconds")
-        return sum(cpu) / sum(self.record["stats"]["data"]) if cpu else None
+        return sum(cpu) / sum(self.record["stats"]["data"]) if cpu and not self.void else None
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Contest:
 
     def ratio(self) -> Ratio | None:
         """Seconds of the first of the pair over the second's; None where it cannot be had."""
+        return self.computed
+
+    @cached_property
+    def computed(self) -> Ratio | None:
+        """The ratio, which every table and chart asks for."""
         pair = self.pair()
         if len(pair) < 2 or any(row.void for row in pair):
             return None
@@ -154,7 +160,7 @@ class Contest:
 
 def contests(run: Run) -> list[Contest]:
     """All that was measured in a run, training steps first; void rows stay in their places."""
-    rows = [Row(record) for record in run["benchmarks"]]
+    rows = [Row(record, no_measurement(record)) for record in run["benchmarks"]]
     rows += [Row(record, tuple(record["reasons"])) for record in run.get("void", ())]
     found: dict[tuple[str, Place], list[Row]] = {}
     for row in rows:
@@ -162,6 +168,13 @@ def contests(run: Run) -> list[Contest]:
     order = [*OPERATIONS]
     every = [Contest(*key, tuple(sorted(of, key=by_label))) for key, of in found.items()]
     return sorted(every, key=lambda one: (order.index(one.operation), rank(one.place)))
+
+
+def no_measurement(record: Record) -> tuple[str, ...]:
+    """Why a row cannot be compared whose samples are no times, such as NaN."""
+    data = np.asarray(record["stats"]["data"], float)
+    wrong = data[~(np.isfinite(data) & (data > 0))]
+    return (f"{wrong[0]} is no measurement",) if wrong.size else ()
 
 
 def by_label(row: Row) -> tuple[bool, bool, str]:

@@ -125,7 +125,7 @@ def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
     yield cell(row.info["in_force"].get("compilation", ""))
     seconds = row.seconds()
     yield cell(seconds, time(seconds), struck)
-    rate = images / seconds if images else None
+    rate = images / seconds if images and seconds else None
     yield cell(rate, f"{rate:,.0f}" if rate else "", struck)
     busy = row.busy()
     yield cell(busy, "" if busy is None else f"{busy:.0%}", struck)
