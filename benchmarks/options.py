@@ -176,6 +176,8 @@ def choose_baseline(config: pytest.Config) -> None:
                 saved.read(path, tabled=True)
             return
         path, passed = baseline.default(storage, get_machine_id())
+        if path is not None:
+            saved.read(path, tabled=True)
     except (RunError, ValueError) as error:
         raise pytest.UsageError(f"--benchmark-compare: {error}") from error
     if path is not None:
