@@ -105,6 +105,7 @@ def one_line(axis: str) -> dict[str, Any]:
 def ratios(every: Sequence[Contest]) -> Chart:
     """Keras's time over PyTorch's: each contest with its interval, and a line at 1."""
     data = []
+    places = {contest.place[1:] for contest in every}
     decided = [(contest, found) for contest in every if (found := contest.ratio())]
     for number, operation in enumerate(OPERATIONS):
         points = [(c, found) for c, found in decided if c.operation == operation]
@@ -115,7 +116,7 @@ def ratios(every: Sequence[Contest]) -> Chart:
                     number,
                     name=OPERATIONS[operation],
                     x=[value for value, _, _ in values],
-                    y=[short(contest, every) for contest, _ in points],
+                    y=[short(contest, places) for contest, _ in points],
                     error_x=whiskers(values),
                     hovertext=[escape(contest.answer()) for contest, _ in points],
                     hoverinfo="text",
@@ -132,14 +133,14 @@ def ratios(every: Sequence[Contest]) -> Chart:
     return Chart("chart-ratios", "Who is faster", text, data, shape, tables.answers(every))
 
 
-def short(contest: Contest, every: Iterable[Contest]) -> str:
-    """A contest's name on an axis, as long as is needed to tell it from `every` other.
+def short(contest: Contest, places: set[tuple[int, str]]) -> str:
+    """A contest's name on an axis, as long as is needed to tell it from those in other `places`.
 
     What looks like a tag would be one to Plotly.
     """
     architecture, batch_size, device = contest.place
     name = f"{architecture} {OPERATIONS[contest.operation]}"
-    if len({one.place[1:] for one in every}) > 1:
+    if len(places) > 1:
         name += f", b{batch_size} {device}"
     return escape(name)
 
@@ -194,7 +195,7 @@ def versions(runs: dict[str, Run]) -> Chart:
         for contest in contests(run):
             if contest.ratio():
                 found.setdefault((contest.operation, contest.place), {})[name] = contest
-    every = [contest for by_run in found.values() for contest in by_run.values()]
+    places = {one.place[1:] for by_run in found.values() for one in by_run.values()}
     data, ends = [], []
     for number, by_run in enumerate(found.values()):
         ratios = [one.ratio() for one in by_run.values()]
@@ -205,7 +206,7 @@ def versions(runs: dict[str, Run]) -> Chart:
                 number,
                 mode="lines+markers",
                 line={"dash": DASHES[number % len(DASHES)]},
-                name=short(next(iter(by_run.values())), every),
+                name=short(next(iter(by_run.values())), places),
                 x=[escape(name) for name in by_run],
                 y=[value for value, _, _ in values],
                 error_y=whiskers(values),
