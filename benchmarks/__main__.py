@@ -50,9 +50,7 @@ def report(options: argparse.Namespace) -> int:
     from benchmarks.report import report as run
 
     paths = [find(run) for run in options.run]
-    runs = {named(saved, path): saved for path in paths for saved in [read(path)]}
-    if len(runs) < len(paths):
-        raise ValueError(f"RUN: {', '.join(map(str, paths))}: two of them are called the same")
+    runs = named([(path, read(path)) for path in paths])
     if options.output.exists() and not options.output.is_dir():
         raise ValueError(f"--output {options.output}: is a file; give a folder, which may be new")
     print(run(runs, parse_margin(options.margin), options.output))
@@ -62,11 +60,12 @@ def report(options: argparse.Namespace) -> int:
 def baseline(options: argparse.Namespace) -> int:
     """Pin the saved run that a bare --benchmark-compare means."""
     from benchmarks.comparing.baseline import pin
+    from benchmarks.reporting.words import printable
 
     path, reasons = pin(options.run)
     print(f"baseline from now on: {path}")
     for reason in reasons:
-        print(f"mind that it is no good one: {reason}")
+        print(f"mind that it is no good one: {printable(reason)}")
     return 0
 
 
@@ -146,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.function(options))
     except ValueError as error:
         parser().error(str(error))
-    except (data.DataError, RunError) as error:
+    except (data.DataError, OSError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
 

@@ -6,9 +6,11 @@ from rich.console import Console
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import (
+    Run,
     RunError,
     compare_runs,
     confirm_command,
+    environment_of,
     named,
     read,
 )
@@ -19,15 +21,15 @@ def compare(
     old: Path, new: Path, margin: float, fail_on: str | None, strict: bool, markdown: bool
 ) -> int:
     """Print the verdicts on NEW against OLD; returns the exit status. Raises RunError."""
-    runs = read(old), read(new)
-    names = [named(run, path) for run, path in zip(runs, (old, new), strict=True)]
-    judged = compare_runs(*runs, names[0], margin)
+    runs = named([(path, read(path)) for path in (old, new)])
+    (before, after), (was, now) = runs.values(), runs
+    judged = compare_runs(before, after, was, margin)
     if fail_on and not paired(judged):
         raise RunError(
             f"--fail-on {fail_on}: {old} and {new} are of different sessions, which can give "
             "suspects at most, so that this would never fail; measure both in one with --baseline"
         )
-    title, below = f"against {names[0]}", notes(judged, names[0], names[1], margin)
+    title, below = f"against {was}", notes(judged, before, was, now, margin)
     if markdown:
         print(verdicts.markdown(judged, title, below))
     else:
@@ -40,14 +42,14 @@ def paired(judged: list[Judged]) -> bool:
     return any(one.comparison.screened for one in judged)
 
 
-def notes(judged: list[Judged], old: str, new: str, margin: float) -> list[str]:
-    """How to read the verdicts on two runs."""
+def notes(judged: list[Judged], run: Run, old: str, new: str, margin: float) -> list[str]:
+    """How to read the verdicts on the run `new` against `run`, called `old`."""
     how = (
         "one session, paired round by round"
         if paired(judged)
         else "two sessions, drift of numpy_reference removed: SUSPECT is the strongest word"
     )
     lines = [f"ratio: {new} over {old}, margin {margin:.1%}; {how}"]
-    if command := confirm_command(judged, old.partition(" (")[0]):
+    if command := confirm_command(judged, environment_of(run)):
         lines.append(f"to confirm, with the environment of {old}: {command}")
     return lines

@@ -1,5 +1,6 @@
 """The pytest options; `addopts = -p benchmarks.options` makes them known at the root, too."""
 
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -7,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import get_machine_id
 
-from benchmarks.comparing import baseline
+from benchmarks.comparing import baseline, saved
 from benchmarks.comparing.saved import RunError
 from benchmarks.comparing.verdicts import parse_margin
 from benchmarks.measuring import environments
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
+from benchmarks.reporting.words import printable
 from mnist_models import cpus, implementations, recipe
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.data import NAMES as DATASETS
@@ -156,21 +159,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def choose_baseline(config: pytest.Config) -> None:
-    """Let a bare --benchmark-compare mean the pinned run, or the newest that is fit."""
-    if config.option.benchmark_compare is not True:
+    """Let a bare --benchmark-compare mean the pinned run, or the newest that is fit.
+
+    What is compared is checked before anything is measured; pytest-benchmark drops what it cannot
+    read. Raises pytest.UsageError.
+    """
+    chosen = config.option.benchmark_compare
+    if not chosen:
         return
     storage = Path(config.option.benchmark_storage.removeprefix("file://"))
     try:
+        if chosen is not True:
+            for path in FileStorage(storage, None, get_machine_id()).query(chosen):
+                saved.read(path, tabled=True)
+            return
         path, passed = baseline.default(storage, get_machine_id())
-    except RunError as error:
+        if path is not None:
+            saved.read(path, tabled=True)
+    except (RunError, ValueError) as error:
         raise pytest.UsageError(f"--benchmark-compare: {error}") from error
     if path is not None:
         # pytest-benchmark's tables are narrower for what lies in its storage.
         stored = path.parent == storage / get_machine_id()
         config.option.benchmark_compare = path.stem if stored else str(path)
     elif passed:
+        reasons = printable("; ".join(passed))
         raise pytest.UsageError(
-            f"--benchmark-compare: no saved run may be the baseline by itself ({'; '.join(passed)})"
+            f"--benchmark-compare: no saved run may be the baseline by itself ({reasons})"
             "; save a better one, or pin one with python -m benchmarks baseline set RUN"
         )
 
@@ -238,9 +253,17 @@ def settings(config: pytest.Config) -> Settings:
 
 def report_folder(text: str | None) -> Path | None:
     """Where a report goes; UsageError where it cannot."""
-    if text and Path(text).exists() and not Path(text).is_dir():
-        raise pytest.UsageError(f"--report {text}: is a file; give a folder, which may be new")
-    return Path(text) if text else None
+    if not text:
+        return None
+    folder = Path(text)
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise pytest.UsageError(
+            f"--report {text}: {there.name} is a file; give a folder, which may be new"
+        )
+    if not os.access(there, os.W_OK):
+        raise pytest.UsageError(f"--report {text}: {there} cannot be written; give another folder")
+    return folder
 
 
 def chosen(option: str, values: Iterable[str] | None, allowed: Collection[str]) -> tuple[str, ...]:

@@ -14,5 +14,5 @@ def report(runs: Mapping[str, Run], margin: float, folder: Path) -> Path:
     others = {}
     for other, saved in older:
         judged = compare_runs(saved, run, other, margin)
-        others[other] = Compared(saved, judged, notes(judged, other, name, margin))
+        others[other] = Compared(saved, judged, notes(judged, saved, other, name, margin))
     return Report(name, run, others).write(folder)

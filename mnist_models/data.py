@@ -22,6 +22,7 @@ import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ DIGESTS = {
 }
 DIGITS_FOLDER = "digits-v1"  # count up whenever `make_digits` makes something else
 DIGITS_SHA256 = "f9566fc48ff46d87e37607b8fdb17eab8a78f17d6859f342f91932461e7c029d"
+LARGEST = 2**30  # elements, each a byte, of a file: 23 times MNIST's images
 PATIENCE = 5.0  # seconds in which a mirror must answer
 REMEDY = (
     "Set MNIST_DIR to a folder with MNIST's four IDX files, give another data set's folder instead"
@@ -156,9 +158,9 @@ def read(folder: str | Path) -> Dataset:
     for file in FILES:
         path = folder / f"{file}.gz"
         path = path if path.exists() else folder / file
-        content, digests = _contents(path)
+        content = _contents(path)
         arrays.append(_parsed(path, content, (28, 28) if "images" in file else ()))
-        known_by.append(digests)
+        known_by.append({hashlib.sha256(content).hexdigest(), _md5(path)})
         total.update(content)
         if "labels" in file and len(arrays[-1]) != len(arrays[-2]):
             raise _fault(path, f"has {len(arrays[-1])} labels for {len(arrays[-2])} images")
@@ -166,7 +168,7 @@ def read(folder: str | Path) -> Dataset:
             raise _fault(path, f"has the label {arrays[-1].max()}, beyond 0 to 9")
     sha256, record = total.hexdigest(), folder / "digits.sha256"
     name = f"{folder.name}-{sha256[:8]}" if folder.name in NAMES else folder.name
-    if sha256 == DIGITS_SHA256 or (record.is_file() and record.read_text() == sha256):
+    if sha256 == DIGITS_SHA256 or (record.is_file() and record.read_bytes() == sha256.encode()):
         name = "digits"
     for known, expected in DIGESTS.items():
         if all(digest in digests for digest, digests in zip(expected, known_by, strict=True)):
@@ -369,21 +371,41 @@ def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _is_genuine(path: Path, digest: str) -> bool:
-    """Whether the file is there and can be unpacked and has this digest, as in DIGESTS."""
-    with suppress(DataError):
-        return digest in _contents(path)[1]
+    """Whether the file is there and has this digest, as in DIGESTS; an MD5 spares the unpacking."""
+    with suppress(DataError, OSError):
+        if len(digest) == 32:
+            return _md5(path) == digest
+        return hashlib.sha256(_contents(path)).hexdigest() == digest
     return False
 
 
-def _contents(path: Path) -> tuple[bytes, set[str]]:
-    """What is in a file, unpacked if it is gzipped, and the SHA-256 of that and the file's MD5."""
+def _md5(path: Path) -> str:
+    """The MD5 of a file as it is, packed or not. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+
+
+def _contents(path: Path) -> bytes:
+    """An IDX file, unpacked if it is gzipped: its header, as many bytes as that asks for, and one.
+
+    So an archive cannot fill the memory. The last byte is there only where the file is too long.
+    """
     try:
-        packed = path.read_bytes()
-        content = gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
+        if path.exists() and not path.is_file():
+            raise _fault(path, "is no file")
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            stream = gzip.GzipFile(fileobj=file) if packed else file
+            head = stream.read(4)
+            if head[:3] != bytes((0, 0, 8)) or len(head) < 4:
+                return head
+            sizes = stream.read(4 * head[3])
+            whole = len(sizes) == 4 * head[3]
+            size = math.prod(struct.unpack(f">{head[3]}I", sizes)) if whole else 0
+            return head + sizes + (stream.read(size + 1) if size <= LARGEST else b"")
     except (OSError, EOFError, zlib.error) as error:
         raise _fault(path, f"cannot be read ({error})") from error
-    archive = hashlib.md5(packed, usedforsecurity=False)
-    return content, {hashlib.sha256(content).hexdigest(), archive.hexdigest()}
 
 
 def _parsed(path: Path, content: bytes, shape: tuple[int, ...]) -> np.ndarray:
@@ -394,8 +416,12 @@ def _parsed(path: Path, content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     sizes = struct.unpack(f">{content[3]}I", content[4:start])
     if sizes[1:] != shape or sizes[0] == 0:
         raise _fault(path, f"has an array of {sizes}, not {('n', *shape)} with n > 0")
-    if len(content) != start + math.prod(sizes):
-        raise _fault(path, f"has {len(content)} bytes, not {start + math.prod(sizes)}")
+    size = start + math.prod(sizes)
+    if size - start > LARGEST:
+        raise _fault(path, f"has an array of {sizes}: more than {LARGEST:,} elements")
+    if len(content) != size:
+        count = f"{len(content):,}" if len(content) < size else f"more than {size:,}"
+        raise _fault(path, f"has {count} bytes, not {size:,}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes).copy()
 
 

@@ -44,7 +44,7 @@ def pytest_xdist_make_scheduler(config, log):
     """With xdist, such as `-n logical`, each group runs in one process."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Groups(LoadScopeScheduling):
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid):
             return group(nodeid)
 
@@ -83,8 +83,22 @@ def distributed(config):
     return hasattr(config, "workerinput")
 
 
+# Warnings that are said in words, not by a traceback. (2026-11)
+SAID = (
+    # The first --benchmark-compare finds nothing saved, --benchmark-autosave nothing run.
+    "pytest_benchmark.logger.PytestBenchmarkWarning",
+    # A disk that is full costs pytest its cache, and must cost nothing else.
+    "pytest.PytestCacheWarning",
+)
+
+
 def pytest_configure(config):
-    """Each of xdist's processes keeps to a CPU of its own, with all that it starts."""
+    """Warnings are errors here; each of xdist's processes keeps to a CPU, with all it starts.
+
+    In a measurement a warning is the user's own affair.
+    """
+    for line in ("error", *(f"default::{warning}" for warning in SAID)):
+        config.addinivalue_line("filterwarnings", line)
     sys.addaudithook(watch)
     # By this pytest-benchmark would take a session that a test starts for one of xdist's processes.
     os.environ.pop("PYTEST_XDIST_WORKER", None)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -219,8 +220,8 @@ def test_all_four_files_make_the_data_set(files, tmp_path, monkeypatch, other):
         (TRAIN_IMAGES, lambda c: b"", "starts with"),
         (TRAIN_IMAGES, lambda c: idx(np.zeros((30, 27, 28))), r"\(30, 27, 28\), not \('n', 28"),
         (TEST_IMAGES, lambda c: idx(np.zeros((0, 28, 28))), r"\(0, 28, 28\)"),
-        (TRAIN_IMAGES, lambda c: c[:-1], "has 23535 bytes, not 23536"),
-        (TEST_LABELS, lambda c: c + b"\0", "has 29 bytes, not 28"),
+        (TRAIN_IMAGES, lambda c: c[:-1], "has 23,535 bytes, not 23,536"),
+        (TEST_LABELS, lambda c: c + b"\0", "has more than 28 bytes, not 28"),
         (TRAIN_LABELS, lambda c: c[:-1] + b"\x0a", "label 10"),
         (TRAIN_LABELS, lambda c: idx(np.zeros(29)), "29 labels for 30 images"),
         (TEST_LABELS, lambda c: idx(np.zeros(21)), "21 labels for 20 images"),
@@ -240,6 +241,49 @@ def test_a_broken_file_is_named(files, tmp_path, file, change, fault):
     assert data.read(tmp_path)  # before the damage
     (tmp_path / file).write_bytes(change(files[file]))
     with pytest.raises(data.DataError, match=rf"{tmp_path / file} .*{fault}"):
+        data.read(tmp_path)
+
+
+def packed_zeros(files, mebibytes):
+    """An archive of a few KiB: a sound file of labels, and then so many MiB of zeros."""
+    return gzip.compress(files[TEST_LABELS] + bytes(mebibytes * 2**20))
+
+
+def most_memory(call):
+    """The most bytes that Python held during a call that raises DataError, and the error."""
+    tracemalloc.start()
+    with pytest.raises(data.DataError) as refused:
+        call()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most, str(refused.value)
+
+
+def test_an_archive_is_unpacked_no_further_than_its_header_says(files, tmp_path):
+    """An archive of 64 KiB that unpacks to 64 MiB takes no such memory before it is refused."""
+    fill(tmp_path, files)
+    (tmp_path / f"{TEST_LABELS}.gz").write_bytes(packed_zeros(files, 64))
+    most, said = most_memory(lambda: data.read(tmp_path))
+    assert "has more than 28 bytes" in said
+    assert most < 2**23
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_a_header_cannot_ask_for_more_than_the_bound(files, tmp_path, pack):
+    """4 GiB of labels are refused before one of them is read."""
+    fill(tmp_path, files, bytes, "")
+    header = files[TEST_LABELS][:4] + b"\xff" * 4
+    (tmp_path / TEST_LABELS).write_bytes(pack(header + bytes(2**24)))
+    most, said = most_memory(lambda: data.read(tmp_path))
+    assert "more than 1,073,741,824 elements" in said
+    assert most < 2**23
+
+
+def test_a_pipe_is_no_data_file(files, tmp_path):
+    """It would be waited for without end."""
+    fill(tmp_path, {name: files[name] for name in data.FILES[:3]})
+    os.mkfifo(tmp_path / TEST_LABELS)
+    with pytest.raises(data.DataError, match="is no file"):
         data.read(tmp_path)
 
 
@@ -352,6 +396,16 @@ def test_only_the_archives_md5_is_known(server, cache, arrays, monkeypatch, tmp_
     assert server.asked[-2:] == [f"/{mirror}/{TEST_LABELS}.gz" for mirror in "ab"]
     shutil.move(cache / "kmnist", tmp_path / "elsewhere")
     assert data.load(str(tmp_path / "elsewhere")).name == "kmnist"
+
+
+def test_an_archive_whose_md5_is_wrong_is_not_unpacked(server, cache, monkeypatch, files):
+    """Its digest is known, so nobody has to look inside."""
+    monkeypatch.setitem(data.DIGESTS, "kmnist", ("0" * 32,) * 4)
+    monkeypatch.setitem(data.MIRRORS, "kmnist", data.MIRRORS["mnist"])
+    server.replies |= dict.fromkeys(server.replies, packed_zeros(files, 64))
+    most, said = most_memory(lambda: data.load("kmnist"))
+    assert "has other content" in said
+    assert most < 2**23
 
 
 def hang_up(mirror):

@@ -5,6 +5,7 @@ packages. What is planted in one of them wraps a method of the copy's own module
 are large and margins wide, so that no noise matters.
 """
 
+import gzip
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from benchmarks.measuring.workers import WorkerError, check_handshake
 from benchmarks.selfcheck import clone, plant, site_packages
 from mnist_models.implementations import PAIR
 from mnist_models.worker import PROTOCOL, source_hash
+from tests.pages import RUN
 from tests.test_command_lines import (
     LIMIT,
     PYTEST,
@@ -526,7 +528,8 @@ def quiet(environments, tmp_path_factory):
         (folder / name).chmod(0o755)
     storage = folder / "unfit" / get_machine_id()
     storage.mkdir(parents=True)
-    (storage / "0001_x.json").write_text('{"unfit_as_baseline": ["step void"]}')
+    unfit = json.loads(gzip.decompress(RUN.read_bytes())) | {"unfit_as_baseline": ["step void"]}
+    (storage / "0001_x.json").write_text(json.dumps(unfit))
     (folder / "gone").mkdir()
     (folder / "gone" / "baseline").write_text("/tmp/no_more.json\n")
     lines = [f"benchmarks --co -q {more}" for more in [*REFUSED, *THREADS]]

@@ -378,9 +378,8 @@ def test_a_chart_shows_what_its_table_says():
     ("arguments", "words"),
     [
         (["nowhere.json"], "no such run"),
-        (["new.json", "new.json"], "called the same"),
         (["new.json", "-o", "new.json"], "is a file; give a folder"),
-        (["broken.json"], "is no run that pytest-benchmark saved"),
+        (["broken.json"], "is no saved run of this suite"),
     ],
 )
 def test_what_is_no_run_is_refused_in_words(tmp_path, monkeypatch, capsys, arguments, words):

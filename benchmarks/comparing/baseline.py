@@ -1,6 +1,5 @@
 """Which saved run a bare --benchmark-compare means: the pinned one, or the newest that is fit."""
 
-import json
 from pathlib import Path
 
 from benchmarks.comparing.saved import RunError, read
@@ -53,8 +52,8 @@ def default(storage: Path, machine: str) -> tuple[Path | None, list[str]]:
     passed: list[str] = []
     for path in sorted((storage / machine).glob("[0-9][0-9][0-9][0-9]_*.json"), reverse=True):
         try:
-            reasons = json.loads(path.read_text(encoding="utf-8")).get(UNFIT, [])
-        except ValueError as error:
+            reasons = read(path).get(UNFIT, [])
+        except RunError as error:
             reasons = [f"unreadable: {error}"]
         if not reasons:
             return path, passed

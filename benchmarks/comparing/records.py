@@ -1,5 +1,6 @@
 """Saved rows made comparable: what is judged in a session is what it saves, read the same way."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -56,7 +57,8 @@ def compare(
         trial, implementation = place_of(name)
         worker = implementation, trial[:-1].rpartition("-")[2]
         place = partial(Comparison, trial, implementation, environment)
-        if reason := reasons.get(name) or missing(name, new, old, environment):
+        reason = reasons.get(name) or missing(name, new, old, environment)
+        if reason := reason or uneven_rounds(new[name], old[name], environment):
             found.append(place(verdicts.time(margin), reason=reason))
             if (name in new) != (name in old):
                 uneven[worker] = f"its workers did not do the same: {trial} {reason}"
@@ -85,14 +87,19 @@ def place_of(name: str) -> tuple[str, str]:
 def missing(
     name: str, new: Mapping[str, Record], old: Mapping[str, Record], environment: str
 ) -> str:
-    """Which side lacks a row, or what it needs to be compared."""
+    """Which side lacks a row."""
     for side, words in ((new, "here"), (old, f"in {environment}")):
         if name not in side:
             return f"not measured {words}"
-        if "session" not in side[name]["extra_info"]:
-            return f"saved by something else {words}"
-        if not side[name]["stats"].get("data"):
-            return f"saved without its samples {words}: use --benchmark-save-data"
+    return ""
+
+
+def uneven_rounds(new: Record, old: Record, environment: str) -> str:
+    """Why two rows of one session have no rounds in common; empty where they have."""
+    ours, theirs = (Counter(row["extra_info"]["blocks"]) for row in (new, old))
+    for block in ours.keys() & theirs.keys():
+        if ours[block] != theirs[block]:
+            return f"block {block} has {ours[block]} samples, {theirs[block]} in {environment}"
     return ""
 
 

@@ -1,13 +1,15 @@
 """Runs of different times: what may be compared, drift removed, and never more than a suspicion."""
 
-import json
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import exp
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 
 from benchmarks.comparing import verdicts
 from benchmarks.comparing.ratios import Ratio, block_log_ratios, interval
@@ -20,6 +22,7 @@ from benchmarks.comparing.records import (
     place_of,
     samples,
 )
+from benchmarks.comparing.schema import SavedRun, TabledRun, fault
 from benchmarks.comparing.verdicts import Comparison, Verdict, Word
 
 REFERENCE = "numpy_reference"
@@ -27,6 +30,8 @@ ONE_SESSION = "measure both in one session with --baseline"
 OTHER_SOURCE = (
     f"the source of mnist_models differs, and {REFERENCE}'s own may be what changed: {ONE_SESSION}"
 )
+NO_RUN = "is no saved run of this suite"
+SAVE = "give a file that pytest benchmarks --benchmark-autosave saved, with its samples"
 # A saved run as pytest-benchmark writes it: machine_info, benchmarks, and more.
 Run = Mapping[str, Any]
 
@@ -35,24 +40,29 @@ class RunError(Exception):
     """A file that is no saved run of this suite; says which and why."""
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A saved run; raises RunError."""
+def load(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; raises RunError."""
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        rows = run["benchmarks"]
-        if not rows:
-            raise RunError(f"{path}: holds no rows; nothing was measured in it")
-        lacking = {
-            key for row in rows for key in ("session", "blocks") if key not in row["extra_info"]
-        }
+        if not path.is_file() and path.exists():
+            raise RunError(f"{path}: is no file; give a file that pytest saved")
+        run = from_json(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}; give a file that pytest saved") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: is no run that pytest-benchmark saved ({error!r})") from error
-    if lacking:
-        raise RunError(
-            f"{path}: rows lack {', '.join(sorted(lacking))}; this suite did not write it"
-        )
+    except ValueError as error:
+        raise RunError(f"{path}: {NO_RUN}: no JSON ({error}); {SAVE}") from None
+    if not isinstance(run, dict):
+        raise RunError(f"{path}: {NO_RUN}: no JSON object; {SAVE}")
+    return run
+
+
+def read(path: Path, tabled: bool = False) -> dict[str, Any]:
+    """A saved run that has all that is read later; raises RunError with its first fault.
+
+    `tabled` asks for what pytest-benchmark reads, too, to show the run in its own table.
+    """
+    run = load(path)
+    if wrong := fault(run, TabledRun if tabled else SavedRun):
+        raise RunError(f"{path}: {NO_RUN}: {wrong}; {SAVE}")
     return run
 
 
@@ -249,26 +259,44 @@ def environment_of(run: Run) -> str:
     return ", ".join(sorted(names)) or "ENV"
 
 
-def named(run: Run, path: Path) -> str:
-    """What a saved run is called: its environment and its file."""
-    return f"{environment_of(run)} ({path.stem})"
+def named(runs: Sequence[tuple[Path, Run]]) -> dict[str, Run]:
+    """Saved runs by environment and file, with as many folders as tell them apart."""
+    names: list[str] = []
+    for depth in range(1, 1 + max((len(path.parts) for path, _ in runs), default=0)):
+        names = [
+            f"{environment_of(run)} ({'/'.join(path.with_suffix('').parts[-depth:])})"
+            for path, run in runs
+        ]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(distinct(names), (run for _, run in runs), strict=True))
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, each once: the second of a name is called 'name (2)', the third 'name (3)'."""
+    found: list[str] = []
+    for name in names:
+        number, free = 1, name
+        while free in found:
+            number += 1
+            free = f"{name} ({number})"
+        found.append(free)
+    return found
 
 
 def confirm_command(judged: list[Judged], environment: str) -> str:
-    """What to run to learn whether suspects are real; empty without suspects."""
+    """What to run to learn whether suspects are real; empty without suspects.
+
+    An environment whose name is none that tox gives, such as "a; b", is left to be filled in: ENV.
+    """
     suspects = [one.comparison for one in judged if one.verdict.word is Word.SUSPECT]
     if not suspects:
         return ""
-    names = " or ".join(dict.fromkeys(c.trial.split("[")[0] for c in suspects))
-    options = {
-        f"--implementation {c.implementation} --architecture {c.trial.split('[')[1].split('-')[0]}"
-        for c in suspects
-    }
-    words = dict.fromkeys(word for option in sorted(options) for word in split_options(option))
-    return f'pytest benchmarks -k "{names}" {" ".join(words)} --baseline .tox/{environment}'
-
-
-def split_options(text: str) -> list[str]:
-    """Options with their values."""
-    words = text.split()
-    return [f"{option} {value}" for option, value in zip(words[::2], words[1::2], strict=True)]
+    folder = f".tox/{environment}" if re.fullmatch(r"\w[\w.-]*", environment) else "ENV"
+    words = ["pytest", "benchmarks", "-k"]
+    words += [" or ".join(dict.fromkeys(c.trial.split("[")[0] for c in suspects))]
+    for implementation in sorted({c.implementation for c in suspects}):
+        words += ["--implementation", implementation]
+    for architecture in sorted({c.trial.split("[")[1].split("-b")[0] for c in suspects}):
+        words += ["--architecture", architecture]
+    return shlex.join([*words, "--baseline", folder])

@@ -53,19 +53,25 @@ def local_spec(python: str | Path) -> str:
     return f"popen//python={shlex.quote(str(python))}"
 
 
+def folder_name(text: str) -> str:
+    """A name that a folder may have, whatever it is made from: never "..", a path, or empty."""
+    name = re.sub(r"[^\w.-]+", "_", text)[:100]
+    return name if name.strip(".") else "environment"
+
+
 def own() -> Environment:
     """The environment that this process runs in; tox tells its name."""
     name = os.environ.get("TOX_ENV_NAME") or Path(sys.prefix).name
-    return Environment(name, local_spec(sys.executable))
+    return Environment(folder_name(name), local_spec(sys.executable))
 
 
 def parse(text: str) -> Environment:
     """The environment that a --baseline means; raises EnvironmentProblem."""
-    path = Path(text).expanduser()
+    path = Path(os.path.abspath(Path(text).expanduser()))  # a link keeps its name, ".." goes
     if path.is_dir():
         return from_interpreter(interpreter_of(path, text), text)
     if path.is_file():
-        return from_interpreter(path.absolute(), text)
+        return from_interpreter(path, text)
     if not re.match(r"(popen|ssh|vagrant_ssh|socket|via)\b.*", text) or os.sep in text[:2]:
         raise EnvironmentProblem(
             f"--baseline {text}: there is no such folder or file, and it is no execnet spec; "
@@ -76,7 +82,7 @@ def parse(text: str) -> Environment:
         execnet.XSpec(text)
     except (ValueError, AttributeError, TypeError) as error:
         raise EnvironmentProblem(f"--baseline {text}: execnet refuses this spec: {error}") from None
-    return Environment(re.sub(r"[^\w.-]+", "_", text), without_prompts(text))
+    return Environment(folder_name(text), without_prompts(text))
 
 
 def without_prompts(spec: str) -> str:
@@ -88,7 +94,7 @@ def interpreter_of(folder: Path, text: str) -> Path:
     """The Python of a virtual environment."""
     for place in ("bin/python", "Scripts/python.exe"):
         if (folder / place).exists():
-            return (folder / place).absolute()
+            return folder / place
     raise EnvironmentProblem(
         f"--baseline {text}: holds no bin/python, so it is no virtual environment; "
         "make it with tox run --notest -e ENV, or with python -m venv and pip"
@@ -110,7 +116,7 @@ def from_interpreter(python: Path, text: str) -> Environment:
     folder = python.parent.parent
     name = folder.name if (folder / "pyvenv.cfg").exists() else python.name
     found["python"] = ".".join(map(str, version))
-    return Environment(name, local_spec(python), found)
+    return Environment(folder_name(name), local_spec(python), found)
 
 
 def answer(python: Path, question: str) -> str:

@@ -180,13 +180,13 @@ def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> N
     session = config._benchmarksession  # type: ignore[attr-defined]
     new = results.run(session.get_machine_info())
     rows_here = saved.by_name(new)
-    for (path, rows), run in zip(
-        (session.compared_mapping or {}).items(), config.stash.get(COMPARED, []), strict=True
-    ):
-        name = saved.named(run, Path(path))
+    compared = session.compared_mapping or {}
+    loaded = config.stash.get(COMPARED, [])
+    runs = saved.named([*zip(map(Path, compared), loaded, strict=True)])
+    for (name, run), rows in zip(runs.items(), compared.values(), strict=True):
         # What was not selected this time is no gap.
-        old = run | {"benchmarks": [row for row in run["benchmarks"] if row["name"] in rows_here]}
-        timed.saved_runs[name] = old
+        same = [row for row in run["benchmarks"] if row["name"] in rows_here]
+        timed.saved_runs[name] = old = dict(run) | {"benchmarks": same}
         timed.verdicts[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)
         lost = {one.comparison.test for one in judged if one.verdict.word is Word.NOT_COMPARABLE}
         lost |= saved.incomparable(old, new)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparing.records import Judged, compare, judge_all
+from benchmarks.comparing.schema import SCHEMA
 from benchmarks.measuring.environments import contestant, split
 from benchmarks.measuring.journal import Journal
 from benchmarks.measuring.plan import Plan, Trial
 from mnist_models import parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
 
-SCHEMA = 1
 # What a row has one of, of all that an entry of the journal and its `facts` hold.
 SETTINGS = ("versions", "python", "in_force", "compilation")
 

@@ -78,9 +78,9 @@ class Row:
         return [float(seconds) for seconds in self.info["first_call_seconds"][1:]]
 
     def busy(self) -> float | None:
-        """CPU seconds over seconds: 1 for a thread that never waited; None where not saved."""
+        """CPU seconds over seconds: 1 for a thread that never waited; None if void or not saved."""
         cpu = self.info.get("cpu_seconds")
-        return sum(cpu) / sum(self.record["stats"]["data"]) if cpu else None
+        return sum(cpu) / sum(self.record["stats"]["data"]) if cpu and not self.void else None
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Contest:
 
 def contests(run: Run) -> list[Contest]:
     """All that was measured in a run, training steps first; void rows stay in their places."""
-    rows = [Row(record) for record in run["benchmarks"]]
+    rows = [Row(record, no_measurement(record)) for record in run["benchmarks"]]
     rows += [Row(record, tuple(record["reasons"])) for record in run.get("void", ())]
     found: dict[tuple[str, Place], list[Row]] = {}
     for row in rows:
@@ -178,6 +178,13 @@ def contests(run: Run) -> list[Contest]:
     order = [*OPERATIONS]
     every = [Contest(*key, tuple(sorted(of, key=by_label))) for key, of in found.items()]
     return sorted(every, key=lambda one: (order.index(one.operation), rank(one.place)))
+
+
+def no_measurement(record: Record) -> tuple[str, ...]:
+    """Why a row cannot be compared whose samples are no times, such as NaN."""
+    data = np.asarray(record["stats"]["data"], float)
+    wrong = data[~(np.isfinite(data) & (data > 0))]
+    return (f"{wrong[0]} is no measurement",) if wrong.size else ()
 
 
 def by_label(row: Row) -> tuple[bool, bool, str]:

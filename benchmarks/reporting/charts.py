@@ -118,6 +118,7 @@ def ratios(every: Sequence[Contest]) -> Chart:
         for number, (key, name) in enumerate(OPERATIONS.items())
     } | {CONTAMINATED: (DISTURBED, disturbed)}
     data = []
+    places = {contest.place[1:] for contest in every}
     for name, (number, points) in groups.items():
         if points:
             values = [(found.value, found.low, found.high) for _, found in points]
@@ -126,7 +127,7 @@ def ratios(every: Sequence[Contest]) -> Chart:
                     number,
                     name=name,
                     x=[value for value, _, _ in values],
-                    y=[short(contest, every) for contest, _ in points],
+                    y=[short(contest, places) for contest, _ in points],
                     error_x=whiskers(values),
                     hovertext=[escape(contest.answer()) for contest, _ in points],
                     hoverinfo="text",
@@ -153,14 +154,14 @@ def is_disturbed(contest: Contest) -> bool:
     return contest.verdict is not None and contest.verdict.outcome is Outcome.CONTAMINATED
 
 
-def short(contest: Contest, every: Iterable[Contest]) -> str:
-    """A contest's name on an axis, as long as is needed to tell it from `every` other.
+def short(contest: Contest, places: set[tuple[int, str]]) -> str:
+    """A contest's name on an axis, as long as is needed to tell it from those in other `places`.
 
     What looks like a tag would be one to Plotly.
     """
     architecture, batch_size, device = contest.place
     name = f"{architecture} {OPERATIONS[contest.operation]}"
-    if len({one.place[1:] for one in every}) > 1:
+    if len(places) > 1:
         name += f", b{batch_size} {device}"
     return escape(name)
 
@@ -216,6 +217,7 @@ def versions(runs: dict[str, Run]) -> Chart:
             if contest.ratio():
                 found.setdefault((contest.operation, contest.place), {})[name] = contest
     every = [contest for by_run in found.values() for contest in by_run.values()]
+    places = {contest.place[1:] for contest in every}
     data, ends = [], []
     for number, by_run in enumerate(found.values()):
         ratios = [one.ratio() for one in by_run.values()]
@@ -231,7 +233,7 @@ def versions(runs: dict[str, Run]) -> Chart:
                 line={"dash": DASHES[number % len(DASHES)], "color": line["color"]},
                 marker={key: [marker[key] for marker in each] for key in line},
                 hovertext=[escape(one.answer()) for one in by_run.values()],
-                name=short(next(iter(by_run.values())), every),
+                name=short(next(iter(by_run.values())), places),
                 x=[escape(name) for name in by_run],
                 y=[value for value, _, _ in values],
                 error_y=whiskers(values),

@@ -1,12 +1,24 @@
-"""Markdown: tables whose cells stay cells."""
+"""Markdown: tables whose cells stay cells, and text that stays text."""
 
+import re
 from collections.abc import Iterable
+
+from benchmarks.reporting.words import printable
+
+# What begins a heading, list or quotation, code, emphasis, a cell, a formula or the address of a
+# link or picture. An underscore within a word, as in numpy_reference, begins nothing.
+MARKUP = re.compile(r"^[#>+=-]|[\\`*~$|]|(?<!\w)_|_(?!\w)|\](?=[\[(:])")
+# What GitHub makes links of, in text as well: addresses, people who are told, issues.
+LINKS = re.compile(r"@|:(?=//)|(?<=www)\.|#(?=\d)", re.IGNORECASE)
 
 
 def escape(text: str) -> str:
-    """Text that stays one cell of a table, and no HTML."""
-    replaced = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
-    return " ".join(replaced.split())
+    """Text as itself in GitHub's Markdown: one cell of a table, no HTML, link, picture or mention.
+
+    A space of no width is put into what would become a link, as Dependabot does.
+    """
+    text = MARKUP.sub(r"\\\g<0>", printable(text).replace("&", "&amp;").replace("<", "&lt;"))
+    return LINKS.sub("\\g<0>\u200b", text)
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import Judged
-from benchmarks.comparing.saved import Run
+from benchmarks.comparing.saved import Run, distinct
 from benchmarks.reporting import charts, side_by_side, tables, verdicts
 from benchmarks.reporting.answers import (
     Contest,
@@ -35,6 +35,8 @@ FOLDER = Path(__file__).parent
 TAXED = (("keras_torch", "pytorch_eager"), ("keras_tensorflow", "tensorflow_function"))
 # Recorded by `python -m examples write`.
 EASE_OF_USE = FOLDER / "ease_of_use.json"
+# Contests whose single samples are shown; more than any session has.
+MOST_SAMPLED = 100
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,11 @@ class Report:
     """What the page and the summary say of one run, and of others that it is held against."""
 
     def __init__(self, name: str, run: Run, others: dict[str, Compared]) -> None:
-        self.name, self.run, self.others = name, run, others
+        name = f"{name} (here)" if name in others else name
+        *_, self.name = distinct((*others, name))
+        self.run, self.others = run, others
         self.contests = contests(run)
+        self.sampled = self.contests[:MOST_SAMPLED]
         self.dataset: dict[str, Any] = run.get("dataset") or {}
 
     @property
@@ -126,7 +131,7 @@ class Report:
 
     def all_charts(self) -> list[Chart]:
         """Every chart of the page."""
-        found = [charts.ratios(self.contests), *map(charts.samples, self.contests)]
+        found = [charts.ratios(self.contests), *map(charts.samples, self.sampled)]
         if self.dataset:
             found.append(charts.classes(self.dataset))
         shown = self.versions()

@@ -133,7 +133,7 @@ def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
     if contest.operation == "epoch":
         returned = row.returned()
         yield cell(returned, time(returned) if returned else "", struck)
-    rate = images / seconds if images else None
+    rate = images / seconds if images and seconds else None
     yield cell(rate, f"{rate:,.0f}" if rate else "", struck)
     busy = row.busy()
     yield cell(busy, "" if busy is None else f"{busy:.0%}", struck)

@@ -13,7 +13,7 @@ from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import Judged, foreign_shares
-from benchmarks.comparing.saved import confirm_command
+from benchmarks.comparing.saved import confirm_command, environment_of
 from benchmarks.comparing.verdicts import FAMILY, Word
 from benchmarks.measuring.environments import split
 from benchmarks.measuring.plan import Trial
@@ -225,7 +225,7 @@ def conclude(timed: Any, reporter: Any) -> None:
     if results is not None and (shown := panel(results)):
         console.print(shown)
     for name, judged in timed.verdicts.items():
-        console.print(verdicts.panel(judged, f"against {name}", notes_on(results, name, judged)))
+        console.print(verdicts.panel(judged, f"against {name}", notes_on(timed, name, judged)))
     folder = reporter.config.stash[SETTINGS].report
     if folder and results is not None and results.plan.rounds and not timed.report:
         try:
@@ -244,20 +244,21 @@ def written(config: Any, timed: Any, folder: Path) -> str:
     others = {}
     for name, judged in timed.verdicts.items():
         other = timed.saved_runs.get(name) or baseline_run(results, name, run)
-        others[name] = Compared(other, judged, notes_on(results, name, judged))
+        others[name] = Compared(other, judged, notes_on(timed, name, judged))
     page = Report(results.plan.environment("").name, run, others).write(folder)
     return f"report: {page}"
 
 
-def notes_on(results: Results, name: str, judged: list[Judged]) -> list[str]:
+def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
     """How to read the verdicts against an environment or a saved run."""
+    results = timed.results
     margin = f"{results.plan.margin:.1%}"
-    if name not in results.plan.baselines:
+    if run := timed.saved_runs.get(name):
         notes = [
             f"two times, drift of numpy_reference removed, margin {margin}: nothing stronger than "
             "SUSPECT can be said"
         ]
-        if command := confirm_command(judged, name.partition(" (")[0]):
+        if command := confirm_command(judged, environment_of(run)):
             notes.append(f"to confirm, with the environment of that run: {command}")
         return notes
     count = results.suspects()

@@ -13,7 +13,7 @@ from rich.text import Text
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import UNDECIDED, Word
 from benchmarks.reporting.markdown import escape, table
-from benchmarks.reporting.words import label
+from benchmarks.reporting.words import label, printable
 
 REGRESSION_STATUS = 1
 UNDECIDED_STATUS = 10
@@ -24,6 +24,8 @@ STYLES = {
     Word.EQUIVALENT: "",
     Word.SUSPECT: "yellow",
 }
+# Lines of each kind in a panel; more than any session has.
+MOST_LINES = 200
 HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
 
 
@@ -90,21 +92,24 @@ def panel(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> Panel:
         for one in by_urgency(judged)
         if one.comparison.metric.name == "time" or one.verdict.word not in good
     ]
-    for one in shown:
+    for one in shown[:MOST_LINES]:
         word, *figures = cells(one)
         style = STYLES.get(one.verdict.word, "dim")
-        table.add_row(Text(word, style=style), Text(name(one)), *map(Text, figures))
+        table.add_row(Text(word, style=style), Text(printable(name(one))), *map(Text, figures))
     reasons = dict.fromkeys(
         f"{name(one)}: {one.verdict.reason}"
         for one in shown
         if one.verdict.reason and one.verdict.word in UNDECIDED
     )
     more = len(judged) - len(shown)
-    lines = [Text(line, style="yellow") for line in reasons]
+    lines = [Text(printable(line), style="yellow") for line in [*reasons][:MOST_LINES]]
+    if len(shown) > MOST_LINES:
+        lines.append(Text(f"the first {MOST_LINES} of {len(shown)}; compare --markdown has all"))
     if more:
         lines.append(Text(f"{more} more on first calls, memory, accuracy: nothing got worse"))
-    lines += [Text(line, style="dim") for line in notes]
-    return Panel(Group(table, *lines), title=f"{title}: {headline(judged)}", expand=False)
+    lines += [Text(printable(line), style="dim") for line in notes]
+    heading = Text(printable(f"{title}: {headline(judged)}"))
+    return Panel(Group(table, *lines), title=heading, expand=False)
 
 
 def markdown(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> str:

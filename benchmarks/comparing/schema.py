@@ -1,0 +1,281 @@
+"""What a saved run must hold to be compared and shown. All that is read later is checked here.
+
+Fields that are not named here are allowed: other versions of the suite may add some.
+"""
+
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Iterator
+from math import isfinite
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from benchmarks.measuring.plan import OPERATIONS, Trial
+from mnist_models.parity import TOLERANCES
+
+# Version of the fields below; docs/measuring.md lists them.
+SCHEMA = 1
+# Of times in seconds that are numbers above 0: wider than any clock, and no logarithm overflows.
+SHORTEST, LONGEST = 1e-12, 1e9
+
+
+def sensible(seconds: float) -> float:
+    """A sample; what is no time at all, such as NaN or -1, makes its row void where it is read."""
+    if isfinite(seconds) and seconds > 0 and not SHORTEST <= seconds <= LONGEST:
+        raise ValueError(f"seconds are from {SHORTEST:g} to {LONGEST:g}")
+    return seconds
+
+
+def known_operation(name: str) -> str:
+    """An operation that this version of the suite has."""
+    if name not in OPERATIONS:
+        raise ValueError(f"this version knows {', '.join(OPERATIONS)}")
+    return name
+
+
+def known_schema(number: int) -> int:
+    """A version of the fields that this version of the suite reads."""
+    if number > SCHEMA:
+        raise ValueError(f"a newer version of the suite saved it, this one reads up to {SCHEMA}")
+    return number
+
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Sample = Annotated[float, AfterValidator(sensible)]
+Seconds = Annotated[float, Field(ge=SHORTEST, le=LONGEST, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=10_000)]
+Name = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=100)]
+NameWithDashes = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
+Number = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+Picture = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*=*$")]
+Digit = Annotated[int, Field(ge=0, le=9)]
+
+
+class Part(BaseModel):
+    """A JSON object with the fields that are read; types are taken strictly."""
+
+    model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
+
+
+class Data(Part):
+    """Which data set a row was measured on."""
+
+    name: Text
+    sha256: Text
+
+
+class InForce(Part):
+    """A worker's settings."""
+
+    threads: Count
+    precision: Text
+    compilation: Text = ""
+    environment: dict[Text, Text] = {}
+
+
+class Info(Part):
+    """What is saved beside the samples of a row."""
+
+    schema_: Annotated[int, Field(ge=1, alias="schema"), AfterValidator(known_schema)]
+    session: Text
+    operation: Annotated[str, AfterValidator(known_operation)]
+    architecture: NameWithDashes
+    batch_size: Annotated[int, Field(ge=1, le=10**6)]
+    device: Name
+    implementation: Name
+    environment: Text | None = None
+    versions: dict[Text, Annotated[str, Field(max_length=100)]]
+    python: Text
+    in_force: InForce
+    recipe: dict[Text, Any]
+    dataset: Data
+    source: Text | None = None
+    moment: Text = ""
+    returned_seconds: list[Seconds | None] = []
+    returns_late: Text = ""
+    blocks: list[Annotated[int, Field(ge=0, le=10**6)]]
+    cpu_seconds: list[Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]] = []
+    first_call_seconds: list[Seconds]
+    peak_memory_bytes: Count
+    peak_memory_bytes_by_block: list[Count]
+    foreign_cpu: dict[Number, float | None]
+    foreign_gpu: dict[Number, float | None] = {}
+    screened_blocks: Count
+    suspects: Annotated[int, Field(ge=0, le=10**6)]
+    margin: Share | None = None
+    parity: dict[str, float]
+    parity_tf32: dict[str, float] = {}
+    accuracy: Share | None
+    accuracy_by_block: list[Share] = []
+    accuracy_bounds: Annotated[list[Finite], Field(min_length=2, max_length=2)] | None
+    misread: list[Annotated[list[Count], Field(min_length=3, max_length=3)]] | None = None
+    verdicts: list[dict[str, Any]] = []
+
+    @model_validator(mode="after")
+    def whole(self) -> "Info":
+        """As many values as blocks, kinds of answers that have a tolerance, digits that exist."""
+        count = len(set(self.blocks))
+        if not count:
+            raise ValueError("blocks is empty, there must be at least one")
+        for key in ("first_call_seconds", "peak_memory_bytes_by_block"):
+            if (found := len(getattr(self, key))) != count:
+                raise ValueError(f"{key} has {found} values for {count} blocks")
+        if self.cpu_seconds and len(self.cpu_seconds) != len(self.blocks):
+            raise ValueError(
+                f"cpu_seconds has {len(self.cpu_seconds)} values for {len(self.blocks)} samples"
+            )
+        if unknown := self.parity.keys() - TOLERANCES.keys():
+            known = ", ".join(TOLERANCES)
+            raise ValueError(f"parity has {shown(min(unknown))}, this version knows {known}")
+        if wrong := [one for one in self.misread or () if max(one[1:]) > 9]:
+            raise ValueError(f"misread has {wrong[0]}: label and answer are digits from 0 to 9")
+        if self.operation == "epoch" and None in (self.accuracy, self.accuracy_bounds):
+            raise ValueError("an epoch has an accuracy and accuracy_bounds, not null")
+        return self
+
+
+class Stats(Part):
+    """pytest-benchmark's statistics, with all samples."""
+
+    data: list[Sample]
+
+
+class Row(Part):
+    """A row as pytest-benchmark saves it."""
+
+    name: str
+    extra_info: Info
+    stats: Stats
+
+    @model_validator(mode="after")
+    def itself(self) -> "Row":
+        """A name that says what was measured, and a block for each sample."""
+        info = self.extra_info
+        trial = Trial(info.operation, info.architecture, info.batch_size, info.device)
+        if self.name != (own := f"test_{str(trial)[:-1]}-{info.implementation}]"):
+            raise ValueError(f"name is {shown(self.name)}, by extra_info it must be {own!r}")
+        if len(self.stats.data) != len(info.blocks):
+            count = len(info.blocks)
+            raise ValueError(f"stats.data has {len(self.stats.data)} samples, blocks {count}")
+        return self
+
+
+class VoidRow(Row):
+    """A row that does not count, with the reasons."""
+
+    reasons: Annotated[list[Text], Field(min_length=1)]
+
+
+class Explored(Data):
+    """What a run remembers of its data, and pictures of test images by number."""
+
+    fallback: Text = ""
+    train_counts: Annotated[list[Count], Field(min_length=10, max_length=10)]
+    test_counts: Annotated[list[Count], Field(min_length=10, max_length=10)]
+    mean: Share
+    deviation: Share
+    samples: Picture
+    pictures: dict[Number, Picture] = {}
+
+
+class Machine(Part):
+    """Where a run was measured."""
+
+    cpu: dict[str, Any] = {}
+
+
+class SavedRun(Part):
+    """A saved run, with what this suite adds to it."""
+
+    machine_info: Machine
+    datetime: Text
+    benchmarks: Annotated[list[Row], Field(fail_fast=True)]
+    void: Annotated[list[VoidRow], Field(fail_fast=True)] = []
+    not_measured: dict[str, Text] | None = None
+    dataset: Explored | None = None
+    unfit_as_baseline: list[Text] = []
+
+    @model_validator(mode="after")
+    def consistent(self) -> "SavedRun":
+        """Each row once, and rounds that were shared: the samples of a trial come in pairs."""
+        rows = [*self.benchmarks, *self.void]
+        if not self.benchmarks:
+            raise ValueError("benchmarks holds no rows: nothing was measured in it")
+        name, count = Counter(row.name for row in rows).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"{name!r} is there {count} times")
+        rounds: dict[tuple[str, int], tuple[int, str]] = {}
+        for row in self.benchmarks:
+            trial = row.name.rpartition("-")[0]
+            for block, count in Counter(row.extra_info.blocks).items():
+                before, other = rounds.setdefault((trial, block), (count, row.name))
+                if before != count:
+                    raise ValueError(
+                        f"block {block} has {count} samples in {row.name!r}, {before} in {other!r}"
+                    )
+        return self
+
+
+class Figures(Stats):
+    """The statistics in pytest-benchmark's own table."""
+
+    min: float
+    max: float
+    mean: float
+    stddev: float
+    median: float
+    iqr: float
+    ops: float
+    outliers: str
+    rounds: int
+
+
+class TabledRow(Row):
+    """A row with what pytest-benchmark shows of it."""
+
+    fullname: Text
+    stats: Figures
+
+
+class TabledRun(SavedRun):
+    """A run that pytest-benchmark can show beside the one that is measured."""
+
+    benchmarks: Annotated[list[TabledRow], Field(fail_fast=True)]  # type: ignore[assignment]
+
+
+def fault(run: Any, model: type[SavedRun] = SavedRun) -> str:
+    """What is wrong with a saved run, its first fault with its place; empty where nothing is."""
+    try:
+        model.model_validate(run)
+    except ValidationError as error:
+        return words(error.errors(include_url=False, include_context=False)[0])
+    return ""
+
+
+def words(error: ErrorDetails) -> str:
+    """An error of pydantic's with the place in the file and the value."""
+    place = "".join(steps(error["loc"])).lstrip(".")
+    said = error["msg"].removeprefix("Value error, ")
+    said = re.sub("^(Input|String) should", "it must", said)
+    said = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", said)
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if error["type"] == "value_error" and isinstance(error["input"], dict):
+        return f"{place}: {said}" if place else said
+    return f"{place or 'the file'} is {shown(error['input'])}: {said}"
+
+
+def steps(place: tuple[int | str, ...]) -> Iterator[str]:
+    """The way to a field, such as .benchmarks, [3], .name."""
+    for step in place:
+        yield f"[{step}]" if isinstance(step, int) else f".{shown(step)[1:-1]}"
+
+
+def shown(value: Any) -> str:
+    """A value for a message: short, on one line, without control characters."""
+    return reprlib.repr(value)
