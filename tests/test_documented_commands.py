@@ -13,11 +13,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from pytest_benchmark.stats import Stats
 
 from benchmarks.selfcheck import clone
 from mnist_models import implementations
 from mnist_models.implementations import PAIR
 from tests.test_command_lines import LIMIT, QUIET, copy_repository, variables, write_data
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -47,7 +50,9 @@ SHORT = {
     "python -m benchmarks baseline set 0003": "",
     "python -m benchmarks baseline set RUN": "",
     "python -m benchmarks calibrate": "--help",  # the next one runs
-    "python -m benchmarks calibrate --dataset mnist --seeds 20": "--dataset small --seeds 2",
+    "python -m benchmarks calibrate --dataset mnist --batch-size 128 --seeds 20": (
+        "--dataset small --seeds 2"
+    ),
     "python -m benchmarks compare OLD NEW": "",
     "python -m benchmarks compare OLD.json NEW.json": "",
     "python -m benchmarks doctor": "--dataset small",
@@ -83,7 +88,7 @@ NOT_RUN = [
     r"(\S*/bin/)?pip install .*",
     r"pre-commit install",
     r"mypy",
-    r"pytest tests( -k \w+|/\w+\.py)?",
+    r"pytest tests( -k \w+|/\w+\.py| -m .*| -n .*)*",
     r"ruff (check|format --check) \.",
     r"UV_TORCH_BACKEND=\w+ \S+",
 ]
@@ -115,6 +120,18 @@ def test_an_unknown_command_is_noticed(page):
     assert unknown(commands(page)) == ["python -m benchmarks doktor"]
 
 
+def recorded_run():
+    """The recorded run, with the statistics that pytest-benchmark shows in its table."""
+    file = ROOT / "tests" / "recorded" / "run.json.gz"
+    run = json.loads(gzip.decompress(file.read_bytes()))
+    for row in run["benchmarks"]:
+        stats = Stats()
+        for sample in row["stats"]["data"]:
+            stats.update(sample)
+        row["stats"] |= stats.as_dict()
+    return json.dumps(run)
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of all that the commands read and write, with saved runs and another environment."""
@@ -127,11 +144,11 @@ def copy(tmp_path_factory):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for file in ("versions.toml", "tox.ini", "toxfile.py", "README.md"):
         shutil.copy(ROOT / file, folder)
-    run = gzip.decompress((ROOT / "tests" / "recorded" / "run.json.gz").read_bytes())
+    run = recorded_run()
     saved = folder / ".benchmarks" / "machine" / "0003_run.json"
     saved.parent.mkdir(parents=True)
     for path in (saved, *(folder / name for name in ("OLD", "NEW", "OLD.json", "NEW.json", "RUN"))):
-        path.write_bytes(run)
+        path.write_text(run, encoding="utf-8")
     for command in DOCUMENTED:
         for name in re.findall(r"--baseline (\S+)", command):
             environment = folder / name

@@ -40,6 +40,7 @@ def told(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", INPUTS)
 def test_bad_input_is_told_in_one_line(told, what):
     """A status above 0, one line with the value or the file, no traceback."""
@@ -212,6 +213,7 @@ def test_a_baseline_called_like_this_environment_is_shown():
     assert sorted(first["x"]) == ["newest", "newest (here)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["..", ".", "bin/..", "../made", "bin/python"])
 def test_a_baseline_is_called_like_its_folder(tmp_path, monkeypatch, given):
     """However it is given; its files never land among this environment's."""
@@ -310,6 +312,7 @@ def test_it():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "status"), [("benchmarks", 0), ("tests", 1)])
 def test_warnings_are_errors_in_our_tests_alone(folder, told, where, status):
     """A framework's warning must not end a user's measurement; in these tests it must be seen."""

@@ -72,6 +72,7 @@ def crowd(tmp_path_factory):
     return found | {"status": first.wait(LIMIT), "output": (folder / "output.txt").read_text()}
 
 
+@pytest.mark.slow
 def test_running_session_is_not_resumed(crowd):
     """It is named, with the process that holds it, and not a byte of its journal changes."""
     assert crowd["refused"].returncode == 4, crowd["refused"].stdout
@@ -81,6 +82,7 @@ def test_running_session_is_not_resumed(crowd):
     assert crowd["untouched"]
 
 
+@pytest.mark.slow
 def test_two_sessions_in_one_folder_mix_nothing(crowd):
     """Each has a journal of its own with each block once, and the second says who disturbs it."""
     assert crowd["second"].returncode == crowd["status"] == 0, crowd["output"]
@@ -113,6 +115,7 @@ def test_sessions_of_one_second_and_one_process_number_have_names_of_their_own(t
     assert len(names) == 3
 
 
+@pytest.mark.slow
 def test_killed_controller_leaves_a_session_that_goes_on(tmp_path):
     """Its workers die, its lock is free, and the resumed session holds each block once."""
     folder = copy_repository(tmp_path)
@@ -294,6 +297,7 @@ def full_disk(tmp_path_factory):
         yield found
 
 
+@pytest.mark.slow
 def test_full_disk_ends_the_session_in_words(full_disk):
     """Status 4, no traceback; the journal ends with a whole line."""
     assert full_disk["status"] == 4, full_disk["output"]
@@ -312,6 +316,7 @@ def test_full_disk_costs_no_row(full_disk):
     )
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_at_the_end_loses_nothing(tmp_path):
     """A run that cannot be saved leaves no half file, says so, and is saved by --resume."""
     with small_disk(tmp_path / "disk", "24m") as disk:
@@ -365,6 +370,7 @@ def asleep():
     return found
 
 
+@pytest.mark.slow
 def test_silent_interpreter_is_given_up(silent, monkeypatch):
     """Asked for its versions it has a limit, and leaves no process."""
     monkeypatch.setattr(environments, "ANSWER_LIMIT", 0.5)
@@ -374,6 +380,7 @@ def test_silent_interpreter_is_given_up(silent, monkeypatch):
     assert monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_silent_worker_is_given_up(silent, tmp_path, monkeypatch):
     """The start of a worker has a limit, which execnet has not, and leaves no process."""
     monkeypatch.setattr(workers, "INTERPRETER_LIMIT", 0.5)
@@ -386,6 +393,7 @@ def test_silent_worker_is_given_up(silent, tmp_path, monkeypatch):
     assert monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_ssh_asks_for_nothing(tmp_path, monkeypatch):
     """It runs in batch mode, and a host that stays silent all the same is given up."""
     ssh = tmp_path / "ssh"
@@ -400,6 +408,7 @@ def test_ssh_asks_for_nothing(tmp_path, monkeypatch):
     assert asleep() == []
 
 
+@pytest.mark.slow
 def test_worker_that_stops_reading_is_given_up(tmp_path, monkeypatch):
     """More than a pipe holds cannot be sent to it; the sending has a limit, too."""
     worker = WorkerProcess("numpy_reference", "cpu", 1, tmp_path)
@@ -525,6 +534,7 @@ memory.available = lambda: 1200 * 2**20
 """
 
 
+@pytest.mark.slow
 def test_session_leaves_out_what_does_not_fit(tmp_path):
     """The pair is measured; the others are dropped, in words, at once and in the panel."""
     folder = copy_repository(tmp_path, {"another": ""})

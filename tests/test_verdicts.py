@@ -629,6 +629,7 @@ def record(trial, implementation, blocks, session="a", screened=6, suspects=0, *
         "screened_blocks": screened,
         "suspects": suspects,
         "accuracy": 0.96,
+        "accuracy_bounds": [0.94, 0.98],
         "misread": misread(range(400)),
     }
     name = f"test_{trial[:-1]}-{implementation}]"

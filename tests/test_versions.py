@@ -131,6 +131,7 @@ def test_gpu_environments_are_what_the_extra_admits():
     assert versions.pins(admitted[0]) == versions.pins(admitted[0].removesuffix("-cuda12"))
 
 
+@pytest.mark.slow
 def test_tox_installs_the_extra_for_a_gpu(tmp_path, monkeypatch):
     """TensorFlow's CUDA libraries come with it."""
     monkeypatch.setenv("PATH", str(tmp_path))  # where tox finds no interpreters to ask
@@ -156,6 +157,7 @@ def pythons(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_missing_python_is_said_with_what_to_use_instead(pythons):
     """Which was found, the name of the same frameworks for it, and how to install the other."""
     assert versions.missing_python("py311-torch2.9-tf2.20") == ""
@@ -165,6 +167,7 @@ def test_a_missing_python_is_said_with_what_to_use_instead(pythons):
     )
 
 
+@pytest.mark.slow
 def test_without_any_of_the_pythons_no_other_name_is_offered(pythons):
     """Nor is a name that cannot be installed."""
     (pythons / "python3.11").unlink()
@@ -173,6 +176,7 @@ def test_without_any_of_the_pythons_no_other_name_is_offered(pythons):
     )
 
 
+@pytest.mark.slow
 def test_uv_is_asked_where_tox_would_use_it(pythons):
     """It knows the Pythons that it installed itself, and must not download one."""
     tool = pythons / "uv"
@@ -182,6 +186,7 @@ def test_uv_is_asked_where_tox_would_use_it(pythons):
     assert "only 3.13" in versions.missing_python(EXAMPLE)
 
 
+@pytest.mark.slow
 def test_environments_of_this_machine_are_listed(pythons, capsys):
     """`python -m benchmarks versions --here` names those whose Python is there."""
     assert main(["versions", "--here"]) == 0
@@ -190,6 +195,7 @@ def test_environments_of_this_machine_are_listed(pythons, capsys):
     assert listed == [name for name in everything if name.startswith("py311-")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["-e", "-m"])
 def test_tox_says_so_before_anything_is_downloaded(tmp_path, monkeypatch, option):
     """One line, and no environment begun, whether it was chosen by name or by label."""
