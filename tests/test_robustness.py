@@ -213,7 +213,7 @@ def test_faults_are_not_saved(faults):
         ("hanging", "epoch", ["hanging: no answer within 3 s, so its worker was ended"]),
         (PYTORCH, "train_step", ["forward[mlp-b128-cpu]: logits differ from the NumPy referee"]),
         ("untrained", "forward", ["epoch[mlp-b128-cpu]: epoch differ from the NumPy referee"]),
-        ("cheating", "epoch", ["test accuracy after one epoch is 0.", "not within [0.5000, 1.0"]),
+        ("cheating", "epoch", ["test accuracy after one epoch is 0.", "not within ["]),
         ("cheating", "train_step", ["test accuracy after one epoch is 0."]),
     ],
 )
