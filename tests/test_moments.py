@@ -81,6 +81,15 @@ def test_the_panel_says_who_returned_late_and_why():
     assert "PyTorch: the call returned" not in text
 
 
+def test_the_panel_says_who_computes_without_onednn():
+    """TensorFlow leaves it out by default on many processors."""
+    facts = {"versions": {}, "in_force": {"onednn": False}}
+    rows = {(EPOCH, KERAS): ([5.0] * 6, {"facts": facts}), (EPOCH, PYTORCH): ([6.0] * 6, {})}
+    assert "without oneDNN: Keras; see docs/fairness.md" in shown(make_results(rows))
+    del facts["in_force"]["onednn"]
+    assert "oneDNN" not in shown(make_results(rows))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(bool(implementations.missing(KERAS)), reason="TensorFlow is not installed")
 def test_the_upstream_report_is_reproduced():

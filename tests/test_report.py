@@ -67,6 +67,7 @@ def record(trial, name, seconds, random, session, versions, machine=1.0):
             "accuracy": 0.97,
             "accuracy_bounds": [0.9, 0.99],
             "misread": [[3, 7, 1], [8, 4, 9]] if name == KERAS else [[3, 7, 2]],
+            "moment": "trained",
         },
     }
 
@@ -214,6 +215,15 @@ def test_parity_that_does_not_hold_is_called_broken():
     assert {row[-1].text for row in tables.certificate(run).rows} == {"holds"}
     run["benchmarks"][0]["extra_info"]["parity"]["logits"] = 1e-3
     assert texts(tables.certificate(run))[0][-1] == "broken"
+
+
+def test_older_epochs_rank_nobody():
+    """They were timed until the call returned, and the summary says so."""
+    run = made()
+    assert not any("rank nobody" in line for line in result_table(run))
+    for row in run["benchmarks"]:
+        row["extra_info"].pop("moment")
+    assert any("rank nobody" in line for line in result_table(run))
 
 
 def test_what_is_misread_is_told_digit_by_digit():

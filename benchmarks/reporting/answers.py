@@ -16,6 +16,10 @@ from benchmarks.reporting.words import NOBODY, OPERATIONS, label, returned_late,
 from mnist_models.implementations import PAIR
 
 Place = tuple[str, int, str]
+RETURNED = (
+    "Epochs of this run were timed until their call returned, for which Keras's fit on TensorFlow "
+    "often waits after its last step: they rank nobody. Newer runs end with the last step."
+)
 
 
 @dataclass(frozen=True)
@@ -239,4 +243,7 @@ def result_table(run: Run) -> list[str]:
         cells = [contest.title, *(times.get(name, "") for name in PAIR), contest.answer()]
         rows.append(map(escape, (*cells, contest.accuracies())))
     lines = table(("", "Keras", "PyTorch", "verdict, with its interval", "accuracy"), rows)
+    epochs = (row for one in contests(run) if one.operation == "epoch" for row in one.rows)
+    if any("moment" not in row.info for row in epochs):
+        lines += ["", escape(RETURNED)]
     return [*lines, "", escape(f"{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}.")]

@@ -142,6 +142,9 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
         f"median over {plan.blocks} block(s) of fresh processes, each verdict with an exact "
         f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
     ]
+    without = {label(row.name) for row in complete if not of_row(row).get("onednn", True)}
+    if without:
+        lines.append(f"without oneDNN: {', '.join(sorted(without))}; see docs/fairness.md")
     lines += bounds(complete)
     dropped: dict[str, dict[Trial, list[str]]] = {}
     for row in results.here():
@@ -151,6 +154,11 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
         rows = "; ".join(f"{trial} {', '.join(names)}" for trial, names in trials.items())
         lines.append(f"dropped {why}: {rows}")
     return lines
+
+
+def of_row(row: Row) -> dict[str, Any]:
+    """The settings in force of a row's first worker."""
+    return dict(next(iter(row.entries.values()))["facts"].get("in_force", {}))
 
 
 def bounds(complete: list[Row]) -> list[str]:

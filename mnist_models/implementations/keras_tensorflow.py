@@ -8,6 +8,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.util import _pywrap_util_port
 
 from mnist_models.architectures import (
     IMAGE_SHAPE,
@@ -39,7 +40,8 @@ def configure(threads: int) -> dict[str, object]:
     return {
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "interop_threads": tf.config.threading.get_inter_op_parallelism_threads(),
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        # TensorFlow's own default depends on the processor, and only this tells what it is.
+        "onednn": _pywrap_util_port.IsMklEnabled(),
     }
 
 
