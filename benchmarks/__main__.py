@@ -60,7 +60,7 @@ def report(options: argparse.Namespace) -> int:
 def baseline(options: argparse.Namespace) -> int:
     """Pin the saved run that a bare --benchmark-compare means."""
     from benchmarks.comparing.baseline import pin
-    from benchmarks.reporting.words import printable
+    from benchmarks.reporting.markdown import printable
 
     path, reasons = pin(options.run)
     print(f"baseline from now on: {path}")

@@ -17,7 +17,7 @@ from benchmarks.comparing.verdicts import parse_margin
 from benchmarks.measuring import environments
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
-from benchmarks.reporting.words import printable
+from benchmarks.reporting.markdown import printable
 from mnist_models import cpus, implementations, recipe
 from mnist_models.architectures import ARCHITECTURES
 from mnist_models.data import NAMES as DATASETS

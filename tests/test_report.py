@@ -19,7 +19,7 @@ from benchmarks.comparing.saved import by_name
 from benchmarks.measuring.plan import Trial
 from benchmarks.report import report as write_report
 from benchmarks.reporting import charts, pictures, tables
-from benchmarks.reporting.answers import contests, result_table
+from benchmarks.reporting.answers import RETURNED, contests, result_table
 from benchmarks.reporting.page import Report
 from mnist_models.implementations import PAIR
 
@@ -221,9 +221,11 @@ def test_older_epochs_rank_nobody():
     """They were timed until the call returned, and the summary says so."""
     run = made()
     assert not any("rank nobody" in line for line in result_table(run))
+    assert RETURNED not in unescape(Report("here", run, {}).html())
     for row in run["benchmarks"]:
         row["extra_info"].pop("moment")
     assert any("rank nobody" in line for line in result_table(run))
+    assert unescape(Report("here", run, {}).html()).count(RETURNED) == 2
 
 
 def test_what_is_misread_is_told_digit_by_digit():

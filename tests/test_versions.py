@@ -391,3 +391,13 @@ def test_the_gate_asks_for_a_label_that_exists():
     commands = "\n".join(step.get("run", "") for step in steps("gate"))
     assert set(re.findall(r" -m ([a-z]+) --no-desc", commands)) <= set(versions.grid()["labels"])
     assert "list -m newest" in commands
+
+
+@pytest.mark.slow
+def test_tox_needs_nothing_but_the_standard_library_for_the_grid():
+    """`tox` imports toxfile.py in an environment of its own, without what the suite depends on."""
+    code = "import benchmarks.versions as versions; print(len(versions.environments()))"
+    bare = [sys.executable, "-S", "-c", code]
+    found = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 0, found.stderr
+    assert int(found.stdout) > 100

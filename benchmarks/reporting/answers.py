@@ -119,6 +119,11 @@ class Contest:
         found = self.verdict
         return None if found is None or found.outcome is Outcome.VOID else found.ratio
 
+    @property
+    def until_returned(self) -> bool:
+        """Whether these are epochs that were timed until their call returned, as older runs did."""
+        return self.operation == "epoch" and any("moment" not in row.info for row in self.rows)
+
     def answer(self) -> str:
         """Who is faster, by which factor within which interval; or why nothing can be said."""
         if (found := self.verdict) is None:
@@ -243,7 +248,6 @@ def result_table(run: Run) -> list[str]:
         cells = [contest.title, *(times.get(name, "") for name in PAIR), contest.answer()]
         rows.append(map(escape, (*cells, contest.accuracies())))
     lines = table(("", "Keras", "PyTorch", "verdict, with its interval", "accuracy"), rows)
-    epochs = (row for one in contests(run) if one.operation == "epoch" for row in one.rows)
-    if any("moment" not in row.info for row in epochs):
+    if any(contest.until_returned for contest in contests(run)):
         lines += ["", escape(RETURNED)]
     return [*lines, "", escape(f"{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}.")]

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterable
 
-from benchmarks.reporting.words import printable
-
 # What begins a heading, list or quotation, code, emphasis, a cell, a formula or the address of a
 # link or picture. An underscore within a word, as in numpy_reference, begins nothing.
 MARKUP = re.compile(r"^[#>+=-]|[\\`*~$|]|(?<!\w)_|_(?!\w)|\](?=[\[(:])")
 # What GitHub makes links of, in text as well: addresses, people who are told, issues.
 LINKS = re.compile(r"@|:(?=//)|(?<=www)\.|#(?=\d)", re.IGNORECASE)
+
+
+def printable(text: str) -> str:
+    """Text on one line, whose control characters do nothing to a terminal or to Markdown."""
+    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
 def escape(text: str) -> str:

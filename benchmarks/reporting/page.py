@@ -16,6 +16,7 @@ from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import Run, distinct
 from benchmarks.reporting import charts, side_by_side, tables, verdicts
 from benchmarks.reporting.answers import (
+    RETURNED,
     Contest,
     Row,
     circumstances,
@@ -251,7 +252,8 @@ def card(contest: Contest) -> dict[str, Any]:
         "answer": contest.answer(),
         "times": [(label(row.name), time(row.seconds()), time(row.first_call())) for row in rows],
         "fastest": (best := contest.fastest()) and f"{label(best.name)} {time(best.seconds())}",
-        "late": [line for row in rows if (line := row.late())],
+        "late": [line for row in rows if (line := row.late())]
+        + ([RETURNED] if contest.until_returned else []),
         "accuracies": contest.accuracies(),
         "accepted": contest.accepted(),
         "void": any(row.void for row in rows),

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import UNDECIDED, Word
-from benchmarks.reporting.markdown import escape, table
-from benchmarks.reporting.words import label, printable
+from benchmarks.reporting.markdown import escape, printable, table
+from benchmarks.reporting.words import label
 
 REGRESSION_STATUS = 1
 UNDECIDED_STATUS = 10

@@ -19,11 +19,6 @@ def label(implementation: str) -> str:
     return LABELS.get(implementation, implementation)
 
 
-def printable(text: str) -> str:
-    """Text on one line, whose control characters do nothing to a terminal or to Markdown."""
-    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
-
-
 def time(seconds: float) -> str:
     """A duration in the unit that reads best, with three digits."""
     units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
