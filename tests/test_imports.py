@@ -95,7 +95,7 @@ def planted(tmp_path_factory):
     started = []
 
     def start(name, line):
-        head, configure, rest = referee.partition("precision: str) -> dict[str, object]:\n")
+        head, configure, rest = referee.partition("(threads: int) -> dict[str, object]:\n")
         (folder / f"{name}.py").write_text(f"{head}{configure}    {line}\n{rest}", encoding="utf-8")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(workers, "ROOT", root)

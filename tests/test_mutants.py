@@ -171,24 +171,42 @@ ANOTHER_BACKEND = {
         "epsilon not passed on",
         "momentum not passed on",
     )
-} | {
-    "last partial batch dropped": Mutant(
-        INDEXED, f"        order = order[: -(len(order) % self.batch_size)]\n{INDEXED}", "epoch"
-    ),
-    "order not applied": Mutant(
-        INDEXED, f"        order = order[order.argsort()]\n{INDEXED}", "epoch"
-    ),
 }
-KERAS_JAX = ANOTHER_BACKEND | {
-    "labels shifted": Mutant("array(labels,", "array((labels + 1) % 10,", "loss"),
-    "float32 where float64 was asked for": Mutant(
-        '"jax_enable_x64", True', '"jax_enable_x64", False', "float64 Adam"
-    ),
-}
-KERAS_TORCH = ANOTHER_BACKEND | {
-    "labels shifted": Mutant("tensor(labels,", "tensor((labels + 1) % 10,", "loss"),
-    "float32 where float64 was asked for": Mutant('= "float64"\n', '= "float32"\n', "float64 Adam"),
-}
+
+
+def of_order(indexed):
+    """The mutants that change the order, before the line that applies it."""
+    return {
+        "last partial batch dropped": Mutant(
+            indexed, f"        order = order[: -(len(order) % self.batch_size)]\n{indexed}", "epoch"
+        ),
+        "order not applied": Mutant(
+            indexed, f"        order = order[order.argsort()]\n{indexed}", "epoch"
+        ),
+    }
+
+
+ON_THE_HOST = "        images, labels = np.asarray(images)[order], np.asarray(labels)[order]"
+KERAS_JAX = (
+    ANOTHER_BACKEND
+    | of_order(ON_THE_HOST)
+    | {
+        "labels shifted": Mutant("array(labels,", "array((labels + 1) % 10,", "loss"),
+        "float32 where float64 was asked for": Mutant(
+            '"jax_enable_x64", True', '"jax_enable_x64", False', "float64 Adam"
+        ),
+    }
+)
+KERAS_TORCH = (
+    ANOTHER_BACKEND
+    | of_order(INDEXED)
+    | {
+        "labels shifted": Mutant("tensor(labels,", "tensor((labels + 1) % 10,", "loss"),
+        "float32 where float64 was asked for": Mutant(
+            '= "float64"\n', '= "float32"\n', "float64 Adam"
+        ),
+    }
+)
 CALLED = "self.model(images, training=True)"
 BATCH = "order[start : start + self.batch_size]"
 CUSTOM_LOOP = {
