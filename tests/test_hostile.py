@@ -52,6 +52,7 @@ def test_bad_input_is_told_in_one_line(told, what):
         assert "\x1b" not in one.output
 
 
+@pytest.mark.slow
 def test_bad_input_leaves_nothing_behind(told, folder):
     """No report, no pinned run, no session."""
     written = {path.name for path in folder.glob("inputs/*")} - {"folder"}
@@ -59,6 +60,7 @@ def test_bad_input_leaves_nothing_behind(told, folder):
     assert [*folder.glob("copy/.benchmarks/sessions/*/journal.jsonl")] == []
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_input(told):
     table = hostile.table(one for every in told.values() for one in every)
     assert len(INPUTS) >= 30

@@ -305,6 +305,7 @@ def test_full_disk_ends_the_session_in_words(full_disk):
     assert full_disk["kept"].endswith(b"\n")
 
 
+@pytest.mark.slow
 def test_full_disk_costs_no_row(full_disk):
     """Once there is space again, --resume measures the rest, each block once."""
     assert full_disk["resumed"].returncode == 0, full_disk["resumed"].stdout
@@ -511,6 +512,7 @@ def test_least_important_are_left_out_where_memory_is_short(free, environments, 
     assert sorted(memory.too_many(names, environments, int(free * GIB))) == out
 
 
+@pytest.mark.slow
 def test_memory_is_what_the_container_may_take(tmp_path):
     """Of either version of control groups; its file cache gives way."""
     free = memory.available(tmp_path / "nowhere")
