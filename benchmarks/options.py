@@ -226,11 +226,12 @@ def settings(config: pytest.Config) -> Settings:
             raise pytest.UsageError(
                 f"--implementation {name}: not installed here; pip install {' '.join(lacks)}"
             )
+    chosen_devices = devices(option("device"))
     return Settings(
         architectures=chosen("--architecture", option("architecture"), ARCHITECTURES),
         batch_sizes=batch_sizes(option("batch_size") or [recipe.BATCH_SIZE]),
-        devices=devices(option("device")),
-        device_asked=bool(option("device")) and "gpu" in devices(option("device")),
+        devices=chosen_devices,
+        device_asked=bool(option("device")) and "gpu" in chosen_devices,
         implementations=chosen("--implementation", names, everybody),
         implementations_asked=bool(asked),
         dataset=option("dataset"),

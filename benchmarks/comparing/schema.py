@@ -53,7 +53,6 @@ Name = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=100)]
 NameWithDashes = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
 Number = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 Picture = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*=*$")]
-Digit = Annotated[int, Field(ge=0, le=9)]
 
 
 class Part(BaseModel):

@@ -380,11 +380,13 @@ class Session:
             # recipe in float32.
             take(used, "float32")
             entry["parity"] = check(trial.operation, used, "float32")
-        if trial.operation == "train_step" and block == 0:
+        gradients = trial.operation == "train_step" and block == 0
+        if gradients:
             plain = replace(used, optimizer=recipe.DYADIC_SGD)
             take(plain, "float32")
             entry["parity"] |= check("gradients", plain, "float32")
-        take(used, precision)
+        if gradients or precision == "tf32":
+            take(used, precision)
         entry["once_seconds"] = entry["first_call_seconds"] + monotonic() - began
         if trial.operation != "epoch":
             entry["iterations"] = ask("calibrate", trial.operation)

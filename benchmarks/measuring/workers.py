@@ -96,8 +96,8 @@ class WorkerProcess:
         if status == "error":
             kind, trace = reply
             if kind == "Unavailable":
-                reason = last_line(trace).partition(": ")[2]
-                raise WorkerError(f"{self.contestant}: {reason}{self.last_output()}", kind)
+                lacks = last_line(trace).partition(": ")[2]
+                raise WorkerError(f"{self.contestant}: {lacks}{self.last_output()}", kind)
             raise WorkerError(f"{self.contestant} raised {last_line(trace)}\n{trace}", kind)
         return reply[0]
 

@@ -76,7 +76,7 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
         text.append(line.append("  void", "red") if row.void else line)
-    return text + [Text(f"  {words}") for row in rows if (words := late(row))]
+    return text + [Text(f"  {said}") for row in rows if (said := late(row))]
 
 
 def late(row: Row) -> str:
@@ -86,8 +86,8 @@ def late(row: Row) -> str:
     entries = row.entries.values()
     returned = [entry.get("returned_seconds") for entry in entries]
     cause = next(iter(entries)).get("returns_late", "")
-    words = returned_late(row.seconds(), returned, cause)
-    return words and f"{label(row.name)}: {words}"
+    said = returned_late(row.seconds(), returned, cause)
+    return said and f"{label(row.name)}: {said}"
 
 
 def taxes(trial: Trial, results: Results) -> list[Text]:
