@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
-from mnist_models import accuracy, recipe, weights
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import accuracy, networks, recipe, weights
 from mnist_models.data import Dataset
 from mnist_models.implementations import PAIR
 
@@ -22,7 +21,7 @@ def calibrate(
     The seed draws the starting weights and the order. Both implementations' accuracies are pooled:
     they are the same function, so that the seed is what varies.
     """
-    found: dict[str, list[float]] = {name: [] for name in ARCHITECTURES}
+    found: dict[str, list[float]] = {name: [] for name in networks.names()}
     with tempfile.TemporaryDirectory() as folder:
         for name in PAIR:
             worker = WorkerProcess(name, "cpu", threads, Path(folder))
@@ -30,7 +29,7 @@ def calibrate(
                 info = worker.ask("start", name, "cpu", threads, "float32", limit=START_LIMIT)
                 check_handshake(worker, info)
                 worker.ask("read", str(dataset.folder), limit=LIMIT)
-                for architecture in ARCHITECTURES.values():
+                for architecture in map(networks.load, networks.names()):
                     for seed in range(1, seeds + 1):
                         start = weights.to_bytes(weights.initial(architecture, seed))
                         count = len(dataset.train_labels)

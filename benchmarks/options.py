@@ -18,8 +18,7 @@ from benchmarks.measuring import environments
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
 from benchmarks.reporting.markdown import printable
-from mnist_models import cpus, implementations, recipe
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import cpus, implementations, networks, recipe
 from mnist_models.data import NAMES as DATASETS
 
 PRECISIONS = ("float32", "tf32")
@@ -40,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     def several(option: str, text: str, **more: object) -> None:
         group.addoption(option, action="append", default=None, help=f"{text}; repeatable", **more)
 
-    several("--architecture", f"network, of {', '.join(ARCHITECTURES)} (default: all)")
+    several("--architecture", f"network, of {', '.join(networks.names())} (default: all)")
     several("--batch-size", f"images per step (default: {recipe.BATCH_SIZE})", type=int)
     several("--device", "cpu, gpu, or auto: the GPU where there is one (default: cpu and gpu)")
     names = ", ".join(implementations.names())
@@ -228,7 +227,7 @@ def settings(config: pytest.Config) -> Settings:
             )
     chosen_devices = devices(option("device"))
     return Settings(
-        architectures=chosen("--architecture", option("architecture"), ARCHITECTURES),
+        architectures=chosen("--architecture", option("architecture"), networks.names()),
         batch_sizes=batch_sizes(option("batch_size") or [recipe.BATCH_SIZE]),
         devices=chosen_devices,
         device_asked=bool(option("device")) and "gpu" in chosen_devices,

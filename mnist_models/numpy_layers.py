@@ -1,17 +1,95 @@
-"""The referee's layers by hand: each remembers its input going forward and uses it going back.
+"""The reference's layers by hand: each remembers its input going forward and uses it going back.
 
 `forward` takes a batch of inputs to outputs; `backward` takes the gradient of the loss with respect
 to the outputs to that with respect to the inputs, and leaves those of the weights in `gradients`.
 Images are (n, height, width, channels).
 """
 
+from collections.abc import Iterator
+from math import prod, sqrt
+from typing import NamedTuple
+
 import numpy as np
 
 
-class ReLU:
+class Weight(NamedTuple):
+    """One weight of a layer: its shape, and where training starts.
+
+    Starting values are uniform in `centre` ± `spread`. A weight that is not `trained` is state,
+    such as a running mean. `grid` is the (height, width, channels) that a dense kernel's inputs
+    were flattened from: who lays channels out first needs it.
+    """
+
+    shape: tuple[int, ...]
+    spread: float
+    centre: float = 0.0
+    trained: bool = True
+    grid: tuple[int, int, int] | None = None
+
+
+def kernel_and_bias(
+    shape: tuple[int, ...], grid: tuple[int, int, int] | None = None
+) -> dict[str, Weight]:
+    """The weights of a layer with a kernel of `shape`, inputs before outputs.
+
+    The kernel has the variance 2 / fan-in (He et al., "Delving Deep into Rectifiers", 2015). The
+    bias is not zero, so that a bias left out is seen at once. Neither is a framework's default.
+    """
+    fan_in = prod(shape[:-1])
+    return {
+        "kernel": Weight(shape, sqrt(6 / fan_in), grid=grid),
+        "bias": Weight(shape[-1:], 1 / sqrt(fan_in)),
+    }
+
+
+class Layer:
+    """A layer without weights; `flops` are those of its matrix products, for one image."""
+
+    flops = 0
+
+    def __init__(self) -> None:
+        self.weights: dict[str, Weight] = {}
+        self.gradients: dict[str, np.ndarray] = {}
+        self.layers: dict[str, Layer] = {}
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        raise NotImplementedError
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+class Sequential(Layer):
+    """Layers by name, one after the other."""
+
+    def __init__(self, **layers: Layer) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        for layer in self.layers.values():
+            x = layer.forward(x, training)
+        return x
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        for layer in reversed(self.layers.values()):
+            delta = layer.backward(delta)
+        return delta
+
+
+def leaves(layer: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield the layers that are made of no other ones, with names such as "block1.conv1"."""
+    for name, inner in layer.layers.items():
+        if inner.layers:
+            yield from leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", inner
+
+
+class ReLU(Layer):
     """max(x, 0)."""
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.positive = x > 0
         return x * self.positive
 
@@ -19,10 +97,10 @@ class ReLU:
         return delta * self.positive
 
 
-class Flatten:
+class Flatten(Layer):
     """(n, height, width, channels) to (n, height · width · channels)."""
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.shape = x.shape
         return x.reshape(len(x), -1)
 
@@ -30,13 +108,14 @@ class Flatten:
         return delta.reshape(self.shape)
 
 
-class MaxPool:
+class MaxPool(Layer):
     """The largest of each non-overlapping square; the first where several are equal."""
 
     def __init__(self, size: int) -> None:
+        super().__init__()
         self.size = size
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         n, height, width, channels = x.shape
         rows, columns, size = height // self.size, width // self.size, self.size
         x = x[:, : rows * size, : columns * size]
@@ -58,37 +137,54 @@ class MaxPool:
         return gradient
 
 
-class Dense:
-    """x @ kernel + bias."""
+class Dense(Layer):
+    """x @ kernel + bias.
+
+    `inputs` is their number, or the (height, width, channels) that were flattened before.
+    """
 
     kernel: np.ndarray
     bias: np.ndarray
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def __init__(self, inputs: int | tuple[int, int, int], units: int) -> None:
+        super().__init__()
+        if isinstance(inputs, int):
+            self.weights = kernel_and_bias((inputs, units))
+        else:
+            self.weights = kernel_and_bias((prod(inputs), units), inputs)
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.x = x
+        self.flops = 2 * x[0, ..., 0].size * self.kernel.size
         return x @ self.kernel + self.bias
 
     def backward(self, delta: np.ndarray) -> np.ndarray:
-        self.gradients = (self.x.T @ delta, delta.sum(axis=0))
+        self.gradients = {"kernel": self.x.T @ delta, "bias": delta.sum(axis=0)}
         return delta @ self.kernel.T
 
 
-class Convolution:
-    """Cross-correlation of stride 1, as a matrix product over all patches."""
+class Convolution(Layer):
+    """Cross-correlation of stride 1, zero-padded, as a matrix product over all patches.
+
+    The kernel is a square of `size` pixels, the border `padding` pixels wide.
+    """
 
     kernel: np.ndarray
     bias: np.ndarray
 
-    def __init__(self, padding: int) -> None:
+    def __init__(self, channels: int, filters: int, size: int, padding: int = 0) -> None:
+        super().__init__()
+        self.weights = kernel_and_bias((size, size, channels, filters))
         self.margin = ((0, 0), (padding, padding), (padding, padding), (0, 0))
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         x = np.pad(x, self.margin)
         size, _, channels, filters = self.kernel.shape
         windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
         n, rows, columns = windows.shape[:3]
         patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * channels)
         self.padded, self.patches = x.shape, patches
+        self.flops = 2 * rows * columns * self.kernel.size
         product = patches @ self.kernel.reshape(-1, filters) + self.bias
         return product.reshape(n, rows, columns, filters)
 
@@ -96,7 +192,8 @@ class Convolution:
         size, _, _, filters = self.kernel.shape
         _, rows, columns, _ = delta.shape
         flat = delta.reshape(-1, filters)
-        self.gradients = ((self.patches.T @ flat).reshape(self.kernel.shape), flat.sum(axis=0))
+        kernel = (self.patches.T @ flat).reshape(self.kernel.shape)
+        self.gradients = {"kernel": kernel, "bias": flat.sum(axis=0)}
         padded = np.zeros(self.padded, delta.dtype)
         for i, j in np.ndindex(size, size):
             padded[:, i : i + rows, j : j + columns] += delta @ self.kernel[i, j].T

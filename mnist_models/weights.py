@@ -1,40 +1,37 @@
-"""One set of starting weights for everybody, as NumPy arrays in one layout.
+"""The starting weights and the order of the images, the same for every implementation.
 
-The layout is that of `Architecture.weight_shapes`: dense kernels (in, out), convolution kernels
-(height, width, in, out), the axis after a flatten in height-width-channel order.
+Weights are NumPy arrays by name, such as "conv1/kernel", in the layout of `Network.weights`: dense
+kernels (in, out), convolution kernels (height, width, in, out), the axis after a flatten in
+height-width-channel order.
 """
 
 from io import BytesIO
-from math import prod, sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mnist_models.architectures import Architecture
+from mnist_models.networks import Network
 
 Weights = dict[str, npt.NDArray[np.floating]]
 
 
-def initial(architecture: Architecture, seed: int) -> Weights:
-    """Starting weights in float32, the same for every implementation.
-
-    Kernels are uniform with variance 2 / fan-in (He et al., "Delving Deep into Rectifiers", 2015);
-    biases uniform in ±1/√fan-in, not zero, so that a bias left out is seen at once. Neither is a
-    framework's default.
-    """
+def initial(network: Network, seed: int) -> Weights:
+    """Starting weights in float32, uniform as each `Weight` says."""
     random = np.random.Generator(np.random.PCG64(seed))
-    weights: Weights = {}
-    fan_in = 0
-    for name, shape in architecture.weight_shapes().items():
-        if name.endswith("kernel"):
-            fan_in = prod(shape[:-1])
-            limit = sqrt(6 / fan_in)
-        else:
-            limit = 1 / sqrt(fan_in)
-        weights[name] = ((2 * random.random(shape) - 1) * limit).astype(np.float32)
-    return weights
+    return {
+        name: (weight.centre + (2 * random.random(weight.shape) - 1) * weight.spread).astype("f4")
+        for name, weight in network.weights.items()
+    }
+
+
+def check(weights: Weights, network: Network) -> None:
+    """Raise ValueError unless `weights` have the network's names and shapes."""
+    found = {name: array.shape for name, array in weights.items()}
+    wanted = {name: weight.shape for name, weight in network.weights.items()}
+    if found != wanted:
+        differing = sorted(found.items() ^ wanted.items())
+        raise ValueError(f"the weights are not those of {network.name}'s in_numpy.py: {differing}")
 
 
 def order(count: int, seed: int) -> npt.NDArray[np.int64]:
@@ -53,17 +50,3 @@ def from_bytes(data: bytes) -> dict[str, npt.NDArray[Any]]:
     """The inverse of `to_bytes`."""
     with np.load(BytesIO(data), allow_pickle=False) as archive:
         return dict(archive)
-
-
-def save(weights: Weights, path: Path) -> None:
-    """Write the weights as a safetensors file."""
-    from safetensors.numpy import save_file
-
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, path)
-
-
-def load(path: Path) -> Weights:
-    """Read a safetensors file; raises FileNotFoundError or SafetensorError."""
-    from safetensors.numpy import load_file
-
-    return load_file(path)

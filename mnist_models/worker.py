@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from mnist_models import cpus, data, implementations, parity, weights
-from mnist_models.architectures import ARCHITECTURES, IMAGE_SHAPE, LENET5
+from mnist_models import cpus, data, implementations, networks, parity, weights
+from mnist_models.networks import IMAGE_SHAPE
 from mnist_models.recipe import DEFAULT, Recipe
 
 PROTOCOL = 4
 BURST_SECONDS = 0.025
 WARM_UP_SECONDS = 0.015
 PREPARED_BATCHES = 64
+WITH_CONVOLUTIONS = "lenet5"  # the network whose layout is looked at
 FRAMEWORKS = ("jax", "tensorflow", "torch")
 # Keras imports it where it is installed, and with it most of SciPy: a quarter of its own start.
 UNUSED = ("sklearn",)
@@ -142,8 +143,9 @@ class Worker:
 
         Raises RuntimeError where that is another device, or another type, than was asked for.
         """
-        trainer = self.module.Trainer(LENET5, DEFAULT, device, "float32")
-        trainer.set_weights(weights.initial(LENET5, DEFAULT.seed))
+        network = networks.load(WITH_CONVOLUTIONS)
+        trainer = self.module.Trainer(network, DEFAULT, device, "float32")
+        trainer.set_weights(weights.initial(network, DEFAULT.seed))
         blank = np.zeros((2, *IMAGE_SHAPE), np.float32)
         images, _ = trainer.put(blank, np.zeros(2, np.uint8))
         found: dict[str, Any] = trainer.placement(images)
@@ -175,13 +177,18 @@ class Worker:
         the precision in it.
         """
         self.module.set_precision(precision)
+        network = networks.load(architecture)
         key = (architecture, *recipe.items(), dtype, precision)
-        if key not in self.trainers:
-            network, plan = ARCHITECTURES[architecture], Recipe.from_record(recipe)
-            self.trainers[key] = self.module.Trainer(network, plan, self.device, dtype)
+        new = key not in self.trainers
+        if new:
+            self.trainers[key] = self.module.Trainer(
+                network, Recipe.from_record(recipe), self.device, dtype
+            )
         self.trainer = self.trainers[key]
         self.form = (recipe["batch_size"], dtype)
         self.trainer.set_weights(weights.from_bytes(start))
+        if new:
+            weights.check(self.trainer.get_weights(), network)
         return self.trainer.compilation
 
     def observe(self, question: str, batches: int, attempt: int = 0) -> bytes:

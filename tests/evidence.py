@@ -24,8 +24,7 @@ from typing import Any
 
 from benchmarks.comparing.ratios import ratio
 from benchmarks.measuring.workers import ROOT, variables_of
-from mnist_models import data, implementations, recipe, weights
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import data, implementations, networks, recipe, weights
 from mnist_models.implementations import PAIR
 from mnist_models.worker import Worker
 
@@ -37,7 +36,7 @@ def ready_worker(name: str, architecture: str, threads: int, dataset: str | None
     worker = Worker()
     worker.start(name, "cpu", threads, "float32")
     worker.read(str(data.load(dataset).folder))
-    start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], 0))
+    start = weights.to_bytes(weights.initial(networks.load(architecture), 0))
     worker.take(architecture, recipe.DEFAULT.record(), "float32", start)
     worker.first_call("train_step")
     worker.first_call("epoch")
@@ -247,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__)
     parser.add_argument("kind", choices=("epochs", "overhead", "idiom", "identical"))
     parser.add_argument("--implementation", choices=implementations.names())
-    parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), default="mlp")
+    parser.add_argument("--architecture", choices=networks.names(), default="mlp")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=20, help="alternations, or sessions")
     parser.add_argument("--dataset", help="as for pytest benchmarks")

@@ -14,8 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
-from mnist_models import data, implementations, parity, weights
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import data, implementations, networks, parity, weights
 from mnist_models.implementations import numpy_reference
 from mnist_models.recipe import DEFAULT, DYADIC_ADAM, DYADIC_MOMENTUM, DYADIC_SGD, SGD, Adam, Recipe
 
@@ -87,7 +86,7 @@ class Witness:
 
     def answer(self, architecture: str, title: str) -> Arrays:
         question = QUESTIONS[title]
-        start = weights.to_bytes(weights.initial(ARCHITECTURES[architecture], DEFAULT.seed))
+        start = weights.to_bytes(weights.initial(networks.load(architecture), DEFAULT.seed))
         recipe = question.recipe.record()
         self.process.ask("take", architecture, recipe, question.dtype, start, limit=LIMIT)
         answer = self.process.ask("observe", question.asks, question.batches, limit=LIMIT)
@@ -101,7 +100,7 @@ class Witness:
 @cache
 def expected(dataset: data.Dataset, architecture: str, question: str, adam_epsilon: str) -> Arrays:
     """The referee's own answer, always in float64."""
-    asked, network = QUESTIONS[question], ARCHITECTURES[architecture]
+    asked, network = QUESTIONS[question], networks.load(architecture)
     trainer = numpy_reference.Trainer(network, asked.recipe, "cpu", "float64", adam_epsilon)
     trainer.set_weights(weights.initial(network, DEFAULT.seed))
     total = len(dataset.train_labels)
@@ -144,7 +143,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.parity_table", description=__doc__)
     known = implementations.names()
     parser.add_argument("--implementation", action="append", choices=known, help="default: all")
-    parser.add_argument("--architecture", action="append", choices=ARCHITECTURES, help="likewise")
+    parser.add_argument(
+        "--architecture", action="append", choices=networks.names(), help="likewise"
+    )
     options = parser.parse_args()
     titles = ["implementation", "architecture"]
     # NumPy's threads would fight with the workers for the CPUs.
@@ -156,7 +157,7 @@ def main() -> None:
                 continue
             witness = Witness(name, dataset, Path(scratch))
             try:
-                for architecture in options.architecture or ARCHITECTURES:
+                for architecture in options.architecture or networks.names():
                     found = row(witness, dataset, architecture)
                     if len(titles) == 2:
                         titles += found

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.selfcheck import ROOT, plant
-from mnist_models import data, implementations, weights, worker
-from mnist_models.architectures import MLP
+from mnist_models import data, implementations, networks, weights, worker
 from mnist_models.implementations import PAIR
 from mnist_models.recipe import DEFAULT
 from tests.campaigns import SHARES, digits, path_of, planted, planted_in, recorded
@@ -45,8 +44,8 @@ def sample(name: str, folder: Path, seconds: float) -> dict[str, Any]:
     """Time single calls of both operations, in this process, for so many seconds each."""
     module = implementations.load(name)
     module.configure(1, "float32")
-    trainer = module.Trainer(MLP, DEFAULT, "cpu", "float32")
-    trainer.set_weights(weights.initial(MLP, 0))
+    trainer = module.Trainer(networks.load("mlp"), DEFAULT, "cpu", "float32")
+    trainer.set_weights(weights.initial(networks.load("mlp"), 0))
     read = data.read(folder)
     images, labels = data.preprocess(read.train_images[:8192]), read.train_labels[:8192]
     batches = [trainer.put(images[i : i + 128], labels[i : i + 128]) for i in range(0, 8192, 128)]

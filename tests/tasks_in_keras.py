@@ -18,11 +18,10 @@ from examples.keras_tasks import (
     save_and_load,
     train,
 )
-from mnist_models import weights
-from mnist_models.architectures import LENET5
+from mnist_models import networks, weights
 from tests.scripts import run_scripts
 
-START = [*weights.initial(LENET5, seed=0).values()]
+START = [*weights.initial(networks.load("lenet5"), seed=0).values()]
 REPORTED = []  # of every call of `fit`, the loss after each epoch
 
 

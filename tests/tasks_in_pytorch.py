@@ -19,28 +19,37 @@ from examples.pytorch_tasks import (
     save_and_load,
     train,
 )
-from mnist_models import weights
-from mnist_models.architectures import LENET5
-from mnist_models.implementations import pytorch_eager
-from mnist_models.recipe import DEFAULT
+from mnist_models import networks, weights
+from mnist_models.pytorch_weights import PLACES
 from tests.scripts import run_scripts
 
-
-def exchange(tensors):
-    """A trainer that takes in and gives out these tensors in the layout that all share."""
-    trainer = pytorch_eager.Trainer(LENET5, DEFAULT, "cpu", "float32")
-    trainer.parameters = dict(zip(LENET5.weight_shapes(), tensors, strict=True))
-    return trainer
+LENET5 = networks.load("lenet5")
 
 
+def places(model):
+    """For each weight of the shared layout: its layer in a Sequential without names, its place."""
+    layers = [layer for layer in model if type(layer) in PLACES]
+    found = [(layer, place) for layer in layers for place in PLACES[type(layer)].values()]
+    return zip(found, LENET5.weights.items(), strict=True)
+
+
+@torch.no_grad()
 def fresh():
-    model = define.build_model()
-    exchange(model.parameters()).set_weights(weights.initial(LENET5, seed=0))
+    model, start = define.build_model(), weights.initial(LENET5, seed=0)
+    for (layer, place), (name, weight) in places(model):
+        array = place.to_pytorch(start[name], weight)
+        getattr(layer, place.name).copy_(torch.from_numpy(array.copy()))
     return model
 
 
 def flat(tensors):
-    arrays = exchange(tensors).get_weights().values()
+    """A model's tensors in the shared layout, one after the other."""
+    arrays = [
+        place.from_pytorch(tensor.numpy(force=True), weight)
+        for tensor, ((_, place), (_, weight)) in zip(
+            tensors, places(define.build_model()), strict=True
+        )
+    ]
     return np.concatenate([array.ravel() for array in arrays])
 
 

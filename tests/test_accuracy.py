@@ -8,8 +8,7 @@ import pytest
 
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session
-from mnist_models import accuracy
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import accuracy, networks
 from tests.test_command_lines import fresh_copy, journals, run
 from tests.test_statistics import EPOCH, KERAS, STEP, make_results, shown
 
@@ -18,7 +17,7 @@ CALIBRATED = (128, 512)
 
 @pytest.mark.parametrize("size", CALIBRATED)
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", networks.names())
 def test_documented_batch_sizes_are_calibrated(dataset, architecture, size):
     """README's `--batch-size 512` has bounds of its own: networks learn less in fewer steps."""
     found = accuracy.Table().get(dataset, architecture, size)

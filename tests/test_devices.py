@@ -74,8 +74,8 @@ def test_a_single_channel_keeps_pytorchs_strides():
     """A permuted channel of size 1 has a stride of 1, with which convolutions are channels last."""
     code = (
         "import numpy; from mnist_models.implementations.pytorch_eager import *;"
-        "from mnist_models.architectures import LENET5; from mnist_models.recipe import DEFAULT;"
-        "images = Trainer(LENET5, DEFAULT, 'cpu', 'float32').put("
+        "from mnist_models import networks; from mnist_models.recipe import DEFAULT;"
+        "images = Trainer(networks.load('lenet5'), DEFAULT, 'cpu', 'float32').put("
         "numpy.zeros((4, 28, 28, 1), 'float32'), numpy.zeros(4, 'uint8'))[0];"
         "print(images.stride(), images[torch.arange(2)].stride())"
     )

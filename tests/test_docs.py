@@ -20,8 +20,7 @@ from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
 from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
-from mnist_models import implementations, worker
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import implementations, networks, worker
 from mnist_models.implementations import PAIR
 from mnist_models.worker import source_hash
 from tests import measured
@@ -441,8 +440,8 @@ class TestReadme:
     def test_networks(self):
         """The numbers of parameters are those of the architectures."""
         rows = {row[0]: row[-1] for row in tables("README.md", "What is compared")}
-        for name, architecture in ARCHITECTURES.items():
-            assert rows[name] == f"{architecture.parameters:,}"
+        for name in networks.names():
+            assert rows[name] == f"{networks.load(name).parameters:,}"
 
     def test_implementations(self):
         """It names every implementation."""

@@ -12,8 +12,7 @@ import pytest
 from examples import measure, page, record
 from examples.__main__ import main
 from examples.mistakes import CONTROL, CULPRITS, CannotHappen, accepted
-from mnist_models import implementations, weights
-from mnist_models.architectures import LENET5
+from mnist_models import implementations, networks, weights
 from mnist_models.implementations import numpy_reference
 from mnist_models.recipe import SGD, Recipe
 
@@ -143,7 +142,7 @@ def test_each_file_runs_as_a_script(one, task):
 
 def test_the_network_is_lenet5(one):
     """With as many parameters as the architecture has."""
-    assert tuple(one.arrays["started"]) == (LENET5.parameters,)
+    assert tuple(one.arrays["started"]) == (networks.load("lenet5").parameters,)
 
 
 def test_trained_models_are_accurate(one):
@@ -172,7 +171,9 @@ def test_a_loaded_model_predicts_as_the_saved_one(one):
 
 def test_a_custom_step_is_the_ordinary_one(one):
     """Three steps of each move the weights to the same place, away from where they were."""
-    start = np.concatenate([array.ravel() for array in weights.initial(LENET5, 0).values()])
+    start = np.concatenate(
+        [array.ravel() for array in weights.initial(networks.load("lenet5"), 0).values()]
+    )
     np.testing.assert_allclose(one.arrays["custom"], one.arrays["ordinary"], atol=1e-5)
     assert np.median(np.abs(one.arrays["custom"] - start)) > 1e-4
 
@@ -193,8 +194,10 @@ def test_a_custom_layer_is_the_built_in_one(one):
 @pytest.fixture(scope="module")
 def referee(digits):
     """The gradients of the same weights and images in NumPy, in float64: one step of rate 1."""
-    trainer = numpy_reference.Trainer(LENET5, Recipe(SGD(1.0), 100), "cpu", "float64")
-    trainer.set_weights(weights.initial(LENET5, 0))
+    trainer = numpy_reference.Trainer(
+        networks.load("lenet5"), Recipe(SGD(1.0), 100), "cpu", "float64"
+    )
+    trainer.set_weights(weights.initial(networks.load("lenet5"), 0))
     before = {name: array.copy() for name, array in trainer.get_weights().items()}
     trainer.train_step(*trainer.put(digits[0][:100], digits[1][:100]))
     after = trainer.get_weights()

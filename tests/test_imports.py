@@ -9,16 +9,19 @@ import pytest
 
 from benchmarks.measuring import workers
 from benchmarks.measuring.workers import ROOT, WorkerError, WorkerProcess, check_handshake
+from mnist_models import networks
 from mnist_models.implementations import names
 from mnist_models.worker import FRAMEWORKS, source_hash
 
 pytestmark = pytest.mark.slow
 LIMIT = 120.0
+# What is allowed to import a framework.
+WITH_FRAMEWORK = ("implementations/*.py", "networks/*/in_*.py", "keras_t*.py", "pytorch_w*.py")
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for package in ("mnist_models", "benchmarks")
     for path in sorted((ROOT / package).rglob("*.py"))
-    if path.parent.name != "implementations" or path.stem == "__init__"
+    if path.stem == "__init__" or not any(map(path.match, WITH_FRAMEWORK))
 ]
 # Prints which frameworks are there for the first time after each of the modules.
 IMPORT = """
@@ -64,7 +67,7 @@ def imported(tmp_path_factory):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_imports_no_framework(imported, module):
-    """Whoever looks at architectures, data or results needs no framework, nor waits for one."""
+    """Looking at data or results needs no framework, and waits for none."""
     assert imported[module] == []
 
 
@@ -137,38 +140,47 @@ def test_worker_with_another_protocol_is_refused(worker):
         check_handshake(witness.process, witness.facts | {"protocol": 0})
 
 
-# One new file
+# One new file, one new folder
 
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """A copy of the repository with one file more."""
+    """A copy of the repository with an implementation and a network more."""
     root = tmp_path_factory.mktemp("newcomer")
     folder = copy(root, "mnist_models", "benchmarks")
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copy(folder / "numpy_reference.py", folder / "newcomer.py")
+    networks = root / "mnist_models" / "networks"
+    shutil.copytree(networks / "mlp", networks / "small")
+    for name in ("in_keras", "in_pytorch", "in_numpy"):
+        path = networks / "small" / f"{name}.py"
+        path.write_text(path.read_text(encoding="utf-8").replace("512", "32"), encoding="utf-8")
     return root
 
 
-def test_new_implementation_is_listed(newcomer):
+def test_what_is_new_is_listed(newcomer):
     """In `names()`, for which nothing is registered."""
-    code = "from mnist_models import implementations; print(*implementations.names())"
-    assert run(newcomer, "-c", code).split() == sorted([*names(), "newcomer"])
+    code = "from mnist_models import implementations, networks;"
+    code += "print(*implementations.names(), *networks.names())"
+    known = {*names(), "newcomer", *networks.names(), "small"}
+    assert {*run(newcomer, "-c", code).split()} == known
 
 
-def test_new_implementation_is_collected(newcomer):
+def test_what_is_new_is_collected(newcomer):
     """In the ids of every timed test but the epoch's, which is the pair's unless asked for."""
     ids = run(newcomer, "-m", "pytest", "benchmarks", "--co", "-q", "-p", "no:cacheprovider")
     assert "::test_train_step[mlp-b128-cpu-newcomer]\n" in ids
     assert "::test_forward[lenet5-b128-cpu-newcomer]\n" in ids
+    assert "::test_epoch[small-b128-cpu-keras_tensorflow]\n" in ids
 
 
-def test_new_implementation_is_measured_and_saved(newcomer, dataset):
-    """Without a word about it anywhere else."""
-    options = "--implementation=newcomer --architecture=mlp --device=cpu --threads=1 --quick"
-    options += f" -k train_step --benchmark-json=saved.json --dataset={dataset.folder}"
-    run(newcomer, "-m", "pytest", "benchmarks", *options.split())
-    (saved,) = json.loads((newcomer / "saved.json").read_text())["benchmarks"]
-    assert saved["name"] == "test_train_step[mlp-b128-cpu-newcomer]"
-    assert saved["extra_info"]["implementation"] == "newcomer"
-    assert min(saved["stats"]["data"]) > 0
+def test_what_is_new_is_measured_and_saved(newcomer, dataset):
+    """Held against the reference like everything else, without a word about it anywhere else."""
+    options = "--implementation=newcomer --implementation=pytorch_eager --device=cpu --threads=1"
+    options += " --architecture=small --quick -k train_step --benchmark-json=saved.json"
+    run(newcomer, "-m", "pytest", "benchmarks", *options.split(), f"--dataset={dataset.folder}")
+    saved = json.loads((newcomer / "saved.json").read_text())["benchmarks"]
+    for name, row in zip(["newcomer", "pytorch_eager"], saved, strict=True):
+        assert row["name"] == f"test_train_step[small-b128-cpu-{name}]"
+        assert row["extra_info"]["parity"]["gradients"] < 1e-5
+        assert min(row["stats"]["data"]) > 0

@@ -13,8 +13,7 @@ from benchmarks.measuring import workers
 from benchmarks.measuring.plan import OPERATIONS, Trial
 from benchmarks.measuring.session import Session
 from benchmarks.measuring.workers import WorkerError
-from mnist_models import implementations, parity
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import implementations, networks, parity
 from mnist_models.recipe import BATCH_SIZE, DEFAULT
 from tests.conftest import distributed, selected
 from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, Witness, differences
@@ -22,9 +21,16 @@ from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, Witness, dif
 pytestmark = pytest.mark.slow
 
 
+# The files that a mutant may stand in; by default the implementation's own.
+BODY = "keras_trainer.py"
+MAPPING = "pytorch_weights.py"
+KERAS_MLP, KERAS_LENET = (f"networks/{name}/in_keras.py" for name in ("mlp", "lenet5"))
+TORCH_MLP, TORCH_LENET = (f"networks/{name}/in_pytorch.py" for name in ("mlp", "lenet5"))
+
+
 @dataclass(frozen=True)
 class Mutant:
-    """One text replaced by another, and what gives it away.
+    """One text of a file replaced by another, and what gives it away.
 
     `found_by` is one of `parity.TOLERANCES`, on which a session insists before it measures; or one
     of the float64 `QUESTIONS`, for a mistake that the recipe hides from the session; or the name of
@@ -34,103 +40,137 @@ class Mutant:
     old: str
     new: str
     found_by: str
-    architecture: str = "mlp"
+    file: str = ""
+
+    @property
+    def architecture(self) -> str:
+        """The network that shows it: that of the file, or else the smallest."""
+        return self.file.split("/")[1] if self.file.startswith("networks/") else "mlp"
 
 
-ACTIVATION = 'activation="relu" if relu else None'
+HIDDEN, LAST = 'layers.Dense(512, activation="relu", ', "layers.Dense(10, "
 KERAS_ADAM = "keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon)"
 TAKEN_IN = "[weights[name] for name in"
-GATHERED = "        images, labels = tf.gather(images, order)"
+ORDERED = "        images, labels = self.ordered("
 KERAS = {
-    "softmax before the loss": Mutant("from_logits=True", "from_logits=False", "loss"),
-    "softmax among the layers": Mutant(
-        ACTIVATION, ACTIVATION.replace("None", '"softmax"'), "logits"
-    ),
+    "softmax before the loss": Mutant("from_logits=True", "from_logits=False", "loss", BODY),
+    "softmax among the layers": Mutant(LAST, f'{LAST}activation="softmax", ', "logits", KERAS_MLP),
     "softmax twice": Mutant(
         "softmax(self.forward(images))",
         "softmax(keras.ops.softmax(self.forward(images)))",
         "probabilities",
+        BODY,
     ),
-    "ReLU left out": Mutant(ACTIVATION, "activation=None", "logits"),
-    "mean pooling": Mutant("MaxPooling2D", "AveragePooling2D", "logits", "lenet5"),
-    "no padding": Mutant('"same" if padding else "valid"', '"valid"', "ValueError", "lenet5"),
-    "no biases": Mutant("layers.Dense(units,", "layers.Dense(units, use_bias=False,", "ValueError"),
+    "ReLU left out": Mutant(HIDDEN, "layers.Dense(512, ", "logits", KERAS_MLP),
+    "mean pooling": Mutant(
+        "layers.MaxPooling2D(2),\n            layers.Conv2D(16",
+        "layers.AveragePooling2D(2),\n            layers.Conv2D(16",
+        "logits",
+        KERAS_LENET,
+    ),
+    "no padding": Mutant(', padding="same"', "", "ValueError", KERAS_LENET),
+    "no biases": Mutant(HIDDEN, f"{HIDDEN}use_bias=False, ", "ValueError", KERAS_MLP),
     "biases left at zero": Mutant(
-        TAKEN_IN, TAKEN_IN.replace("[name]", "[name] * name.endswith('kernel')"), "logits"
+        TAKEN_IN, TAKEN_IN.replace("[name]", "[name] * name.endswith('kernel')"), "logits", BODY
     ),
     "flatten order swapped": Mutant(
-        "keras.layers.Flatten()", 'keras.layers.Flatten("channels_first")', "logits", "lenet5"
+        "layers.Flatten()", 'layers.Flatten("channels_first")', "logits", KERAS_LENET
+    ),
+    "layers confused": Mutant(
+        "layers.Flatten(),\n",
+        'layers.Flatten(),\n            layers.Dense(400, name="hidden0"),\n',
+        "ValueError",
+        KERAS_LENET,
     ),
     "kernel transposed": Mutant(
         TAKEN_IN,
-        TAKEN_IN.replace("[name]", "[name].swapaxes(0, int(name == '0_convolution/kernel'))"),
+        TAKEN_IN.replace("[name]", "[name].T.reshape(weights[name].shape)"),
         "logits",
-        "lenet5",
+        BODY,
     ),
-    "PyTorch's epsilon": Mutant(KERAS_ADAM, KERAS_ADAM.replace("epsilon", "1e-8"), "weights"),
-    "epsilon elsewhere": Mutant('"hat"', '"plain"', "weights"),
-    "beta_1 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_1", "0.8"), "weights"),
-    "beta_2 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_2", "0.99"), "weights"),
+    "PyTorch's epsilon": Mutant(KERAS_ADAM, KERAS_ADAM.replace("epsilon", "1e-8"), "weights", BODY),
+    "epsilon elsewhere": Mutant('"hat"', '"plain"', "weights", BODY),
+    "beta_1 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_1", "0.8"), "weights", BODY),
+    "beta_2 off": Mutant(KERAS_ADAM, KERAS_ADAM.replace("beta_2", "0.99"), "weights", BODY),
     # zero_grad cannot be forgotten in Keras; its option to add gradients up comes closest.
     "gradients added up": Mutant(
         KERAS_ADAM,
         KERAS_ADAM.replace("epsilon", "epsilon, gradient_accumulation_steps=2"),
         "weights",
+        BODY,
     ),
-    "optimiser not reset": Mutant("variable.assign(fresh)", "pass", "weights"),
-    "labels shifted": Mutant("tf.constant(labels,", "tf.constant((labels + 1) % 10,", "loss"),
+    "optimiser not reset": Mutant("variable.assign(fresh)", "pass", "weights", BODY),
+    "labels shifted": Mutant("tensor(labels,", "tensor((labels + 1) % 10,", "loss", BODY),
     "last layer not trained": Mutant(
         "        self.model.compile(",
         "        self.model.layers[-1].trainable = False\n        self.model.compile(",
         "gradients",
+        BODY,
     ),
     "a batch skipped": Mutant(
-        GATHERED, f"        order = order[self.batch_size :]\n{GATHERED}", "epoch"
+        ORDERED, f"        order = order[self.batch_size :]\n{ORDERED}", "epoch", BODY
     ),
     "last partial batch dropped": Mutant(
-        GATHERED, f"        order = order[: -(len(order) % self.batch_size)]\n{GATHERED}", "epoch"
+        ORDERED,
+        f"        order = order[: -(len(order) % self.batch_size)]\n{ORDERED}",
+        "epoch",
+        BODY,
     ),
-    "order not applied": Mutant(GATHERED, f"        order = sorted(order)\n{GATHERED}", "epoch"),
-    "shuffled again": Mutant("shuffle=False", "shuffle=True", "epoch"),
+    "order not applied": Mutant(
+        ORDERED, f"        order = np.sort(order)\n{ORDERED}", "epoch", BODY
+    ),
+    "order not applied to the labels": Mutant(
+        "tf.gather(labels, order)", "tf.gather(labels, np.sort(order))", "epoch"
+    ),
+    "shuffled again": Mutant("shuffle=False", "shuffle=True", "epoch", BODY),
     "epsilon not passed on": Mutant(
-        KERAS_ADAM, KERAS_ADAM.replace(", epsilon", ""), "float64 Adam"
+        KERAS_ADAM, KERAS_ADAM.replace(", epsilon", ""), "float64 Adam", BODY
     ),
     "weights decay": Mutant(
         KERAS_ADAM,
         KERAS_ADAM.replace("Adam(learning_rate", "AdamW(learning_rate, 0.004"),
         "weights",
+        BODY,
     ),
-    "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
+    "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum", BODY),
 }
 LOGITS = "self.loss(self.model(images)"
-GRIDS = "        for name, grid in self.architecture.kernel_grids().items():\n"
+GRID = "    grid = weight.grid or (1, 1, len(kernel))"
 SPLIT = "order.split("
 TORCH_ADAM = "lr=learning_rate, betas=(beta_1, beta_2), eps=epsilon"
+MODEL = "        self.model = network.in_pytorch().to(self.device, self.dtype)\n"
 TORCH = {
     "softmax before the loss": Mutant(LOGITS, f"{LOGITS}.softmax(dim=1)", "loss"),
     "softmax among the layers": Mutant(
-        "return nn.Sequential(*layers)", "return nn.Sequential(*layers, nn.Softmax(1))", "logits"
+        "self.logits(hidden)", "self.logits(hidden).softmax(dim=1)", "logits", TORCH_MLP
     ),
     "softmax twice": Mutant(
         "self.forward(images).softmax(dim=1)",
         "self.forward(images).softmax(dim=1).softmax(dim=1)",
         "probabilities",
     ),
-    "ReLU left out": Mutant("layers.append(nn.ReLU())", "pass", "logits"),
-    "mean pooling": Mutant("nn.MaxPool2d", "nn.AvgPool2d", "logits", "lenet5"),
-    "no padding": Mutant(", padding=padding", "", "RuntimeError", "lenet5"),
-    "no biases": Mutant("Linear(before[0], units", "Linear(before[0], units, False", "ValueError"),
+    "ReLU left out": Mutant("images.flatten(1)).relu()", "images.flatten(1))", "logits", TORCH_MLP),
+    "mean pooling": Mutant(
+        "F.max_pool2d(self.conv1", "F.avg_pool2d(self.conv1", "logits", TORCH_LENET
+    ),
+    "no padding": Mutant(", padding=2", "", "RuntimeError", TORCH_LENET),
+    "no biases": Mutant(
+        "nn.Linear(28 * 28, 512)", "nn.Linear(28 * 28, 512, False)", "ValueError", TORCH_MLP
+    ),
     "biases left at zero": Mutant(
         "torch.tensor(array,", "torch.tensor(array * name.endswith('kernel'),", "logits"
     ),
     "flatten order swapped": Mutant(
-        GRIDS,
-        f"{GRIDS}            grid = (1, 1, len(weights[name])) if 'dense' in name else grid\n",
-        "logits",
-        "lenet5",
+        "x.flatten(1)", "x.permute(0, 2, 3, 1).flatten(1)", "logits", TORCH_LENET
+    ),
+    "flatten order swapped in the mapping": Mutant(
+        GRID, "    grid = (1, 1, len(kernel))", "logits", MAPPING
     ),
     "kernel transposed": Mutant(
-        ".transpose(3, 2, 0, 1)", ".transpose(3, 2, 1, 0)", "logits", "lenet5"
+        "lambda kernel, weight: kernel.transpose(3, 2, 0, 1)",
+        "lambda kernel, weight: kernel.transpose(3, 2, 1, 0)",
+        "logits",
+        MAPPING,
     ),
     "PyTorch's epsilon": Mutant(", eps=epsilon", "", "weights"),
     "epsilon elsewhere": Mutant('"plain"', '"hat"', "weights"),
@@ -140,10 +180,7 @@ TORCH = {
     "optimiser not reset": Mutant("tensor.zero_()", "pass", "weights"),
     "labels shifted": Mutant("from_numpy(labels)", "from_numpy((labels + 1) % 10)", "loss"),
     "last layer not trained": Mutant(
-        "        self.model = build_model(architecture).to(self.device, self.dtype)\n",
-        "        self.model = build_model(architecture).to(self.device, self.dtype)\n"
-        "        self.model[-1].requires_grad_(False)\n",
-        "gradients",
+        MODEL, f"{MODEL}        self.model.logits.requires_grad_(False)\n", "gradients"
     ),
     "a batch skipped": Mutant(SPLIT, f"order[self.batch_size :].{SPLIT[6:]}", "epoch"),
     "last partial batch dropped": Mutant(
@@ -156,37 +193,21 @@ TORCH = {
     "weights decay": Mutant("torch.optim.Adam(", "torch.optim.AdamW(", "weights"),
     "momentum not passed on": Mutant(", momentum=momentum", "", "float64 momentum"),
 }
-INDEXED = "        images, labels = images[order], labels[order]"
-# Keras on another backend is the same text but for the door to it; a part of the mutants will do.
+# The other backends share the body: what may differ there, and two of the body's.
 ANOTHER_BACKEND = {
-    title: KERAS[title]
-    for title in (
-        "softmax before the loss",
-        "flatten order swapped",
-        "kernel transposed",
-        "PyTorch's epsilon",
-        "optimiser not reset",
-        "last layer not trained",
-        "shuffled again",
-        "epsilon not passed on",
-        "momentum not passed on",
-    )
+    title: KERAS[title] for title in ("softmax before the loss", "optimiser not reset")
 }
 
 
-def of_order(indexed):
-    """The mutants that change the order, before the line that applies it."""
+def of_order(old):
+    """The mutants that change the order, in the line that applies it to the images."""
+    assert old.endswith("[order]")
     return {
-        "last partial batch dropped": Mutant(
-            indexed, f"        order = order[: -(len(order) % self.batch_size)]\n{indexed}", "epoch"
-        ),
-        "order not applied": Mutant(
-            indexed, f"        order = order[order.argsort()]\n{indexed}", "epoch"
-        ),
+        "order not applied": Mutant(old, f"{old[:-1]}[order.argsort()]]", "epoch"),
     }
 
 
-ON_THE_HOST = "        images, labels = np.asarray(images)[order], np.asarray(labels)[order]"
+ON_THE_HOST = "np.asarray(images)[order]"
 KERAS_JAX = (
     ANOTHER_BACKEND
     | of_order(ON_THE_HOST)
@@ -197,16 +218,11 @@ KERAS_JAX = (
         ),
     }
 )
-KERAS_TORCH = (
-    ANOTHER_BACKEND
-    | of_order(INDEXED)
-    | {
-        "labels shifted": Mutant("tensor(labels,", "tensor((labels + 1) % 10,", "loss"),
-        "float32 where float64 was asked for": Mutant(
-            '= "float64"\n', '= "float32"\n', "float64 Adam"
-        ),
-    }
-)
+KERAS_TORCH = ANOTHER_BACKEND | {
+    "order not applied": Mutant("from_numpy(order)", "from_numpy(np.sort(order))", "epoch"),
+    "order not applied to the labels": Mutant("labels[places]", "labels", "epoch"),
+    "float32 where float64 was asked for": Mutant('= "float64"\n', '= "float32"\n', "float64 Adam"),
+}
 CALLED = "self.model(images, training=True)"
 BATCH = "order[start : start + self.batch_size]"
 CUSTOM_LOOP = {
@@ -236,8 +252,8 @@ CUSTOM_LOOP = {
     ),
 }
 CONTROLS = {
-    f"nothing changed, {name}": Mutant("class Trainer", "class Trainer", "", name)
-    for name in ARCHITECTURES
+    f"nothing changed, {name}": Mutant("build()", "build()", "", f"networks/{name}/in_numpy.py")
+    for name in networks.names()
 }
 MUTANTS = {
     "keras_tensorflow": KERAS | CONTROLS,
@@ -292,12 +308,38 @@ class Laboratory(Witness):
         return in_session, in_float64
 
 
-def plant(folder, implementation, mutant, file):
-    """Write an implementation of its own, which is another's text with the mutant in it."""
-    source = (folder / f"{implementation}.py").read_text(encoding="utf-8")
+# A mutant's file begins with this: it imports what it builds on anew, as it now stands.
+AFRESH = """\
+import sys
+sys.dont_write_bytecode = True
+afresh = "mnist_models.networks.", "mnist_models.keras_trainer", "mnist_models.pytorch_weights"
+for name in [name for name in sys.modules if name.startswith(afresh)]:
+    del sys.modules[name]
+"""
+
+
+def copied(folder):
+    """A copy of the package in a folder."""
+    home = Path(mnist_models.__file__).parent
+    shutil.copytree(home, folder / home.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / home.name
+
+
+def plant(home, implementation, mutant, name):
+    """Write the mutant into a copy of the package, and an implementation that runs it."""
+    original = Path(mnist_models.__file__).parent
+    for path in (BODY, MAPPING, KERAS_MLP, KERAS_LENET, TORCH_MLP, TORCH_LENET):
+        shutil.copy2(original / path, home / path)
+    own = f"implementations/{implementation}.py"
+    file = mutant.file or own
+    source = (original / file).read_text(encoding="utf-8")
     assert source.count(mutant.old) == 1, f"no longer what is written there: {mutant.old!r}"
-    changed = source.replace(mutant.old, mutant.new).replace(ONCE, "")
-    (folder / f"{file}.py").write_text(changed, encoding="utf-8")
+    changed = source.replace(mutant.old, mutant.new)
+    if mutant.file:
+        (home / file).write_text(changed, encoding="utf-8")
+        changed = (original / own).read_text(encoding="utf-8")
+    changed = AFRESH + changed.replace(ONCE, "")
+    (home / f"implementations/{name}.py").write_text(changed, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -306,16 +348,15 @@ def findings(request, hire, tmp_path_factory):
 
     Where all tests run here, all files are examined side by side.
     """
-    root, home = tmp_path_factory.mktemp("copy"), Path(mnist_models.__file__).parent
-    shutil.copytree(home, root / home.name, ignore=shutil.ignore_patterns("__pycache__"))
     chosen = selected(request, "implementation", "mutant")
     laboratories, found = {}, {}
 
     def examine(name):
         if name not in found:
+            home = copied(tmp_path_factory.mktemp("copy"))
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(workers, "ROOT", root)
-                laboratory = hire(name, root / home.name / "implementations", Laboratory)
+                patch.setattr(workers, "ROOT", home.parent)
+                laboratory = hire(name, home, Laboratory)
             laboratories[name] = laboratory
             found[name] = {
                 title: laboratory.queue.submit(
@@ -383,10 +424,8 @@ def test_threads_that_jax_made_are_counted(tmp_path, monkeypatch):
         pytest.skip(f"not installed: pip install {' '.join(lacks)}")
     if sys.platform != "linux":
         pytest.skip("only Linux lists the threads of a process")
-    home = Path(mnist_models.__file__).parent
-    shutil.copytree(home, tmp_path / home.name, ignore=shutil.ignore_patterns("__pycache__"))
     more = Mutant("str(threads)", "str(threads + 2)", "RuntimeError")
-    plant(tmp_path / home.name / "implementations", "keras_jax", more, "greedy")
+    plant(copied(tmp_path), "keras_jax", more, "greedy")
     monkeypatch.setattr(workers, "ROOT", tmp_path)
     process = workers.WorkerProcess("greedy", "cpu", 1, tmp_path)
     try:

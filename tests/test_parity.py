@@ -7,20 +7,19 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from mnist_models import numpy_layers, parity
-from mnist_models.architectures import ARCHITECTURES, Architecture, Dense, Flatten
+from mnist_models import networks, numpy_layers, parity
 from mnist_models.implementations import PAIR, names, numpy_reference
 from mnist_models.recipe import DEFAULT, DYADIC_ADAM, DYADIC_SGD, Recipe
 from mnist_models.weights import initial
 from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, STEPS, differences
 
-TENSORS = [(a.name, tensor) for a in ARCHITECTURES.values() for tensor in a.weight_shapes()]
+TENSORS = [(name, tensor) for name in networks.names() for tensor in networks.load(name).weights]
 NUDGE = 1e-6
 # The others are variants of these, which compile every network anew for every type: they are asked
 # what they could have changed. `python -m tests.parity_table` asks them everything.
 COMPLETE = (*PAIR, "keras_jax", "keras_torch", "numpy_reference")
 ASKED_OF_VARIANTS = [("mlp", "float64 Adam")]
-ASKED_OF_VARIANTS += product(ARCHITECTURES, ["float32 forward", "float32 epoch"])
+ASKED_OF_VARIANTS += product(networks.names(), ["float32 forward", "float32 epoch"])
 
 
 # Every implementation against the referee
@@ -30,7 +29,7 @@ ASKED_OF_VARIANTS += product(ARCHITECTURES, ["float32 forward", "float32 epoch"]
     ("implementation", "architecture", "question"),
     [
         (name, *case)
-        for name, *case in product(names(), ARCHITECTURES, QUESTIONS)
+        for name, *case in product(names(), networks.names(), QUESTIONS)
         if name in COMPLETE or (*case,) in ASKED_OF_VARIANTS
     ],
 )
@@ -63,7 +62,7 @@ def test_nothing_gave_up_compiling(worker, implementation):
 @pytest.mark.parametrize(("architecture", "tensor"), TENSORS)
 def test_one_weight_that_is_off_by_a_percent_is_a_violation(architecture, tensor, batch):
     """Whichever tensor it is in, provided that it has a say in the outcome."""
-    network = ARCHITECTURES[architecture]
+    network = networks.load(architecture)
     start = initial(network, DEFAULT.seed)
     right = parity.observe(referee(network, start), "forward", *batch, len(batch[1]))
     gradient = slopes(network, start, batch)[tensor]
@@ -142,7 +141,7 @@ def loss(network, start, batch):
 @pytest.mark.parametrize(("architecture", "tensor"), TENSORS)
 def test_the_referees_gradient_is_the_slope_of_its_loss(architecture, tensor, batch):
     """Against central differences, at the steepest weight of a tensor and at two drawn ones."""
-    network = ARCHITECTURES[architecture]
+    network = networks.load(architecture)
     start = {name: array.astype(float) for name, array in initial(network, DEFAULT.seed).items()}
     gradient = slopes(network, start, batch)[tensor]
     random = np.random.default_rng(2)
@@ -161,7 +160,7 @@ def test_the_referees_gradient_is_the_slope_of_its_loss(architecture, tensor, ba
 def test_the_referees_convolution_is_a_correlation(padding):
     """Pixel by pixel in plain loops, and as SciPy's `correlate` has it."""
     random = np.random.default_rng(3)
-    images, layer = random.standard_normal((2, 6, 7, 3)), numpy_layers.Convolution(padding)
+    images, layer = random.standard_normal((2, 6, 7, 3)), numpy_layers.Convolution(3, 4, 3, padding)
     layer.kernel, layer.bias = random.standard_normal((3, 3, 3, 4)), random.standard_normal(4)
     found = layer.forward(images)
     padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
@@ -215,18 +214,24 @@ def textbook_adam(start, gradients, epsilons):
 )
 def test_the_two_forms_of_adam_are_one(form, epsilon_at):
     """Keras's form is PyTorch's with another epsilon at each step, so parity joins the two."""
-    network = Architecture("linear", (Flatten(), Dense(2, relu=False)))
+    network = networks.load("mlp")
     start = {name: array.astype(float) for name, array in initial(network, 0).items()}
+    kernel, bias = start["logits/kernel"], start["logits/bias"]
     random = np.random.default_rng(5)
-    sizes = 10.0 ** random.uniform(-9, 0, (STEPS, 784, 2))  # epsilon rules some, and not others
+    sizes = 10.0 ** random.uniform(
+        -9, 0, (STEPS, *kernel.shape)
+    )  # epsilon rules some, and not others
     gradients = sizes * random.standard_normal(sizes.shape)
     trainer = referee(network, start, DYADIC_ADAM, form)
     for gradient in gradients:
-        trainer.update([gradient, gradient[0]])
+        trainer.update({"logits/kernel": gradient, "logits/bias": gradient[0]})
     epsilons = [epsilon_at(t) for t in range(1, STEPS + 1)]
-    for index, (name, share) in enumerate(zip(start, (gradients, gradients[:, 0]), strict=True)):
-        expected = textbook_adam(start[name], share, epsilons)
-        np.testing.assert_allclose(trainer.weights[index], expected, rtol=0, atol=1e-14)
+    for name, array, share in [
+        ("logits/kernel", kernel, gradients),
+        ("logits/bias", bias, gradients[:, 0]),
+    ]:
+        expected = textbook_adam(array, share, epsilons)
+        np.testing.assert_allclose(trainer.weights[name], expected, rtol=0, atol=1e-14)
 
 
 # Sizes
@@ -243,10 +248,9 @@ SIZES = {
 
 
 def count_in_keras(channel, architecture):
-    from mnist_models import architectures
-    from mnist_models.implementations import keras_tensorflow
+    from mnist_models import networks
 
-    model = keras_tensorflow.build_model(architectures.ARCHITECTURES[architecture])
+    model = networks.load(architecture).in_keras()
     channel.send([model.count_params()])
 
 
@@ -254,19 +258,18 @@ def count_in_pytorch(channel, architecture):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from mnist_models import architectures
-    from mnist_models.implementations import pytorch_eager
+    from mnist_models import networks
 
-    model = pytorch_eager.build_model(architectures.ARCHITECTURES[architecture])
+    model = networks.load(architecture).in_pytorch()
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 1, 28, 28))
     channel.send([sum(map(torch.numel, model.parameters())), counter.get_total_flops()])
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", networks.names())
 def test_sizes_are_what_one_computes_by_hand(architecture):
     """Parameters, and multiplications and additions of one image's forward pass."""
-    network = ARCHITECTURES[architecture]
+    network = networks.load(architecture)
     assert (network.parameters, network.flops) == SIZES[architecture]
 
 
@@ -274,7 +277,7 @@ def test_sizes_are_what_one_computes_by_hand(architecture):
     ("implementation", "count"),
     [("keras_tensorflow", count_in_keras), ("pytorch_eager", count_in_pytorch)],
 )
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", networks.names())
 def test_sizes_are_what_the_frameworks_count(worker, implementation, count, architecture):
     """Keras counts parameters; PyTorch's flop counter counts operations, too."""
     witness = worker(implementation)

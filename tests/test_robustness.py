@@ -286,11 +286,11 @@ def test_more_threads_than_allowed_are_an_error(samples, refused):
 def wait_in_jax(channel):
     import jax
 
-    from mnist_models.architectures import MLP
+    from mnist_models import networks
     from mnist_models.implementations import keras_jax
     from mnist_models.recipe import DEFAULT
 
-    trainer = keras_jax.Trainer(MLP, DEFAULT, "cpu", "float32")
+    trainer = keras_jax.Trainer(networks.load("mlp"), DEFAULT, "cpu", "float32")
 
     for variable in (trainer.model.variables[0], trainer.model.optimizer.variables[2]):
         value = jax.numpy.ones(variable.shape)

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from mnist_models import parity, weights
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import networks, parity, weights
 from mnist_models.data import Dataset, preprocess
 from mnist_models.implementations import numpy_reference
 from mnist_models.recipe import Recipe
@@ -61,7 +60,7 @@ class Referee:
         """Worst relative differences of a worker's answer (`parity.differences`)."""
         key = (question, architecture, plan, adam_epsilon, attempt)
         if key not in self.answers:
-            network = ARCHITECTURES[architecture]
+            network = networks.load(architecture)
             trainer = numpy_reference.Trainer(network, plan, "cpu", "float64", adam_epsilon)
             trainer.set_weights(weights.initial(network, plan.seed))
             part = self.part(question, plan.batch_size, attempt)

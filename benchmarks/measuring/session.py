@@ -26,8 +26,7 @@ from benchmarks.measuring.referee import Referee
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.reporting.progress import Lines
-from mnist_models import accuracy, cpus, recipe, weights
-from mnist_models.architectures import ARCHITECTURES
+from mnist_models import accuracy, cpus, networks, recipe, weights
 from mnist_models.data import Dataset
 from mnist_models.recipe import Recipe
 
@@ -103,7 +102,7 @@ class Session:
                 raise WorkerError(str(next(iter(self.absent[REFERENCE].values()))))
             worker = self.crew[REFERENCE]
             used = replace(recipe.DEFAULT, batch_size=batch_size, seed=self.plan.seed)
-            start = weights.initial(ARCHITECTURES[architecture], self.plan.seed)
+            start = weights.initial(networks.load(architecture), self.plan.seed)
             limit = self.plan.call_limit
             take = (architecture, used.record(), "float32", weights.to_bytes(start))
             worker.ask("take", *take, limit=limit)
@@ -366,7 +365,7 @@ class Session:
             return self.referee.check(ask, question, *place)
 
         facts = self.facts[worker.contestant]
-        start = weights.to_bytes(weights.initial(ARCHITECTURES[trial.architecture], self.plan.seed))
+        start = weights.to_bytes(weights.initial(networks.load(trial.architecture), self.plan.seed))
         used = replace(recipe.DEFAULT, batch_size=trial.batch_size, seed=self.plan.seed)
         entry |= {"facts": facts, "recipe": used.record(), "samples": []}
         precision = self.plan.precision_on(trial.device)

@@ -203,9 +203,9 @@ def by_label(row: Row) -> tuple[bool, bool, str]:
 
 def rank(place: Place) -> tuple[int, int, str]:
     """Sort key of a place: small networks first."""
-    from mnist_models.architectures import ARCHITECTURES
+    from mnist_models import networks
 
-    names = [*ARCHITECTURES]
+    names = networks.names()
     known = names.index(place[0]) if place[0] in names else len(names)
     return known, place[1], place[2]
 

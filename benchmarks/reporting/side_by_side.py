@@ -1,4 +1,4 @@
-"""The pair in two columns, cut out of its files: docs/side_by_side.md, and sections for reports."""
+"""Both frameworks' code in two columns: docs/side_by_side.md, and the report's section of it."""
 
 import ast
 import textwrap
@@ -6,30 +6,33 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mnist_models.implementations import FOLDER, PAIR
+from mnist_models import networks
+from mnist_models.implementations import FOLDER
 
 PAGE = Path(__file__).parents[2] / "docs" / "side_by_side.md"
 COMMAND = "python -m benchmarks side_by_side --write"
 
 
+HOME = FOLDER.parent
+# The training code of each of the pair: the files whose functions are shown.
+CODE = {
+    "keras": ("implementations/keras_tensorflow.py", "keras_trainer.py"),
+    "pytorch": ("implementations/pytorch_eager.py",),
+}
+
+
 class Section(NamedTuple):
-    """One task in both frameworks' code, and what differs."""
+    """A network or a task in both frameworks' code, and what differs; a network's reference."""
 
     title: str
     note: str
     keras: str
     pytorch: str
+    numpy: str = ""
 
 
 # Title, the functions it shows, and what differs and why. A name in backticks is in the code.
 CONTENTS = (
-    (
-        "Model",
-        ("build_model",),
-        "Keras works out each layer's input and takes ReLU as an argument of the layer; PyTorch is "
-        "told what comes in (`before`) and has ReLU as a layer of its own. Neither ends in "
-        "softmax, because both losses take logits.",
-    ),
     (
         "Optimiser and loss",
         ("__init__",),
@@ -46,7 +49,7 @@ CONTENTS = (
     ),
     (
         "Epoch",
-        ("train_epoch",),
+        ("train_epoch", "ordered"),
         "Keras's loop is `fit`, which also keeps the mean of the loss and has room for callbacks; "
         "PyTorch's users write theirs. The order is given, hence `shuffle=False`: otherwise `fit` "
         "draws its own. Both call `trained` after the last step, because `fit` may return later.",
@@ -55,8 +58,8 @@ CONTENTS = (
         "Evaluation",
         ("forward", "probabilities"),
         "`predict_on_batch` records nothing for gradients and returns a NumPy array; PyTorch needs "
-        "`inference_mode` for the former and returns a tensor. With dropout or batch "
-        "normalisation, which these networks have not, PyTorch's model would have to be told, too.",
+        "`inference_mode` for the former and returns a tensor. Layers such as dropout compute "
+        "something else in training: PyTorch's model is told so by `train` and `eval`.",
     ),
     (
         "Data in and out",
@@ -68,9 +71,10 @@ CONTENTS = (
     (
         "Saving and loading",
         ("get_weights", "set_weights"),
-        "The shared layout is that of Keras, so only PyTorch's kernels have to be turned: it keeps "
-        "the output's axis first and flattens channels first. As NumPy arrays the weights of one "
-        "can be loaded into the other; each framework's own files cannot.",
+        "The shared layout is that of Keras. PyTorch keeps the output's axis first and flattens "
+        "channels first, hence `to_pytorch` and `from_pytorch` (pytorch_weights.py). As NumPy "
+        "arrays the weights of one can be loaded into the other; each framework's own files "
+        "cannot.",
     ),
 )
 LEFT_OUT = {
@@ -80,14 +84,21 @@ LEFT_OUT = {
     "set_precision": "sets the precision for the measurement",
     "peak_gpu_memory": "reads a counter",
     "placement": "proves where a worker computes and in which layout",
+    "device_of": "names the device of a tensor",
     "reset": "starts again without compiling again, which only a measurement needs",
     "synchronize": "waits for the device, which only a clock needs",
 }
 
 
-def source(name: str) -> str:
-    """The file of an implementation, which is read and not run."""
-    return (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+def source(file: str) -> str:
+    """A file of mnist_models, which is read and not run."""
+    return (HOME / file).read_text(encoding="utf-8")
+
+
+def without_docstring(text: str) -> str:
+    """A module's code after its docstring."""
+    first, *_ = ast.parse(text).body
+    return "\n".join(text.splitlines()[first.end_lineno :]).strip()
 
 
 def functions(text: str) -> dict[str, str]:
@@ -105,15 +116,25 @@ def functions(text: str) -> dict[str, str]:
     return found
 
 
+def of_network(name: str) -> Section:
+    """A network's three files, and what its package says of it."""
+    files = [f"networks/{name}/in_{manner}.py" for manner in ("keras", "pytorch", "numpy")]
+    note = ast.get_docstring(ast.parse(source(f"networks/{name}/__init__.py"))) or ""
+    return Section(name, note, *(without_docstring(source(file)) for file in files))
+
+
 def sections() -> list[Section]:
-    """The tasks in the order in which a user meets them."""
-    keras, pytorch = (functions(source(name)) for name in PAIR)
+    """The networks, then the tasks in the order in which a user meets them."""
+    columns = {
+        side: {name: code for file in files for name, code in functions(source(file)).items()}
+        for side, files in CODE.items()
+    }
 
-    def code(column: dict[str, str], names: Iterable[str]) -> str:
-        return "\n\n".join(column[name] for name in names)
+    def code(side: str, names: Iterable[str]) -> str:
+        return "\n\n".join(columns[side][name] for name in names if name in columns[side])
 
-    return [
-        Section(title, note, code(keras, names), code(pytorch, names))
+    return [of_network(name) for name in networks.names()] + [
+        Section(title, note, code("keras", names), code("pytorch", names))
         for title, names, note in CONTENTS
     ]
 
@@ -123,23 +144,31 @@ def table(section: Section) -> Iterator[str]:
     yield from ("<table>", "<tr><th>Keras</th><th>PyTorch</th></tr>", "<tr>")
     for code in (section.keras, section.pytorch):
         yield from ('<td valign="top">', "", "```python", code, "```", "", "</td>")
-    yield from ("</tr>", "</table>")
+    yield "</tr>"
+    if section.numpy:
+        yield from ('<tr><th colspan="2">NumPy, the reference</th></tr>', "<tr>")
+        yield from ('<td colspan="2">', "", "```python", section.numpy, "```", "", "</td>", "</tr>")
+    yield "</table>"
 
 
 def markdown() -> str:
     """docs/side_by_side.md."""
-    keras, pytorch = (f"[{name}.py](../mnist_models/implementations/{name}.py)" for name in PAIR)
+
+    def link(file: str) -> str:
+        return f"[{Path(file).name}](../mnist_models/{file})"
+
+    keras, pytorch = (" and ".join(map(link, files)) for files in CODE.values())
     lines = [
         "# Keras and PyTorch side by side",
         "",
-        f"<!-- Written by `{COMMAND}` from the two files. -->",
+        f"<!-- Written by `{COMMAND}` from the files it shows. -->",
         "<!-- fmt: off -->",
         "",
-        f"The pair, task by task: all code is that of {keras} and {pytorch}, the files that are "
-        "proved to compute the same and then timed. The networks' numbers are in "
-        "[architectures.py](../mnist_models/architectures.py), the training's in "
-        "[recipe.py](../mnist_models/recipe.py); what each difference means for the measurements "
-        "is in [fairness.md](fairness.md).",
+        "All code on this page is proved to compute the same and is then timed. A network's files "
+        "are in its folder in [networks](../mnist_models/networks). The training is that of "
+        f"{keras} for Keras, and of {pytorch} for PyTorch. The numbers of the training are in "
+        "[recipe.py](../mnist_models/recipe.py). [fairness.md](fairness.md) says what each "
+        "difference means for the measurements.",
     ]
     for section in sections():
         lines += ["", f"## {section.title}", "", section.note, "", *table(section)]

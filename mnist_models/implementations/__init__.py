@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from mnist_models.architectures import Architecture
+from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
 from mnist_models.weights import Weights
 
@@ -36,9 +36,7 @@ class Trainer(Protocol):
 
     compilation: str
 
-    def __init__(
-        self, architecture: Architecture, recipe: Recipe, device: str, dtype: str
-    ) -> None: ...
+    def __init__(self, network: Network, recipe: Recipe, device: str, dtype: str) -> None: ...
 
     def reset(self) -> None:
         """Restore, in place, the weights last set and a fresh optimiser; compile nothing again."""
@@ -77,7 +75,7 @@ class Trainer(Protocol):
         """
 
     def get_weights(self) -> Weights:
-        """The weights as NumPy arrays in the layout of `Architecture.weight_shapes`."""
+        """The weights as NumPy arrays in the layout of `Network.weights`."""
 
     def set_weights(self, weights: Weights) -> None:
         """Take the weights in and start from them, now and at each `reset`."""
@@ -107,10 +105,7 @@ class Implementation(Protocol):
     def peak_gpu_memory(self) -> int:
         """Bytes of the GPU's memory that this process's tensors took at most."""
 
-    def build_model(self, architecture: Architecture) -> Any:
-        """The network as the framework's users build it."""
-
-    Trainer: Callable[[Architecture, Recipe, str, str], Trainer]
+    Trainer: Callable[[Network, Recipe, str, str], Trainer]
 
 
 def names() -> list[str]:

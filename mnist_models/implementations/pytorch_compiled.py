@@ -9,17 +9,16 @@ from pathlib import Path
 
 import torch
 
-from mnist_models.architectures import Architecture
 from mnist_models.implementations import Unavailable, pytorch_eager
 from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the contract)
     ADAM_EPSILON,
-    build_model,
     configure,
     devices,
     peak_gpu_memory,
     set_precision,
     versions,
 )
+from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
 
 if not any(map(shutil.which, ("c++", "g++", "clang++"))):
@@ -29,13 +28,13 @@ if not Path(sysconfig.get_path("include"), "Python.h").exists():
 if torch._dynamo.config.disable:
     raise Unavailable("torch.compile is switched off: unset TORCH_COMPILE_DISABLE")
 
-# All networks share one code object, for which PyTorch gives up compiling after 8 graphs.
+# PyTorch gives up compiling a network after 8 graphs: batch sizes and modes make more.
 torch._dynamo.config.cache_size_limit = 256
 
 
 class Trainer(pytorch_eager.Trainer):
-    def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
-        super().__init__(architecture, recipe, device, dtype)
+    def __init__(self, network: Network, recipe: Recipe, device: str, dtype: str) -> None:
+        super().__init__(network, recipe, device, dtype)
         self.model.compile()
         self.compilation = "torch.compile, inductor"
 

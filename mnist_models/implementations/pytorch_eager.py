@@ -1,4 +1,4 @@
-"""PyTorch as its users write it: an `nn.Sequential` and the plain training loop, run eagerly."""
+"""PyTorch as its users write it: an `nn.Module` and the plain training loop, run eagerly."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnist_models.architectures import (
-    IMAGE_SHAPE,
-    Architecture,
-    Convolution,
-    Dense,
-    Flatten,
-    MaxPool,
-)
+from mnist_models.networks import IMAGE_SHAPE, Network
+from mnist_models.pytorch_weights import places
 from mnist_models.recipe import SGD, Adam, Recipe
 from mnist_models.weights import Weights
 
@@ -52,33 +46,14 @@ def peak_gpu_memory() -> int:
     return torch.cuda.max_memory_allocated()
 
 
-def build_model(architecture: Architecture) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for layer, before, _ in architecture.walk():
-        match layer:
-            case Convolution(filters, kernel, padding):
-                layers += [nn.Conv2d(before[2], filters, kernel, padding=padding), nn.ReLU()]
-            case MaxPool(size):
-                layers.append(nn.MaxPool2d(size))
-            case Flatten():
-                layers.append(nn.Flatten())
-            case Dense(units, relu):
-                layers.append(nn.Linear(before[0], units))
-                if relu:
-                    layers.append(nn.ReLU())
-    return nn.Sequential(*layers)
-
-
 class Trainer:
-    def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
-        self.architecture = architecture
+    def __init__(self, network: Network, recipe: Recipe, device: str, dtype: str) -> None:
+        self.network = network
         self.batch_size = recipe.batch_size
         self.device = torch.device("cuda" if device == "gpu" else "cpu")
         self.dtype = getattr(torch, dtype)
-        self.model = build_model(architecture).to(self.device, self.dtype)
-        self.parameters = dict(
-            zip(architecture.weight_shapes(), self.model.parameters(), strict=True)
-        )
+        self.model = network.in_pytorch().to(self.device, self.dtype)
+        self.places = places(self.model)
         self.start: dict[str, torch.Tensor] = {}
         self.compilation = "eager"
         self.loss = nn.CrossEntropyLoss()
@@ -95,7 +70,8 @@ class Trainer:
     @torch.no_grad()
     def reset(self) -> None:
         for name, start in self.start.items():
-            self.parameters[name].copy_(start)
+            tensor, _ = self.places[name]
+            tensor.copy_(start)
         for state in self.optimizer.state.values():
             for tensor in state.values():
                 if tensor is not None:
@@ -111,17 +87,25 @@ class Trainer:
         return tensor.numpy(force=True)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.model.training:
+            self.model.eval()
         with torch.inference_mode():
             return self.model(images)
 
     @torch.inference_mode()
     def placement(self, images: torch.Tensor) -> dict[str, object]:
+        features: list[torch.Tensor] = []
+        hooks = [
+            layer.register_forward_hook(lambda layer, given, output: features.append(output))
+            for layer in self.model.modules()
+            if isinstance(layer, nn.Conv2d)
+        ]
+        tensors = [*self.model.parameters(), self.model.forward(images)]
         layout = None
-        for layer in self.model:
-            images = layer(images)
-            if isinstance(layer, nn.Conv2d):
-                layout = "channels_first" if images.is_contiguous() else "channels_last"
-        tensors = [*self.model.parameters(), images]
+        if features:
+            layout = "channels_first" if features[-1].is_contiguous() else "channels_last"
+        for hook in hooks:
+            hook.remove()
         return {
             "devices": sorted({tensor.device.type for tensor in tensors}),
             "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors}),
@@ -132,6 +116,8 @@ class Trainer:
         return self.forward(images).softmax(dim=1)
 
     def train_step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if not self.model.training:
+            self.model.train()
         self.optimizer.zero_grad()
         loss = self.loss(self.model(images), labels)
         loss.backward()
@@ -150,22 +136,15 @@ class Trainer:
             self.train_step(images[batch], labels[batch])
         trained()
 
-    # PyTorch keeps kernels as (out, channels, height, width) and flattens channels first; the
-    # shared layout is (height, width, channels, out), flattened in this order.
-
     def get_weights(self) -> Weights:
-        weights = {name: self.fetch(tensor).copy() for name, tensor in self.parameters.items()}
-        for name, (height, width, channels) in self.architecture.kernel_grids().items():
-            kernel = weights[name].reshape(-1, channels, height, width).transpose(2, 3, 1, 0)
-            weights[name] = kernel.reshape(self.architecture.weight_shapes()[name])
-        return weights
+        return {
+            name: place.from_pytorch(self.fetch(tensor).copy(), self.network.weights[name])
+            for name, (tensor, place) in self.places.items()
+        }
 
     def set_weights(self, weights: Weights) -> None:
-        weights = dict(weights)
-        for name, grid in self.architecture.kernel_grids().items():
-            kernel = weights[name].reshape(*grid, -1).transpose(3, 2, 0, 1)
-            weights[name] = kernel.reshape(self.parameters[name].shape)
-        for name, array in weights.items():
+        for name, (_, place) in self.places.items():
+            array = place.to_pytorch(weights[name], self.network.weights[name])
             self.start[name] = torch.tensor(array, dtype=self.dtype, device=self.device)
         self.reset()
 

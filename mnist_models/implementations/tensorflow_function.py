@@ -9,23 +9,22 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from mnist_models.architectures import Architecture
 from mnist_models.implementations import keras_tensorflow
 from mnist_models.implementations.keras_tensorflow import (  # noqa: F401  (the contract)
     ADAM_EPSILON,
-    build_model,
     configure,
     devices,
     peak_gpu_memory,
     set_precision,
     versions,
 )
+from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
 
 
 class Trainer(keras_tensorflow.Trainer):
-    def __init__(self, architecture: Architecture, recipe: Recipe, device: str, dtype: str) -> None:
-        super().__init__(architecture, recipe, device, dtype)
+    def __init__(self, network: Network, recipe: Recipe, device: str, dtype: str) -> None:
+        super().__init__(network, recipe, device, dtype)
         self.compilation = "graph"
 
     @tf.function

@@ -1,0 +1,84 @@
+"""The networks: one folder each, with one file for Keras, one for PyTorch and one for NumPy.
+
+`in_keras.py` and `in_numpy.py` offer `build()`, `in_pytorch.py` offers the class `Network`. A layer
+has the same name in all three. Names, shapes, starting values and FLOPs of the weights are read off
+the NumPy layers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_models.numpy_layers import Layer, Weight, leaves
+
+FOLDER = Path(__file__).parent
+IMAGE_SHAPE = (28, 28, 1)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network from 28×28×1 images to 10 logits; its files are imported on demand."""
+
+    name: str
+
+    def module(self, file: str) -> Any:
+        """One of the folder's modules, such as "in_keras"; imports the framework."""
+        return import_module(f"{__name__}.{self.name}.{file}")
+
+    def in_keras(self) -> Any:
+        """A new `keras.Model`."""
+        return self.module("in_keras").build()
+
+    def in_pytorch(self) -> Any:
+        """A new `torch.nn.Module`."""
+        return self.module("in_pytorch").Network()
+
+    def in_numpy(self) -> Layer:
+        """The layers by hand, which have no weights yet."""
+        model: Layer = self.module("in_numpy").build()
+        return model
+
+    @cached_property
+    def weights(self) -> Mapping[str, Weight]:
+        """Every weight by its name, such as "conv1/kernel", in the order of the layers."""
+        return {
+            f"{name}/{key}": weight
+            for name, layer in leaves(self.in_numpy())
+            for key, weight in layer.weights.items()
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(prod(weight.shape) for weight in self.weights.values() if weight.trained)
+
+    @cached_property
+    def flops(self) -> int:
+        """Multiplications and additions in the matrix products of one image's forward pass."""
+        model = self.in_numpy()
+        for _, layer in leaves(model):
+            for key, weight in layer.weights.items():
+                setattr(layer, key, np.zeros(weight.shape))
+        model.forward(np.zeros((1, *IMAGE_SHAPE)))
+        return sum(layer.flops for _, layer in leaves(model))
+
+
+@cache
+def load(name: str) -> Network:
+    """The network of this name; raises KeyError, with the names that exist."""
+    if name not in names():
+        raise KeyError(f"no network is called {name!r}; there are {', '.join(names())}")
+    return Network(name)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """All networks, from that with the fewest weight tensors to that with the most."""
+    found = [path.parent.name for path in FOLDER.glob("*/in_numpy.py")]
+    return tuple(sorted(found, key=lambda name: (len(Network(name).weights), name)))

@@ -1,0 +1,1 @@
+"""A perceptron with three hidden layers of 512, 256 and 128 units."""

@@ -1,0 +1,17 @@
+"""The network as Keras's users write it."""
+
+import keras
+from keras import layers
+
+
+def build() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Flatten(),
+            layers.Dense(512, activation="relu", name="hidden1"),
+            layers.Dense(256, activation="relu", name="hidden2"),
+            layers.Dense(128, activation="relu", name="hidden3"),
+            layers.Dense(10, name="logits"),
+        ]
+    )

@@ -1,0 +1,15 @@
+"""The network as PyTorch's users write it."""
+
+import torch
+from torch import nn
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(28 * 28, 512)
+        self.logits = nn.Linear(512, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        hidden = self.hidden(images.flatten(1)).relu()
+        return self.logits(hidden)
