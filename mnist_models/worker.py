@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mnist_models import cpus, data, implementations, networks, parity, weights
-from mnist_models.networks import IMAGE_SHAPE
+from mnist_models.networks import IMAGE_SHAPE, Network
 from mnist_models.recipe import DEFAULT, Recipe
 
 PROTOCOL = 4
@@ -138,13 +138,19 @@ class Worker:
             "strangers": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
 
+    def build(self, network: Network, recipe: Recipe, device: str, dtype: str) -> Any:
+        """A new trainer; raises ValueError unless its weights are the network's."""
+        trainer = self.module.Trainer(network, recipe, device, dtype)
+        weights.check(trainer.get_weights(), network)
+        return trainer
+
     def placement(self, device: str) -> dict[str, Any]:
         """What a forward pass of a network with convolutions really computes with.
 
         Raises RuntimeError where that is another device, or another type, than was asked for.
         """
         network = networks.load(WITH_CONVOLUTIONS)
-        trainer = self.module.Trainer(network, DEFAULT, device, "float32")
+        trainer = self.build(network, DEFAULT, device, "float32")
         trainer.set_weights(weights.initial(network, DEFAULT.seed))
         blank = np.zeros((2, *IMAGE_SHAPE), np.float32)
         images, _ = trainer.put(blank, np.zeros(2, np.uint8))
@@ -179,16 +185,11 @@ class Worker:
         self.module.set_precision(precision)
         network = networks.load(architecture)
         key = (architecture, *recipe.items(), dtype, precision)
-        new = key not in self.trainers
-        if new:
-            self.trainers[key] = self.module.Trainer(
-                network, Recipe.from_record(recipe), self.device, dtype
-            )
+        if key not in self.trainers:
+            self.trainers[key] = self.build(network, Recipe.from_record(recipe), self.device, dtype)
         self.trainer = self.trainers[key]
         self.form = (recipe["batch_size"], dtype)
         self.trainer.set_weights(weights.from_bytes(start))
-        if new:
-            weights.check(self.trainer.get_weights(), network)
         return self.trainer.compilation
 
     def observe(self, question: str, batches: int, attempt: int = 0) -> bytes:

@@ -44,8 +44,10 @@ class Mutant:
 
     @property
     def architecture(self) -> str:
-        """The network that shows it: that of the file, or else the smallest."""
-        return self.file.split("/")[1] if self.file.startswith("networks/") else "mlp"
+        """The network that shows it: that of the file, or else the smallest that will."""
+        if self.file.startswith("networks/"):
+            return self.file.split("/")[1]
+        return "lenet5" if self.file == MAPPING else "mlp"
 
 
 HIDDEN, LAST = 'layers.Dense(512, activation="relu", ', "layers.Dense(10, "
@@ -220,7 +222,7 @@ KERAS_JAX = (
 )
 KERAS_TORCH = ANOTHER_BACKEND | {
     "order not applied": Mutant("from_numpy(order)", "from_numpy(np.sort(order))", "epoch"),
-    "order not applied to the labels": Mutant("labels[places]", "labels", "epoch"),
+    "order not applied to the labels": Mutant("labels[places]", "labels[: len(places)]", "epoch"),
     "float32 where float64 was asked for": Mutant('= "float64"\n', '= "float32"\n', "float64 Adam"),
 }
 CALLED = "self.model(images, training=True)"
@@ -314,6 +316,7 @@ import sys
 sys.dont_write_bytecode = True
 afresh = "mnist_models.networks.", "mnist_models.keras_trainer", "mnist_models.pytorch_weights"
 for name in [name for name in sys.modules if name.startswith(afresh)]:
+    vars(sys.modules["mnist_models"]).pop(name.partition(".")[2], None)
     del sys.modules[name]
 """
 

@@ -56,6 +56,7 @@ class Trainer:
         self.optimizer, self.batch_size = recipe.optimizer, recipe.batch_size
         self.compilation = "eager"
         self.dtype, self.adam_epsilon = dtype, adam_epsilon
+        self.set_weights({name: np.zeros(one.shape) for name, one in network.weights.items()})
 
     def reset(self) -> None:
         for name, array in self.start.items():
