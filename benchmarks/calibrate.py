@@ -9,6 +9,7 @@ from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_hands
 from mnist_models import accuracy, networks, recipe, weights
 from mnist_models.data import Dataset
 from mnist_models.implementations import PAIR
+from mnist_models.operations import EPOCH
 
 LIMIT = 900.0
 
@@ -32,11 +33,9 @@ def calibrate(
                 for architecture in map(networks.load, networks.names()):
                     for seed in range(1, seeds + 1):
                         start = weights.to_bytes(weights.initial(architecture, seed))
-                        count = len(dataset.train_labels)
-                        order = weights.to_bytes({"order": weights.order(count, seed)})
-                        plan = replace(recipe.DEFAULT, batch_size=batch_size).record()
+                        plan = replace(recipe.DEFAULT, batch_size=batch_size, seed=seed).record()
                         worker.ask("take", architecture.name, plan, "float32", start, limit=LIMIT)
-                        result = worker.ask("epoch", order, limit=LIMIT)
+                        result = worker.ask("sample", EPOCH.name, 1, limit=LIMIT)
                         found[architecture.name].append(result["accuracy"])
                         print(f"{name} {architecture.name} seed {seed}: {result['accuracy']:.4f}")
             finally:

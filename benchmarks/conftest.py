@@ -9,6 +9,8 @@ from benchmarks.measuring.replay import COMPARED, Timed, judge, measure_session
 from benchmarks.measuring.results import Row
 from benchmarks.options import SETTINGS
 from benchmarks.reporting.terminal import conclude, strike_out
+from benchmarks.trial import RowId, Trial
+from mnist_models.operations import OPERATIONS
 
 TIMED = pytest.StashKey[Timed]()
 
@@ -18,8 +20,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "measured" not in metafunc.fixturenames:
         return
     names = ("architecture", "batch_size", "device", "implementation")
-    rows = metafunc.config.stash[SETTINGS].rows(metafunc.function.__name__.removeprefix("test_"))
-    ids = [f"{architecture}-b{batch}-{device}-{name}" for architecture, batch, device, name in rows]
+    operation = metafunc.function.__name__.removeprefix("test_")
+    rows = metafunc.config.stash[SETTINGS].rows(OPERATIONS[operation])
+    ids = [
+        RowId(Trial(operation, architecture, int(batch_size), device), implementation).parameters
+        for architecture, batch_size, device, implementation in rows
+    ]
     metafunc.parametrize(names, rows, ids=ids)
 
 

@@ -20,6 +20,7 @@ from benchmarks.measuring.gpu import has_gpu
 from benchmarks.reporting.markdown import printable
 from mnist_models import cpus, implementations, networks, recipe
 from mnist_models.data import NAMES as DATASETS
+from mnist_models.operations import Operation
 
 PRECISIONS = ("float32", "tf32")
 DEVICES = ("cpu", "gpu", "auto")
@@ -128,13 +129,13 @@ class Settings:
         asked = self.implementations_asked or name in implementations.PAIR
         return asked and self.device_asked if device == "gpu" else self.implementations_asked
 
-    def rows(self, operation: str) -> list[tuple[str, str, str, str]]:
+    def rows(self, operation: Operation) -> list[tuple[str, str, str, str]]:
         """(architecture, batch size, device, implementation) of every test of an operation.
 
-        Epochs are long: they are timed for the pair alone, unless others were asked for by name.
+        Some operations are timed for the pair alone, unless others were asked for by name.
         """
         names = self.implementations
-        if operation == "epoch" and not self.implementations_asked:
+        if not operation.for_all and not self.implementations_asked:
             names = tuple(name for name in names if name in implementations.PAIR)
         places = product(self.architectures, map(str, self.batch_sizes), self.devices)
         return [(*place, name) for place in places for name in names]

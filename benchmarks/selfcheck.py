@@ -21,7 +21,9 @@ from benchmarks.comparing.records import Record, place_of, samples
 from benchmarks.comparing.saved import by_name, read
 from benchmarks.comparing.verdicts import OF_MEDIAN, Comparison, Word, detectable, time
 from benchmarks.doctor import machine
+from benchmarks.trial import RowId
 from mnist_models.implementations import PAIR
+from mnist_models.operations import TRAIN_STEP
 
 ROOT = Path(mnist_models.__file__).parents[1]
 PLANTED = Path(__file__).with_name("planted.py")
@@ -49,7 +51,9 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         wrong = [name for name in same[0] if word(same[0][name]) in (Word.REGRESSED, Word.IMPROVED)]
         console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
         planted, _ = gate(Path(folder), [slower], options)
-    steps = {name: row for name, row in planted.items() if "train_step" in name}
+    steps = {
+        name: row for name, row in planted.items() if RowId.parse(name).trial.kind is TRAIN_STEP
+    }
     for name, row in steps.items():
         ratio = verdict(row)["ratio"]
         more = "not measured" if ratio is None else f"measured as {1 / ratio - 1:.1%} more time"

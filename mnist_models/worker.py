@@ -20,11 +20,10 @@ import numpy as np
 
 from mnist_models import cpus, data, implementations, networks, parity, weights
 from mnist_models.networks import IMAGE_SHAPE, Network
+from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import DEFAULT, Recipe
 
 PROTOCOL = 4
-BURST_SECONDS = 0.025
-WARM_UP_SECONDS = 0.015
 PREPARED_BATCHES = 64
 WITH_CONVOLUTIONS = "lenet5"  # the network whose layout is looked at
 FRAMEWORKS = ("jax", "tensorflow", "torch")
@@ -95,10 +94,7 @@ class Watch:
 
 
 class Worker:
-    """What a controller may ask of an implementation; every public method is one request.
-
-    An operation is "forward", "train_step" or "epoch".
-    """
+    """What a controller may ask of an implementation; every public method is one request."""
 
     def start(
         self, implementation: str, device: str, threads: int, precision: str
@@ -121,8 +117,8 @@ class Worker:
         self.device, self.threads = device, threads
         self.wall = self.cpu = 0.0
         self.trainers: dict[tuple[Any, ...], Any] = {}
-        self.batches: dict[tuple[Any, ...], list[Any]] = {}
-        self.whole: dict[tuple[Any, ...], Any] = {}
+        self.batches: dict[tuple[int, str], list[tuple[Any, Any]]] = {}
+        self.whole: dict[str, Any] = {}
         return {
             "protocol": PROTOCOL,
             "source": source_hash(),
@@ -188,61 +184,27 @@ class Worker:
         if key not in self.trainers:
             self.trainers[key] = self.build(network, Recipe.from_record(recipe), self.device, dtype)
         self.trainer = self.trainers[key]
-        self.form = (recipe["batch_size"], dtype)
+        self.batch_size, self.dtype, self.seed = recipe["batch_size"], dtype, recipe["seed"]
         self.trainer.set_weights(weights.from_bytes(start))
         return self.trainer.compilation
 
     def observe(self, question: str, batches: int, attempt: int = 0) -> bytes:
         """Answer one of the referee's questions (`parity.observe`) on the `attempt`-th images."""
-        part = parity.part(question, batches, self.form[0], len(self.images), attempt)
+        part = parity.part(question, batches, self.batch_size, len(self.images), attempt)
         sample = data.preprocess(self.images[part]), self.labels[part]
-        return weights.to_bytes(parity.observe(self.trainer, question, *sample, self.form[0]))
+        return weights.to_bytes(parity.observe(self.trainer, question, *sample, self.batch_size))
 
     def first_call(self, operation: str) -> float:
-        """Seconds of an operation's first call: tracing, compiling, allocating.
+        """Seconds of an operation's first call."""
+        return OPERATIONS[operation].first_call(self)
 
-        The "epoch" here is two whole batches and the last partial one, whose shape is then known.
-        """
-        if operation == "epoch":
-            part = parity.part("epoch", 2, self.form[0], len(self.images))
-            (seconds, _), _ = self.run_epoch(np.arange(part.stop))
-            return seconds
-        return self.clock(self.operation(operation), 1)[0]
+    def iterations(self, operation: str) -> int:
+        """How many calls of an operation make a sample."""
+        return OPERATIONS[operation].iterations(self)
 
-    def calibrate(self, operation: str) -> int:
-        """How many operations make a burst of about BURST_SECONDS."""
-        call, iterations = self.operation(operation), 1
-        while (seconds := self.clock(call, iterations)[0]) * iterations < WARM_UP_SECONDS:
-            iterations *= 2
-        return max(1, round(BURST_SECONDS / seconds))
-
-    def sample(self, operation: str, iterations: int) -> tuple[float, float]:
-        """Wall and CPU seconds per operation in one burst that starts from a fresh reset."""
-        self.trainer.reset()
-        call = self.operation(operation)
-        # Caches are cold, and the threads of the worker before may still be spinning.
-        self.clock(call, max(1, round(iterations * WARM_UP_SECONDS / BURST_SECONDS)))
-        return self.limited(self.clock(call, iterations), iterations)
-
-    def epoch(self, order: bytes) -> dict[str, Any]:
-        """Wall and CPU seconds of one epoch from the starting weights, and what it learned.
-
-        They end when the last step's weights are there; `returned_seconds` end when the call has
-        come back. What it learned is its test accuracy, and [image, label, answer] of every test
-        image that it misread.
-        """
-        self.trainer.reset()
-        trained, returned = self.run_epoch(weights.from_bytes(order)["order"])
-        seconds, cpu = self.limited(trained, 1)
-        misread = self.misread()
-        return {
-            "seconds": seconds,
-            "cpu_seconds": cpu,
-            "returned_seconds": returned,
-            "returns_late": getattr(self.trainer, "returns_late", ""),
-            "accuracy": (len(self.test_labels) - len(misread)) / len(self.test_labels),
-            "misread": misread,
-        }
+    def sample(self, operation: str, iterations: int) -> dict[str, Any]:
+        """One sample of an operation: `seconds`, `cpu_seconds` and whatever it adds."""
+        return OPERATIONS[operation].sample(self, iterations)
 
     def run_epoch(self, order: np.ndarray) -> tuple[tuple[float, float], float]:
         """Wall and CPU seconds until all steps are done; seconds until the call returns."""
@@ -281,36 +243,30 @@ class Worker:
             raise RuntimeError(f"the limit of {self.threads} threads is not in force: {busy}")
         return times
 
-    def operation(self, name: str) -> Callable[[int], Any]:
-        """The operation as a function of a counter that walks over prepared batches."""
-        if self.form not in self.batches:
-            size = self.form[0]
-            stops = range(size, len(self.images) + 1, size)[:PREPARED_BATCHES]
-            self.batches[self.form] = [
-                self.trainer.put(
-                    data.preprocess(self.images[i - size : i]), self.labels[i - size : i]
-                )
-                for i in stops
+    def prepared(self) -> list[tuple[Any, Any]]:
+        """Batches of images and labels on the device, up to PREPARED_BATCHES of them."""
+        form = self.batch_size, self.dtype
+        if form not in self.batches:
+            stops = range(self.batch_size, len(self.images) + 1, self.batch_size)
+            parts = [slice(stop - self.batch_size, stop) for stop in stops[:PREPARED_BATCHES]]
+            self.batches[form] = [
+                self.trainer.put(data.preprocess(self.images[part]), self.labels[part])
+                for part in parts
             ]
-        batches, count = self.batches[self.form], len(self.batches[self.form])
-        if name == "forward":
-            forward = self.trainer.forward
-            return lambda i: forward(batches[i % count][0])
-        train_step = self.trainer.train_step
-        return lambda i: train_step(*batches[i % count])
+        return self.batches[form]
 
     def training_set(self) -> tuple[Any, Any]:
         """All training images and labels, on the device."""
-        if self.form not in self.whole:
-            self.whole[self.form] = self.trainer.put(data.preprocess(self.images), self.labels)
-        return self.whole[self.form]
+        if self.dtype not in self.whole:
+            self.whole[self.dtype] = self.trainer.put(data.preprocess(self.images), self.labels)
+        return self.whole[self.dtype]
 
     def misread(self) -> list[list[int]]:
         """[image, label, answer] of each test image whose largest logit is not the right one.
 
         Computed in NumPy. The last batch is filled up, so that no other shape has to be compiled.
         """
-        size, total = self.form[0], len(self.test_images)
+        size, total = self.batch_size, len(self.test_images)
         answers = np.empty(total, int)
         for i in range(0, total, size):
             batch = np.arange(i, i + size) % total

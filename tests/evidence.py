@@ -26,6 +26,7 @@ from benchmarks.comparing.ratios import ratio
 from benchmarks.measuring.workers import ROOT, variables_of
 from mnist_models import data, implementations, networks, recipe, weights
 from mnist_models.implementations import PAIR
+from mnist_models.operations import TRAIN_STEP
 from mnist_models.worker import Worker
 
 Timer = Callable[[], float]
@@ -66,8 +67,7 @@ def seconds_of(call: Callable[[], Any], synchronize: Callable[[], None]) -> floa
 def overhead(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """Our clock against a bare loop, both over the same batches from the same weights."""
     worker = ready_worker(name, architecture, threads, dataset)
-    worker.operation("train_step")
-    step, batches = worker.trainer.train_step, worker.batches[worker.form]
+    step, batches = worker.trainer.train_step, worker.prepared()
     count = len(batches)
 
     def loop() -> None:
@@ -82,7 +82,7 @@ def overhead(name: str, architecture: str, threads: int, times: int, dataset: st
     def clocked() -> float:
         worker.trainer.reset()
         loop()
-        return worker.clock(worker.operation("train_step"), count)[0]
+        return worker.clock(TRAIN_STEP.bind(worker), count)[0]
 
     report(f"{name} {architecture} train_step: our clock / bare loop", clocked, bare, times)
 
@@ -90,13 +90,13 @@ def overhead(name: str, architecture: str, threads: int, times: int, dataset: st
 def epochs(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """The two moments of each epoch, and what as many training steps take right after it."""
     worker = ready_worker(name, architecture, threads, dataset)
-    count, size = len(worker.labels), worker.form[0]
+    count, size = len(worker.labels), worker.batch_size
     order = weights.order(count, 0)
-    burst = worker.calibrate("train_step")
+    burst = TRAIN_STEP.iterations(worker)
     for number in range(1, times + 1):
         worker.trainer.reset()
         (trained, _), returned = worker.run_epoch(order)
-        bursts = [worker.sample("train_step", burst)[0] for _ in range(20)]
+        bursts = [TRAIN_STEP.sample(worker, burst)["seconds"] for _ in range(20)]
         steps = statistics.median(bursts) * count / size
         print(
             f"{name} {architecture} epoch {number}: trained {trained:.2f} s, "
@@ -108,7 +108,7 @@ def epochs(name: str, architecture: str, threads: int, times: int, dataset: str 
 def idiom(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
     """Our epochs and steps against the plain loops of each framework's documentation."""
     worker = ready_worker(name, architecture, threads, dataset)
-    trainer, size = worker.trainer, worker.form[0]
+    trainer, size = worker.trainer, worker.batch_size
     order = weights.order(len(worker.labels), 0)
     images, labels = worker.training_set()
 
@@ -129,11 +129,11 @@ def idiom(name: str, architecture: str, threads: int, times: int, dataset: str |
         ours = epoch
         if "train_on_batch" in title:
             count = len(worker.labels) // size
-            worker.operation("train_step")
+            worker.prepared()
 
             def ours(count: int = count) -> float:
                 trainer.reset()
-                return worker.clock(worker.operation("train_step"), count)[0] * count
+                return worker.clock(TRAIN_STEP.bind(worker), count)[0] * count
 
         report(f"{name} {architecture}: ours / {title}", ours, against(loop), times)
 
@@ -171,8 +171,7 @@ def keras_loops(worker: Worker, images: Any, labels: Any, size: int) -> dict[str
     """`fit` on NumPy arrays as in Keras's guides, and a plain loop of `train_on_batch`."""
     model = worker.trainer.model
     x, y = data.preprocess(worker.images), worker.labels.astype("int64")
-    worker.operation("train_step")
-    batches = worker.batches[worker.form]
+    batches = worker.prepared()
 
     def loop() -> None:
         count = len(y) // size

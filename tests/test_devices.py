@@ -10,10 +10,10 @@ from typing import ClassVar
 import pytest
 
 from benchmarks.measuring import gpu
-from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session
 from benchmarks.measuring.workers import variables_of
+from benchmarks.trial import Trial
 from mnist_models import implementations
 from mnist_models.implementations import PAIR, numpy_reference
 from mnist_models.recipe import Adam

@@ -14,13 +14,14 @@ from benchmarks import options, versions
 from benchmarks.comparing import ratios
 from benchmarks.measuring import workers
 from benchmarks.measuring.files import beside_the_rows
-from benchmarks.measuring.plan import Plan, Trial
+from benchmarks.measuring.plan import Plan
 from benchmarks.measuring.replay import Timed, make_plan
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal
 from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
-from mnist_models import implementations, networks, worker
+from benchmarks.trial import Trial
+from mnist_models import implementations, networks, operations, worker
 from mnist_models.implementations import PAIR
 from mnist_models.worker import source_hash
 from tests import measured
@@ -220,8 +221,8 @@ def test_the_intervals_numbers_are_right():
 def test_the_bursts_numbers_are_right():
     """A burst's length, what goes before it, and the batches it walks over: as in the worker."""
     page = text(MEASURING)
-    assert f"last about {worker.BURST_SECONDS * 1000:.0f} ms" in page
-    assert f"untimed operations of about {worker.WARM_UP_SECONDS * 1000:.0f} ms" in page
+    assert f"last about {operations.BURST_SECONDS * 1000:.0f} ms" in page
+    assert f"untimed operations of about {operations.WARM_UP_SECONDS * 1000:.0f} ms" in page
     assert f"up to {worker.PREPARED_BATCHES} prepared batches" in page
 
 

@@ -34,8 +34,8 @@ class Late:
 
 def run(trainer):
     worker = Worker()
-    worker.trainer, worker.form, worker.whole = trainer, (128, "float32"), {}
-    worker.whole[worker.form] = None, None
+    worker.trainer, worker.dtype = trainer, "float32"
+    worker.whole = {worker.dtype: (None, None)}
     return worker.run_epoch(np.arange(3))
 
 

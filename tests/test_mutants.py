@@ -10,10 +10,11 @@ import pytest
 
 import mnist_models
 from benchmarks.measuring import workers
-from benchmarks.measuring.plan import OPERATIONS, Trial
 from benchmarks.measuring.session import Session
 from benchmarks.measuring.workers import WorkerError
+from benchmarks.trial import Trial
 from mnist_models import implementations, networks, parity
+from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import BATCH_SIZE, DEFAULT
 from tests.conftest import distributed, selected
 from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, Witness, differences

@@ -16,11 +16,11 @@ from PIL import Image
 
 from benchmarks.__main__ import main
 from benchmarks.comparing.saved import by_name
-from benchmarks.measuring.plan import Trial
 from benchmarks.report import report as write_report
 from benchmarks.reporting import charts, pictures, tables
 from benchmarks.reporting.answers import RETURNED, contests, result_table
 from benchmarks.reporting.page import Report
+from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
 
 KERAS, PYTORCH = PAIR

@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from benchmarks.measuring.plan import Plan, Trial, to_drop
+from benchmarks.measuring.plan import Plan, to_drop
 from benchmarks.measuring.session import Session
+from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
 from mnist_models.worker import Worker
 from tests.test_command_lines import (

@@ -12,11 +12,13 @@ from rich.console import Console
 from benchmarks.comparing import ratios
 from benchmarks.comparing.ratios import MARGIN, Ratio, ratio
 from benchmarks.measuring import journal as journals
-from benchmarks.measuring.plan import OPERATIONS, Plan, Trial
+from benchmarks.measuring.plan import Plan
 from benchmarks.measuring.replay import Clock
 from benchmarks.measuring.results import Results
 from benchmarks.reporting import terminal, words
+from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
+from mnist_models.operations import OPERATIONS
 
 KERAS, PYTORCH = PAIR
 STEP, FORWARD, EPOCH = (

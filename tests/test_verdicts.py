@@ -40,11 +40,11 @@ from benchmarks.comparing.verdicts import (
     time,
     word_for,
 )
-from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session, same_bursts
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting.verdicts import exit_status, headline, markdown
+from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
 from tests.pages import recorded as recorded_run
 from tests.test_statistics import BAD_PARITY, make_plan, make_results

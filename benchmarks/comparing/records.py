@@ -10,6 +10,7 @@ from benchmarks.comparing import verdicts
 from benchmarks.comparing.learning import Learned, judge_accuracy, learned
 from benchmarks.comparing.ratios import Blocks
 from benchmarks.comparing.verdicts import Comparison, Verdict, Word
+from benchmarks.trial import RowId
 from mnist_models.accuracy import rounding
 
 # A benchmark as pytest-benchmark saves it, with its samples.
@@ -54,9 +55,10 @@ def compare(
     workers: dict[tuple[str, str], list[str]] = {}
     uneven: dict[tuple[str, str], str] = {}
     for name in dict.fromkeys((*new, *old, *reasons)):
-        trial, implementation = place_of(name)
-        worker = implementation, trial[:-1].rpartition("-")[2]
-        place = partial(Comparison, trial, implementation, environment)
+        row = RowId.parse(name)
+        worker = row.implementation, row.trial.device
+        trial = str(row.trial)
+        place = partial(Comparison, trial, row.implementation, environment)
         reason = reasons.get(name) or missing(name, new, old, environment)
         if reason := reason or uneven_rounds(new[name], old[name], environment):
             found.append(place(verdicts.time(margin), reason=reason))
@@ -80,8 +82,8 @@ def compare(
 
 def place_of(name: str) -> tuple[str, str]:
     """Trial and implementation in a test's name."""
-    trial, _, implementation = name.removeprefix("test_").rstrip("]").rpartition("-")
-    return f"{trial}]", implementation
+    row = RowId.parse(name)
+    return str(row.trial), row.implementation
 
 
 def missing(

@@ -24,6 +24,8 @@ from benchmarks.comparing.records import (
 )
 from benchmarks.comparing.schema import SavedRun, TabledRun, fault
 from benchmarks.comparing.verdicts import Comparison, Verdict, Word
+from benchmarks.trial import Trial
+from mnist_models.operations import EPOCH
 
 REFERENCE = "numpy_reference"
 ONE_SESSION = "measure both in one session with --baseline"
@@ -166,8 +168,10 @@ def differences(
         # How a model is compiled is the framework's own choice, and may change with its version.
         in_force = {k: v for k, v in info["in_force"].items() if k != "compilation"}
         cpu = machine.get("cpu", {})
-        # What an epoch's time is up to: when `fit` returned, in runs that were saved without it.
-        moment = {"moment": info.get("moment", "returned")} if info["operation"] == "epoch" else {}
+        moment = {}
+        if info["operation"] == EPOCH.name:
+            # Runs that were saved without it timed until `fit` returned.
+            moment = {"moment": info.get("moment", "returned")}
         return {
             "schema": info.get("schema"),
             "CPU": f"{cpu.get('brand_raw')}, {cpu.get('count')} cores",
@@ -294,9 +298,10 @@ def confirm_command(judged: list[Judged], environment: str) -> str:
         return ""
     folder = f".tox/{environment}" if re.fullmatch(r"\w[\w.-]*", environment) else "ENV"
     words = ["pytest", "benchmarks", "-k"]
-    words += [" or ".join(dict.fromkeys(c.trial.split("[")[0] for c in suspects))]
+    trials = [Trial.parse(c.trial) for c in suspects]
+    words += [" or ".join(dict.fromkeys(trial.operation for trial in trials))]
     for implementation in sorted({c.implementation for c in suspects}):
         words += ["--implementation", implementation]
-    for architecture in sorted({c.trial.split("[")[1].split("-b")[0] for c in suspects}):
+    for architecture in sorted({trial.architecture for trial in trials}):
         words += ["--architecture", architecture]
     return shlex.join([*words, "--baseline", folder])

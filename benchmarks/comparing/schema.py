@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from benchmarks.measuring.plan import OPERATIONS, Trial
+from benchmarks.trial import RowId, Trial
+from mnist_models.operations import EPOCH, OPERATIONS
 from mnist_models.parity import TOLERANCES
 
 # Version of the fields below; docs/measuring.md lists them.
@@ -133,7 +134,7 @@ class Info(Part):
             raise ValueError(f"parity has {shown(min(unknown))}, this version knows {known}")
         if wrong := [one for one in self.misread or () if max(one[1:]) > 9]:
             raise ValueError(f"misread has {wrong[0]}: label and answer are digits from 0 to 9")
-        if self.operation == "epoch" and None in (self.accuracy, self.accuracy_bounds):
+        if self.operation == EPOCH.name and None in (self.accuracy, self.accuracy_bounds):
             raise ValueError("an epoch has an accuracy and accuracy_bounds, not null")
         return self
 
@@ -156,7 +157,7 @@ class Row(Part):
         """A name that says what was measured, and a block for each sample."""
         info = self.extra_info
         trial = Trial(info.operation, info.architecture, info.batch_size, info.device)
-        if self.name != (own := f"test_{str(trial)[:-1]}-{info.implementation}]"):
+        if self.name != (own := RowId(trial, info.implementation).test):
             raise ValueError(f"name is {shown(self.name)}, by extra_info it must be {own!r}")
         if len(self.stats.data) != len(info.blocks):
             count = len(info.blocks)
@@ -208,11 +209,12 @@ class SavedRun(Part):
         name, count = Counter(row.name for row in rows).most_common(1)[0]
         if count > 1:
             raise ValueError(f"{name!r} is there {count} times")
-        rounds: dict[tuple[str, int], tuple[int, str]] = {}
+        rounds: dict[tuple[Trial, int], tuple[int, str]] = {}
         for row in self.benchmarks:
-            trial = row.name.rpartition("-")[0]
-            for block, count in Counter(row.extra_info.blocks).items():
-                before, other = rounds.setdefault((trial, block), (count, row.name))
+            info = row.extra_info
+            place = info.operation, info.architecture, info.batch_size, info.device
+            for block, count in Counter(info.blocks).items():
+                before, other = rounds.setdefault((Trial(*place), block), (count, row.name))
                 if before != count:
                     raise ValueError(
                         f"block {block} has {count} samples in {row.name!r}, {before} in {other!r}"

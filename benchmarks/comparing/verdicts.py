@@ -24,6 +24,7 @@ from benchmarks.comparing.ratios import (
     median_ratio,
     ratio,
 )
+from benchmarks.trial import RowId, Trial
 
 FAMILY = 0.01
 # Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
@@ -116,7 +117,7 @@ class Comparison:
     @property
     def test(self) -> str:
         """The name of the test, such as test_forward[mlp-b128-cpu-pytorch_eager]."""
-        return f"test_{self.trial[:-1]}-{self.implementation}]"
+        return RowId(Trial.parse(self.trial), self.implementation).test
 
     def screen(self) -> tuple[Blocks, Blocks]:
         """The blocks in which everything was measured."""

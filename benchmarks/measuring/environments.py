@@ -163,17 +163,3 @@ def parse_all(texts: Iterable[str]) -> dict[str, Environment]:
             )
         found[environment.name] = environment
     return found
-
-
-# A contestant is an implementation, or one in another environment: "pytorch_eager@torch2.9".
-
-
-def contestant(implementation: str, environment: str = "") -> str:
-    """The contestant's name; `environment` is empty for this process's own."""
-    return f"{implementation}@{environment}" if environment else implementation
-
-
-def split(contestant: str) -> tuple[str, str]:
-    """Implementation and environment of a contestant, the inverse of `contestant`."""
-    implementation, _, environment = contestant.partition("@")
-    return implementation, environment

@@ -12,9 +12,9 @@ from pytest_benchmark.storage.file import FileStorage
 
 from benchmarks.comparing.baseline import UNFIT
 from benchmarks.comparing.verdicts import Word
-from benchmarks.measuring.environments import contestant
 from benchmarks.measuring.results import Results, Row
 from benchmarks.reporting.pictures import exploration
+from benchmarks.trial import contestant
 
 # Below this, each environment has a storage of its own, so that none of its files ever is taken
 # for the newest run of this environment.

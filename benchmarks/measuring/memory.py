@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.measuring.environments import split
+from benchmarks.trial import split
 from mnist_models import implementations
 
 MEBIBYTE = 2**20

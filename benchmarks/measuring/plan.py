@@ -6,24 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.environments import Environment, own, split
+from benchmarks.measuring.environments import Environment, own
+from benchmarks.trial import Trial, split
 from mnist_models import implementations
 from mnist_models.worker import knobs, source_hash
-
-OPERATIONS = ("forward", "train_step", "epoch")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One operation on one architecture, batch size and device: what contestants compete in."""
-
-    operation: str
-    architecture: str
-    batch_size: int
-    device: str
-
-    def __str__(self) -> str:
-        return f"{self.operation}[{self.architecture}-b{self.batch_size}-{self.device}]"
 
 
 @dataclass(frozen=True)
@@ -97,7 +83,7 @@ class Plan:
         The first block finds out what everything costs; whatever the budget cuts off is then what
         matters least.
         """
-        trials = sorted(self.contests, key=priority)
+        trials = sorted(self.contests, key=lambda trial: trial.kind.rank)
         if block > 0:
             random.Random(f"{session} {block}").shuffle(trials)
         return trials
@@ -107,19 +93,13 @@ class Plan:
         return [(trial, name) for trial, names in self.contests.items() for name in names]
 
 
-def priority(trial: Trial) -> int:
-    """Sort key: what is kept longest comes first, with 0 what is always kept."""
-    return ("train_step", "forward", "epoch").index(trial.operation)
-
-
 def estimate(plan: Plan) -> float:
     """Seconds that a plan takes on two cores, very roughly; nothing depends on it."""
     rows = plan.rows()
-    epochs = sum(trial.operation == "epoch" for trial, _ in rows)
-    bursts = (len(rows) - epochs) * (0.5 + 0.05 * plan.rounds)
+    work = sum(trial.kind.estimate(plan.rounds) for trial, _ in rows)
     start = 10 * len({trial.device for trial, _ in rows})
     slow = {split(name)[0] for _, name in rows} - set(implementations.PAIR)
-    seconds = plan.blocks * (start + bursts + 4 * epochs) + 40 * bool(slow)
+    seconds = plan.blocks * (start + work) + 40 * bool(slow)
     return min(seconds, plan.time_budget)
 
 
@@ -127,15 +107,16 @@ def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[
     """Rows to leave out so that at least `saving` seconds a block are saved.
 
     Of another implementation each row goes by itself (in all environments), of the pair all rows of
-    a trial go together; the pair's training steps are always kept. What is dropped is the cheapest
-    that suffices by itself; where nothing does, the costliest, and the question is asked again.
+    a trial go together; the pair's operations of rank 0 are always kept. What is dropped is the
+    cheapest that suffices by itself; where nothing does, the costliest, and the question is asked
+    again.
     """
     units: dict[tuple[str, ...], list[tuple[Trial, str]]] = {}
     for trial, name in costs:
         implementation, _ = split(name)
         if implementation not in implementations.PAIR:
             units.setdefault((str(trial), implementation), []).append((trial, name))
-        elif trial.operation != "train_step":
+        elif trial.kind.rank > 0:
             units.setdefault((str(trial),), []).append((trial, name))
     priced = [(sum(map(costs.__getitem__, rows)), rows) for rows in units.values()]
     priced.sort(key=lambda unit: unit[0])

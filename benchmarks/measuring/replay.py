@@ -12,15 +12,15 @@ from benchmarks.comparing import saved
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring import journal as journals
-from benchmarks.measuring.environments import contestant
 from benchmarks.measuring.files import beside_the_rows, guard_saving, save_environments
 from benchmarks.measuring.gpu import has_gpu
-from benchmarks.measuring.plan import Plan, Trial, estimate
+from benchmarks.measuring.plan import Plan, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
 from benchmarks.options import SETTINGS, Settings
 from benchmarks.reporting.progress import progress
 from benchmarks.reporting.verdicts import exit_status
+from benchmarks.trial import Trial, contestant
 from mnist_models import data, implementations, recipe
 from mnist_models.worker import source_hash
 

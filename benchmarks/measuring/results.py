@@ -1,18 +1,19 @@
 """What a session found, row by row: samples, and the reasons why a row does not count."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.comparing.records import Judged, compare, judge_all
 from benchmarks.comparing.schema import SCHEMA
-from benchmarks.measuring.environments import contestant, split
 from benchmarks.measuring.journal import Journal
-from benchmarks.measuring.plan import Plan, Trial
+from benchmarks.measuring.plan import Plan
+from benchmarks.trial import RowId, Trial, contestant, split
 from mnist_models import parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
+from mnist_models.operations import EPOCH, Operation
 
 # What a row has one of, of all that an entry of the journal and its `facts` hold.
 SETTINGS = ("versions", "python", "in_force", "compilation")
@@ -148,7 +149,7 @@ class Results:
                 for precision in ("float32", "tf32"):
                     for reason in parity.violations(other.parity(precision), precision):
                         row.parity_faults.append(f"{other.trial}: {reason}")
-        epoch = self.row("epoch", row.trial, row.name)
+        epoch = self.row(EPOCH, row.trial, row.name)
         if epoch is None:
             return
         found = [e["accuracy"] for e in epoch.entries.values() if "accuracy" in e]
@@ -158,7 +159,7 @@ class Results:
         row.accuracy_bounds = self.bounds(row.trial.architecture, row.trial.batch_size)
         low, high, _ = row.accuracy_bounds
         bad = [value for value in found if not low <= value < high]
-        if bad and row.trial.operation != "forward":
+        if bad and row.trial.kind.learns:
             row.accuracy_faults.append(
                 f"test accuracy after one epoch is {bad[0]:.4f}, not within [{low:.4f}, {high:.4f})"
             )
@@ -174,7 +175,7 @@ class Results:
 
     def test_id(self, row: Row) -> str:
         """The name of the test that judges a row, such as test_forward[mlp-b128-cpu-…]."""
-        return f"test_{str(row.trial)[:-1]}-{split(row.name)[0]}]"
+        return RowId(row.trial, split(row.name)[0]).test
 
     def here(self) -> list[Row]:
         """The rows of this environment, which have tests."""
@@ -239,17 +240,16 @@ class Results:
             judged[environment] = judge_all(comparisons, new, old)
         return judged
 
-    def row(self, operation: str, trial: Trial, name: str) -> Row | None:
+    def row(self, operation: Operation, trial: Trial, name: str) -> Row | None:
         """The row of another operation in the same place, if it was planned."""
-        place = (trial.architecture, trial.batch_size, trial.device)
-        return self.rows.get((Trial(operation, *place), name))
+        return self.rows.get((replace(trial, operation=operation.name), name))
 
     def moments(self, row: Row) -> dict[str, Any]:
         """At which moment the samples of an epoch end, and when its call returned.
 
         Runs saved without `moment` timed until the call returned.
         """
-        if row.trial.operation != "epoch":
+        if row.trial.kind is not EPOCH:
             return {}
         entries = row.entries.values()
         return {

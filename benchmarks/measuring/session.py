@@ -18,16 +18,17 @@ from benchmarks.comparing.verdicts import (
     suspicion,
 )
 from benchmarks.measuring import gpu, load, memory, workers
-from benchmarks.measuring.environments import split
 from benchmarks.measuring.journal import Journal, JournalError, others
 from benchmarks.measuring.load import Meter
-from benchmarks.measuring.plan import Plan, Trial, priority, to_drop
+from benchmarks.measuring.plan import Plan, to_drop
 from benchmarks.measuring.referee import Referee
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.reporting.progress import Lines
+from benchmarks.trial import Trial, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
 from mnist_models.data import Dataset
+from mnist_models.operations import EPOCH
 from mnist_models.recipe import Recipe
 
 # An implementation that raises one of these is skipped with the reason, unless it was asked for.
@@ -43,7 +44,6 @@ class Session:
         self.plan, self.journal, self.progress = plan, journal, progress
         self.referee = Referee(dataset)
         self.test_labels = dataset.test_labels
-        self.order = {"order": weights.order(len(dataset.train_labels), plan.seed)}
         self.earlier: float = sum(record.get("seconds", 0.0) for record in journal.records)
         self.crew: dict[str, WorkerProcess] = {}
         self.facts: dict[str, Entry] = {}
@@ -79,7 +79,7 @@ class Session:
         """
         noted = [r["expected"]["place"] for r in self.journal.records if "expected" in r]
         table = accuracy.Table()
-        epochs = (trial for trial in self.plan.contests if trial.operation == "epoch")
+        epochs = (trial for trial in self.plan.contests if trial.kind is EPOCH)
         for name, size in sorted({(trial.architecture, trial.batch_size) for trial in epochs}):
             place = [name, size]
             if place in noted or table.get(self.plan.dataset, name, size):
@@ -95,7 +95,7 @@ class Session:
 
     def trained_by_referee(self, architecture: str, batch_size: int) -> float:
         """The test accuracy that the referee reaches in the same epoch; raises WorkerError."""
-        trial = Trial("epoch", architecture, batch_size, "cpu")
+        trial = Trial(EPOCH.name, architecture, batch_size, "cpu")
         self.hire([REFERENCE], trial.device)
         try:
             if REFERENCE in self.absent:
@@ -106,7 +106,7 @@ class Session:
             limit = self.plan.call_limit
             take = (architecture, used.record(), "float32", weights.to_bytes(start))
             worker.ask("take", *take, limit=limit)
-            found = worker.ask("epoch", weights.to_bytes(self.order), limit=limit)
+            found = worker.ask("sample", EPOCH.name, 1, limit=limit)
             return float(found["accuracy"])
         finally:
             self.dismiss()
@@ -174,8 +174,8 @@ class Session:
         trials: dict[str, set[str]] = {}
         environments: dict[str, set[str]] = {}
         for c in suspects:
-            device = c.trial.rpartition("-")[2]
-            every = [str(t) for t in self.plan.contests if str(t).endswith(f"-{device}")]
+            device = Trial.parse(c.trial).device
+            every = [str(t) for t in self.plan.contests if t.device == device]
             again = every if c.metric is PEAK_MEMORY else [c.trial]
             trials.setdefault(c.implementation, set()).update(again)
             environments.setdefault(c.implementation, {""}).add(c.environment)
@@ -204,7 +204,7 @@ class Session:
             self.absent = {}
             self.hire({name for trial in trials for name in self.contestants(trial, block)}, device)
             for trial in trials:
-                if block == 0 and priority(trial) and self.spent() > self.plan.time_budget:
+                if block == 0 and trial.kind.rank and self.spent() > self.plan.time_budget:
                     self.drop([(trial, name) for name in self.contestants(trial)])
                 elif names := self.contestants(trial, block):
                     self.progress.trial(block, trial)
@@ -221,7 +221,7 @@ class Session:
         out = {name for t, name in self.dropped() if t == str(trial)}
         for record in self.journal.records:
             for name, entry in record.get("results", {}).items():
-                elsewhere = not record["trial"].endswith(f"-{trial.device}]")
+                elsewhere = Trial.parse(record["trial"]).device != trial.device
                 failed = "error" in entry and record["trial"] == str(trial)
                 if failed or ("unavailable" in entry and not elsewhere):
                     out.add(name)
@@ -321,7 +321,7 @@ class Session:
         theirs, ours = cpus.share(self.plan.threads_on(trial.device))
         meter = Meter((worker.pid for worker in self.crew.values()), theirs)
         with cpus.bound(ours):
-            for _ in range(1 if trial.operation == "epoch" else self.rounds):
+            for _ in range(1 if trial.kind.whole else self.rounds):
                 for name in shuffled(live, chance):
                     if "error" not in entries[name]:
                         self.attempt(entries[name], self.sample, name, trial)
@@ -360,9 +360,14 @@ class Session:
             record = with_recipe.record()
             return str(ask("take", trial.architecture, record, "float32", start, precision))
 
-        def check(question: str, with_recipe: Recipe, precision: str) -> dict[str, float]:
+        def check_all(
+            questions: Iterable[str], with_recipe: Recipe, precision: str
+        ) -> dict[str, float]:
             place = (trial.architecture, with_recipe, facts["adam_epsilon"], precision)
-            return self.referee.check(ask, question, *place)
+            found: dict[str, float] = {}
+            for question in questions:
+                found |= self.referee.check(ask, question, *place)
+            return found
 
         facts = self.facts[worker.contestant]
         start = weights.to_bytes(weights.initial(networks.load(trial.architecture), self.plan.seed))
@@ -372,35 +377,30 @@ class Session:
         entry["compilation"] = take(used, precision)
         entry["first_call_seconds"] = ask("first_call", trial.operation)
         kind = "parity_tf32" if precision == "tf32" else "parity"
-        entry[kind] = check(trial.operation, used, precision)
+        entry[kind] = check_all(trial.kind.questions, used, precision)
         began = monotonic()
         if precision == "tf32":
             # TF32 rounds so much away that a wrong recipe would pass: the same code shows its
             # recipe in float32.
             take(used, "float32")
-            entry["parity"] = check(trial.operation, used, "float32")
-        gradients = trial.operation == "train_step" and block == 0
-        if gradients:
+            entry["parity"] = check_all(trial.kind.questions, used, "float32")
+        once = trial.kind.once if block == 0 else ()
+        if once:
             plain = replace(used, optimizer=recipe.DYADIC_SGD)
             take(plain, "float32")
-            entry["parity"] |= check("gradients", plain, "float32")
-        if gradients or precision == "tf32":
+            entry["parity"] |= check_all(once, plain, "float32")
+        if once or precision == "tf32":
             take(used, precision)
         entry["once_seconds"] = entry["first_call_seconds"] + monotonic() - began
-        if trial.operation != "epoch":
-            entry["iterations"] = ask("calibrate", trial.operation)
+        if not trial.kind.whole:
+            entry["iterations"] = ask("iterations", trial.operation)
 
     def sample(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
         """One sample: a burst, or an epoch with its accuracy."""
-        limit = self.plan.call_limit
-        if trial.operation == "epoch":
-            result = worker.ask("epoch", weights.to_bytes(self.order), limit=limit)
-            entry["samples"].append((result["seconds"], result["cpu_seconds"]))
-            kept = ("accuracy", "misread", "returned_seconds", "returns_late")
-            entry |= {key: result[key] for key in kept}
-        else:
-            sample = worker.ask("sample", trial.operation, entry["iterations"], limit=limit)
-            entry["samples"].append(sample)
+        limit, iterations = self.plan.call_limit, entry.get("iterations", 1)
+        found = worker.ask("sample", trial.operation, iterations, limit=limit)
+        entry["samples"].append((found.pop("seconds"), found.pop("cpu_seconds")))
+        entry |= found
 
     def weigh(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
         """Note how much memory the worker has needed so far."""

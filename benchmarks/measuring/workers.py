@@ -14,7 +14,8 @@ import execnet
 
 import mnist_models
 from benchmarks.measuring import launch
-from benchmarks.measuring.environments import end, local_spec, offspring, split
+from benchmarks.measuring.environments import end, local_spec, offspring
+from benchmarks.trial import split
 from mnist_models.worker import PROTOCOL, source_hash
 
 ROOT = Path(mnist_models.__file__).parents[1]

@@ -14,6 +14,7 @@ from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.markdown import escape, table
 from benchmarks.reporting.words import NOBODY, OPERATIONS, label, returned_late, time, verdict
 from mnist_models.implementations import PAIR
+from mnist_models.operations import EPOCH
 
 Place = tuple[str, int, str]
 RETURNED = (
@@ -122,7 +123,7 @@ class Contest:
     @property
     def until_returned(self) -> bool:
         """Whether these are epochs that were timed until their call returned, as older runs did."""
-        return self.operation == "epoch" and any("moment" not in row.info for row in self.rows)
+        return self.operation == EPOCH.name and any("moment" not in row.info for row in self.rows)
 
     def answer(self) -> str:
         """Who is faster, by which factor within which interval; or why nothing can be said."""

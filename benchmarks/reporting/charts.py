@@ -22,6 +22,7 @@ from benchmarks.reporting.tables import Table
 from benchmarks.reporting.verdicts import headline
 from benchmarks.reporting.verdicts import name as name_of
 from benchmarks.reporting.words import OPERATIONS, label
+from mnist_models import operations
 
 COLORS = ("#0072B2", "#D55E00", "#00875F", "#B0508A", "#3A8FC4", "#A67500", "#7F7F7F", "#6F7D00")
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x", "triangle-down")
@@ -168,7 +169,7 @@ def short(contest: Contest, places: set[tuple[int, str]]) -> str:
 
 def samples(contest: Contest) -> Chart:
     """Every sample of a contest, block by block, void rows left out."""
-    unit, scale = ("s", 1.0) if contest.operation == "epoch" else ("ms", 1e-3)
+    unit, scale = ("s", 1.0) if operations.OPERATIONS[contest.operation].whole else ("ms", 1e-3)
     data = []
     for number, row in enumerate(contest.rows):
         if row.void:

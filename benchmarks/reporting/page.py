@@ -30,6 +30,7 @@ from benchmarks.reporting.tables import Table
 from benchmarks.reporting.words import OPERATIONS, label, time
 from mnist_models.implementations import FOLDER as IMPLEMENTATIONS
 from mnist_models.implementations import PAIR
+from mnist_models.operations import EPOCH
 
 FOLDER = Path(__file__).parent
 # Keras on a backend, and the same backend without Keras's loop.
@@ -89,7 +90,7 @@ class Report:
 
     def learned(self) -> list["Mistakes"]:
         """What the pair misreads, by network, where epochs were run."""
-        epochs = (contest for contest in self.contests if contest.operation == "epoch")
+        epochs = (contest for contest in self.contests if contest.operation == EPOCH.name)
         found = (Mistakes(contest, self.dataset.get("pictures", {})) for contest in epochs)
         return [one for one in found if one.rows]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.measuring.results import Row
 from mnist_models.data import Dataset, class_counts, mean_and_deviation, sample_grid
+from mnist_models.operations import EPOCH
 
 SAMPLES_PER_CLASS = 12
 # Misread digits that are shown of each network.
@@ -40,7 +41,7 @@ def misread(rows: Iterable[Row]) -> dict[str, list[int]]:
     """Numbers of test images to show, by architecture."""
     found: dict[str, dict[str, list[int]]] = {}
     for row in rows:
-        if row.trial.operation == "epoch" and row.valid:
+        if row.trial.kind is EPOCH and row.valid:
             first = next(iter(row.entries.values()))
             images = [image for image, _, _ in first.get("misread", ())]
             found.setdefault(row.trial.architecture, {})[row.name] = images

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.comparing.verdicts import confirmation_blocks
-from benchmarks.measuring.plan import Plan, Trial
+from benchmarks.measuring.plan import Plan
+from benchmarks.trial import Trial
 from mnist_models import cpus
 from mnist_models.data import Dataset
 

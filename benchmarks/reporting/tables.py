@@ -15,7 +15,8 @@ from benchmarks.reporting.answers import Contest, Row, contests, versions
 from benchmarks.reporting.verdicts import cells
 from benchmarks.reporting.verdicts import name as name_of
 from benchmarks.reporting.words import OPERATIONS, label, memory, time, verdict
-from mnist_models import parity
+from mnist_models import operations, parity
+from mnist_models.operations import EPOCH, TRAIN_STEP
 
 NAMED = {int: "{:,}", float: "{:.4g}"}
 
@@ -102,21 +103,21 @@ def answers(every: Iterable[Contest]) -> Table:
 def operation(name: str, every: Sequence[Contest], images: int | None) -> Table:
     """All implementations at one operation. `images` is what an epoch visits, if known."""
     rows, notes = [], []
+    kind = operations.OPERATIONS[name]
     places = [index for index in range(3) if index == 0 or len({c.place[index] for c in every}) > 1]
     for contest in every:
         for row in contest.rows:
-            count = images if name == "epoch" else row.info["batch_size"]
+            count = images if kind.whole else row.info["batch_size"]
             place = (cell(contest.place[index]) for index in places)
             rows.append([*place, *measured(contest, row, count)])
             notes += [f"void: {contest.title}, {label(row.name)}: {why}" for why in row.void]
             notes += [f"{contest.title}, {line}" for line in [row.late()] if line]
-    unit = "epochs" if name == "epoch" else "steps" if name == "train_step" else "passes"
     headings = (
         *(("network", "batch", "device")[index] for index in places),
         *("implementation", "runs as", "time"),
-        *(["call returned after"] if name == "epoch" else []),
+        *(["call returned after"] if kind is EPOCH else []),
         *("images/s", "CPU"),
-        *("first call", "in later processes", f"pays after ({unit})", "test accuracy"),
+        *("first call", "in later processes", f"pays after ({kind.counted})", "test accuracy"),
     )
     return Table(
         f"operation-{name}", f"Every {OPERATIONS[name]} that was timed", headings, rows, notes
@@ -130,7 +131,7 @@ def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
     yield cell(row.info["in_force"].get("compilation", ""))
     seconds = row.seconds()
     yield cell(seconds, time(seconds), struck)
-    if contest.operation == "epoch":
+    if contest.operation == EPOCH.name:
         returned = row.returned()
         yield cell(returned, time(returned) if returned else "", struck)
     rate = images / seconds if images and seconds else None
@@ -170,10 +171,10 @@ def peaks(run: Run) -> Table:
     for contest in contests(run):
         for row in contest.rows:
             whole[row.name] = max(row.info["peak_memory_bytes"], whole.get(row.name, 0))
-            if contest.operation == "train_step":
+            if contest.operation == TRAIN_STEP.name:
                 first = row.info["peak_memory_bytes_by_block"][0]
                 steps[row.name] = max(first, steps.get(row.name, 0))
-            elif contest.operation == "epoch":
+            elif contest.operation == EPOCH.name:
                 epochs.add(row.name)
     rows = [
         [

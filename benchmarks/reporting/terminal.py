@@ -15,15 +15,15 @@ from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import Judged, foreign_shares
 from benchmarks.comparing.saved import confirm_command, environment_of
 from benchmarks.comparing.verdicts import FAMILY, Word
-from benchmarks.measuring.environments import split
-from benchmarks.measuring.plan import Trial
 from benchmarks.measuring.results import Results, Row
 from benchmarks.options import SETTINGS
 from benchmarks.reporting import verdicts, words
 from benchmarks.reporting.page import TAXED, Compared, Report
 from benchmarks.reporting.words import NOBODY, label, returned_late, time
+from benchmarks.trial import Trial, split
 from mnist_models.accuracy import rounding
 from mnist_models.implementations import PAIR
+from mnist_models.operations import EPOCH
 
 STYLES = {Outcome.FASTER: "green", Outcome.CONTAMINATED: "yellow", Outcome.VOID: "red"}
 NOTHING_SAVED = (
@@ -66,7 +66,7 @@ def heading(trial: Trial, rows: list[Row]) -> Text:
 
 def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
     """A line for each contestant: median time, images per second, test accuracy."""
-    images = results.plan.images if trial.operation == "epoch" else trial.batch_size
+    images = trial.kind.images(trial.batch_size, results.plan.images)
     width = max(len(label(row.name)) for row in rows)
     text = []
     for row in rows:
@@ -81,7 +81,7 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
 
 def late(row: Row) -> str:
     """That an epoch's call returned long after the last step, and why; mostly empty."""
-    if row.trial.operation != "epoch":
+    if row.trial.kind is not EPOCH:
         return ""
     entries = row.entries.values()
     returned = [entry.get("returned_seconds") for entry in entries]
@@ -185,7 +185,7 @@ def unequal(results: Results) -> list[str]:
     pairs = [
         (trial, rows)
         for trial in results.plan.contests
-        if trial.operation == "epoch"
+        if trial.kind is EPOCH
         and len(rows := [row for row in contest(results, trial) if row.valid]) == 2
     ]
     lines = []

@@ -5,10 +5,14 @@ from statistics import median
 
 from benchmarks.comparing.pair import Outcome, Pair
 from benchmarks.comparing.ratios import LEAST_BLOCKS, Ratio
+from mnist_models import operations
 
 NOBODY = "nobody to compare with"
 LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
-OPERATIONS = {"train_step": "training step", "forward": "forward pass", "epoch": "epoch"}
+# In the order in which reports show them.
+OPERATIONS = {
+    each.name: each.title for each in sorted(operations.OPERATIONS.values(), key=lambda o: o.rank)
+}
 
 # The share by which a call may return later than its work is done before the page says so.
 LATE = 0.05
