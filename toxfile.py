@@ -10,7 +10,7 @@ from tox.report import HandledError
 from tox.session.state import State
 from tox.tox_env.python.pip.req_file import PythonDeps
 
-from benchmarks import versions
+from benchmarks.commands import versions
 
 # Of tox's commands, those that install nothing.
 LOOKING = ("list", "l", "config", "c", "depends", "de", "schema", "man")

@@ -15,14 +15,14 @@ USAGE_ERROR = 4
 
 def doctor(options: argparse.Namespace) -> int:
     """What was found on this machine, and what to fix."""
-    from benchmarks.doctor import examine
+    from benchmarks.commands.doctor import examine
 
     return examine(options.dataset)
 
 
 def calibrate(options: argparse.Namespace) -> int:
     """Redo the accuracy bounds of a data set."""
-    from benchmarks.calibrate import calibrate as run
+    from benchmarks.commands.calibrate import calibrate as run
 
     if options.seeds < 2:
         raise ValueError(f"--seeds {options.seeds}: at least 2, for a standard deviation")
@@ -34,7 +34,7 @@ def calibrate(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """Verdicts on the saved run NEW against OLD."""
-    from benchmarks.compare import compare as run
+    from benchmarks.commands.compare import compare as run
     from benchmarks.comparing.verdicts import parse_margin
 
     margin = parse_margin(options.margin)
@@ -44,10 +44,10 @@ def compare(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write a page about a saved run, held against others."""
+    from benchmarks.commands.report import report as run
     from benchmarks.comparing.baseline import find
     from benchmarks.comparing.saved import named, read
     from benchmarks.comparing.verdicts import parse_margin
-    from benchmarks.report import report as run
 
     paths = [find(run) for run in options.run]
     runs = named([(path, read(path)) for path in paths])
@@ -71,14 +71,14 @@ def baseline(options: argparse.Namespace) -> int:
 
 def selfcheck(options: argparse.Namespace) -> int:
     """How small a regression this machine can show, and at which cost."""
-    from benchmarks.selfcheck import check
+    from benchmarks.commands.selfcheck import check
 
     return check(options.architecture, options.blocks, options.rounds)
 
 
 def versions(options: argparse.Namespace) -> int:
     """Print the page about framework versions, write it, check an environment, or list them."""
-    from benchmarks.versions import run
+    from benchmarks.commands.versions import run
 
     return run(options.check, options.write, options.here)
 

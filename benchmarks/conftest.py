@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.measuring.replay import COMPARED, Timed, judge, measure_session
 from benchmarks.measuring.results import Row
-from benchmarks.options import SETTINGS
-from benchmarks.reporting.terminal import conclude, strike_out
+from benchmarks.pytest_plugin.options import SETTINGS
+from benchmarks.pytest_plugin.replay import COMPARED, Timed, judge, measure_session
+from benchmarks.pytest_plugin.summary import conclude, strike_out
 from benchmarks.trial import RowId, Trial
 from mnist_models.operations import OPERATIONS
 

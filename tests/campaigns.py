@@ -25,12 +25,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from benchmarks.commands.selfcheck import ROOT, STEPS, gate, plant
 from benchmarks.comparing.ratios import Blocks
-from benchmarks.selfcheck import ROOT, STEPS, gate, plant
 
 RECORDED = Path(__file__).with_name("recorded")
 CAMPAIGNS = ("identical", "detection", "hog", "drift")
-# Doses that `benchmarks.planted` is set to. docs/measured.md has what each was measured to add.
+# Doses that commands/planted.py is set to. docs/measured.md has what each was measured to add.
 SHARES = (0.05, 0.10)
 # Busy loops of random length on the CPU that the workers are bound to, and pauses between them.
 HOG = """

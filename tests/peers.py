@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.selfcheck import ROOT, plant
+from benchmarks.commands.selfcheck import ROOT, plant
 from mnist_models import data, implementations, networks, weights, worker
 from mnist_models.implementations import PAIR
 from mnist_models.recipe import DEFAULT

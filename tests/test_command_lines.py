@@ -428,7 +428,7 @@ class Spy:
     settings = ""
 
     def pytest_collection_finish(self, session):
-        options = sys.modules["benchmarks.options"]
+        options = sys.modules["benchmarks.pytest_plugin.options"]
         self.settings = repr(session.config.stash[options.SETTINGS])
 
 

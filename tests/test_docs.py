@@ -10,13 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import options, versions
+from benchmarks.commands import versions
 from benchmarks.comparing import ratios
 from benchmarks.measuring import workers
-from benchmarks.measuring.files import beside_the_rows
 from benchmarks.measuring.plan import Plan
-from benchmarks.measuring.replay import Timed, make_plan
 from benchmarks.measuring.results import Results
+from benchmarks.pytest_plugin import options
+from benchmarks.pytest_plugin.replay import Timed, make_plan
+from benchmarks.pytest_plugin.saving import beside_the_rows
 from benchmarks.reporting import terminal
 from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS

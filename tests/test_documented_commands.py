@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.stats import Stats
 
-from benchmarks.selfcheck import clone
+from benchmarks.commands.selfcheck import clone
 from mnist_models import implementations
 from mnist_models.implementations import PAIR
 from tests.test_command_lines import LIMIT, QUIET, copy_repository, variables, write_data

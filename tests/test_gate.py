@@ -18,9 +18,9 @@ from types import SimpleNamespace
 import pytest
 from pytest_benchmark.utils import get_machine_id
 
+from benchmarks.commands.selfcheck import clone, plant, site_packages
 from benchmarks.comparing.verdicts import confirmation_blocks
 from benchmarks.measuring.workers import WorkerError, check_handshake
-from benchmarks.selfcheck import clone, plant, site_packages
 from mnist_models.implementations import PAIR
 from mnist_models.worker import PROTOCOL, source_hash
 from tests.pages import RUN

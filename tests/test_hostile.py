@@ -11,13 +11,13 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from benchmarks.__main__ import main
+from benchmarks.commands.selfcheck import clone
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import RunError, compare_runs, confirm_command, named, read
 from benchmarks.comparing.verdicts import Comparison, Verdict, Word, time
 from benchmarks.measuring import environments
 from benchmarks.reporting import markdown, verdicts
 from benchmarks.reporting.page import Compared, Report
-from benchmarks.selfcheck import clone
 from tests import hostile
 from tests.hostile import EPOCH, STEP, row_of, small_run, write
 from tests.test_command_lines import ROOT, run

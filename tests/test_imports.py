@@ -1,6 +1,7 @@
 """Imports: who imports a framework, who must not, and that a new implementation is one new file."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -184,3 +185,48 @@ def test_what_is_new_is_measured_and_saved(newcomer, dataset):
         assert row["name"] == f"test_train_step[small-b128-cpu-{name}]"
         assert row["extra_info"]["parity"]["gradients"] < 1e-5
         assert min(row["stats"]["data"]) > 0
+
+
+# Floors
+
+
+def floors(folder):
+    """What import-linter says of the packages in a folder, by pyproject.toml's contracts."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    return subprocess.run(
+        [*command, "--no-cache"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "broken"),
+    [
+        ("benchmarks/__init__.py", "", ""),
+        (
+            "benchmarks/measuring/load.py",
+            "def late():\n    from benchmarks.reporting import words\n",
+            "benchmarks.measuring is not allowed to import benchmarks.reporting",
+        ),
+        ("mnist_models/parity.py", "import mnist_models.worker\n", "mnist_models.worker"),
+        (
+            "benchmarks/reporting/words.py",
+            "import pytest\n",
+            "benchmarks.reporting.words -> pytest",
+        ),
+    ],
+)
+def test_no_import_runs_upwards(tmp_path, file, line, broken):
+    """Nor does one that hides in a function."""
+    copy(tmp_path, "mnist_models", "benchmarks")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    path = tmp_path / file
+    path.write_text(f"{path.read_text(encoding='utf-8')}\n{line}", encoding="utf-8")
+    ended = floors(tmp_path)
+    assert ended.returncode == bool(broken), ended.stdout + ended.stderr
+    assert broken in ended.stdout

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.__main__ import main
+from benchmarks.commands.report import report as write_report
 from benchmarks.comparing.saved import by_name
-from benchmarks.report import report as write_report
 from benchmarks.reporting import charts, pictures, tables
 from benchmarks.reporting.answers import RETURNED, contests, result_table
 from benchmarks.reporting.page import Report

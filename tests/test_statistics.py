@@ -13,8 +13,9 @@ from benchmarks.comparing import ratios
 from benchmarks.comparing.ratios import MARGIN, Ratio, ratio
 from benchmarks.measuring import journal as journals
 from benchmarks.measuring.plan import Plan
-from benchmarks.measuring.replay import Clock
 from benchmarks.measuring.results import Results
+from benchmarks.pytest_plugin import summary
+from benchmarks.pytest_plugin.replay import Clock
 from benchmarks.reporting import terminal, words
 from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
@@ -537,21 +538,21 @@ def test_void_rows_stand_apart():
     groups = [("steps", table(bad, good)), ("only void", table(bad)), ("else", table("else"))]
     kept = [("steps", table(good)), ("else", table("else"))]
     struck = ("VOID, not to be compared: see the panel below", table(bad, bad))
-    assert terminal.strike_out(groups, results) == [*kept, struck]
+    assert summary.strike_out(groups, results) == [*kept, struck]
 
 
 def test_table_without_faults_is_left_alone():
     """No void row, no group for it; nothing measured, nothing touched."""
     groups = [("steps", table(*(f"test_train_step[mlp-b128-cpu-{name}]" for name in PAIR)))]
-    assert terminal.strike_out(groups, duel([1.0] * 6, [1.0] * 6)) == groups
-    assert terminal.strike_out(groups, None) is groups
+    assert summary.strike_out(groups, duel([1.0] * 6, [1.0] * 6)) == groups
+    assert summary.strike_out(groups, None) is groups
 
 
 def test_saved_rows_are_not_struck_out():
     """With --benchmark-compare, a fault of this run says nothing against the saved one's row."""
     results = duel([1.0] * 6, [1.0] * 6, more=BAD_PARITY)
     bad = f"test_train_step[mlp-b128-cpu-{PYTORCH}]"
-    (_, kept), _ = terminal.strike_out(
+    (_, kept), _ = summary.strike_out(
         [("steps", table(bad, source="0001_unve") + table(bad, source="NOW"))], results
     )
     assert kept == table(bad, source="0001_unve")

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from benchmarks import versions
 from benchmarks.__main__ import main
+from benchmarks.commands import versions
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = versions.EXAMPLE
@@ -396,7 +396,7 @@ def test_the_gate_asks_for_a_label_that_exists():
 @pytest.mark.slow
 def test_tox_needs_nothing_but_the_standard_library_for_the_grid():
     """`tox` imports toxfile.py in an environment of its own, without what the suite depends on."""
-    code = "import benchmarks.versions as versions; print(len(versions.environments()))"
+    code = "from benchmarks.commands import versions; print(len(versions.environments()))"
     bare = [sys.executable, "-S", "-c", code]
     found = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 0, found.stderr

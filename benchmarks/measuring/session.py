@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from statistics import median
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.comparing.verdicts import (
     PEAK_MEMORY,
@@ -24,7 +24,6 @@ from benchmarks.measuring.plan import Plan, to_drop
 from benchmarks.measuring.referee import Referee
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
-from benchmarks.reporting.progress import Lines
 from benchmarks.trial import Trial, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
 from mnist_models.data import Dataset
@@ -37,10 +36,26 @@ REFERENCE = "numpy_reference"
 Entry = dict[str, Any]
 
 
+class Progress(Protocol):
+    """Whoever follows a session."""
+
+    def say(self, line: str) -> None:
+        """Something that must not be missed."""
+
+    def trial(self, block: int, trial: Trial) -> None:
+        """A trial begins."""
+
+    def block(self, block: int, seconds_left: float) -> None:
+        """A block has ended; `seconds_left` if the others take as long."""
+
+    def confirm(self, suspects: int, trials: int) -> None:
+        """The screen is over; suspects, if any, are measured again in new blocks."""
+
+
 class Session:
     """One run of a plan, or the rest of it when the journal already holds some."""
 
-    def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Lines) -> None:
+    def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Progress) -> None:
         self.plan, self.journal, self.progress = plan, journal, progress
         self.referee = Referee(dataset)
         self.test_labels = dataset.test_labels

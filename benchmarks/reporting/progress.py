@@ -3,9 +3,7 @@
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
-import pytest
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -80,11 +78,9 @@ class Bar(Lines):
 
 @contextmanager
 def progress(
-    config: pytest.Config, plan: Plan, dataset: Dataset, seconds: float
+    console: Console, plan: Plan, dataset: Dataset, seconds: float
 ) -> Generator[Lines, None, None]:
     """Say what will be measured and how long it takes, then follow it."""
-    writer: Any = config.get_terminal_writer()
-    console = Console(file=writer._file, force_terminal=writer.hasmarkup, highlight=False)
     lines = Lines(console, plan)
     lines.say("")
     if dataset.fallback:
@@ -101,7 +97,7 @@ def progress(
             f"this machine is busy (load {load:.1f}): end other work, or use --threads 1; "
             "frameworks that share their CPUs can look many times slower than they are"
         )
-    if not writer.hasmarkup:
+    if not console.is_terminal:
         yield lines
         return
     columns = (

@@ -1,24 +1,20 @@
 """The panel that ends a session: who is faster, by how much, how sure, at which accuracy."""
 
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import pytest
-from rich.console import Console, Group
+from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
 from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
-from benchmarks.comparing.records import Judged, foreign_shares
-from benchmarks.comparing.saved import confirm_command, environment_of
-from benchmarks.comparing.verdicts import FAMILY, Word
+from benchmarks.comparing.records import foreign_shares
+from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring.results import Results, Row
-from benchmarks.options import SETTINGS
-from benchmarks.reporting import verdicts, words
-from benchmarks.reporting.page import TAXED, Compared, Report
+from benchmarks.reporting import words
+from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.words import NOBODY, label, returned_late, time
 from benchmarks.trial import Trial, split
 from mnist_models.accuracy import rounding
@@ -26,10 +22,6 @@ from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
 
 STYLES = {Outcome.FASTER: "green", Outcome.CONTAMINATED: "yellow", Outcome.VOID: "red"}
-NOTHING_SAVED = (
-    "Nothing to compare with: no saved run matches. "
-    "Save one with: pytest benchmarks --benchmark-autosave"
-)
 
 
 def panel(results: Results) -> Panel | None:
@@ -201,78 +193,3 @@ def unequal(results: Results) -> list[str]:
                 f"{trial}: accuracy {accuracies}; {limits}, so the two may not train alike"
             )
     return lines
-
-
-Groups = list[tuple[str, list[dict[str, Any]]]]
-
-
-def strike_out(groups: Groups, results: Results | None) -> Groups:
-    """pytest-benchmark's groups, with the rows that do not count moved into one of their own."""
-    if results is None:
-        return groups
-    void = {results.test_id(row) for row in results.here() if row.void}
-
-    def is_void(benchmark: dict[str, Any]) -> bool:
-        return benchmark["name"] in void and benchmark["source"] in (None, False, "NOW")
-
-    kept = [(name, [b for b in group if not is_void(b)]) for name, group in groups]
-    struck = [b for _, group in groups for b in group if is_void(b)]
-    title = "VOID, not to be compared: see the panel below"
-    return [group for group in kept if group[1]] + ([(title, struck)] if struck else [])
-
-
-def conclude(timed: Any, reporter: Any) -> None:
-    """End a pytest run: the panels, the report, and what to do where nothing was compared."""
-    option, results = reporter.config.getoption, timed.results
-    if option("benchmark_compare", None) and not reporter.config._benchmarksession.compared_mapping:
-        reporter.write_line(NOTHING_SAVED)
-    terminal = reporter._tw
-    console = Console(
-        file=terminal._file, force_terminal=terminal.hasmarkup, width=terminal.fullwidth
-    )
-    if results is not None and (shown := panel(results)):
-        console.print(shown)
-    for name, judged in timed.verdicts.items():
-        console.print(verdicts.panel(judged, f"against {name}", notes_on(timed, name, judged)))
-    folder = reporter.config.stash[SETTINGS].report
-    if folder and results is not None and results.plan.rounds and not timed.report:
-        try:
-            timed.report = written(reporter.config, timed, folder)
-        except OSError as error:
-            timed.report = f"report: not written: {error}; python -m benchmarks report writes it"
-            reporter._session.exitstatus = pytest.ExitCode.USAGE_ERROR
-
-
-def written(config: Any, timed: Any, folder: Path) -> str:
-    """Write the report of a session; returns where it is, in words."""
-    from benchmarks.measuring.files import baseline_run, this_run
-
-    results = timed.results
-    run = this_run(config, timed)
-    others = {}
-    for name, judged in timed.verdicts.items():
-        other = timed.saved_runs.get(name) or baseline_run(results, name, run)
-        others[name] = Compared(other, judged, notes_on(timed, name, judged))
-    page = Report(results.plan.environment("").name, run, others).write(folder)
-    return f"report: {page}"
-
-
-def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
-    """How to read the verdicts against an environment or a saved run."""
-    results = timed.results
-    margin = f"{results.plan.margin:.1%}"
-    if run := timed.saved_runs.get(name):
-        notes = [
-            f"two times, drift of numpy_reference removed, margin {margin}: nothing stronger than "
-            "SUSPECT can be said"
-        ]
-        if command := confirm_command(judged, environment_of(run)):
-            notes.append(f"to confirm, with the environment of that run: {command}")
-        return notes
-    count = results.suspects()
-    confirmed = f"{count} suspect(s) measured again in new blocks" if count else "no suspects"
-    return [
-        f"ratio: here over {name}; {results.plan.threads} thread(s), margin {margin}, "
-        f"{results.plan.blocks} blocks, {confirmed}; family-wise error {FAMILY:.0%}",
-        "sees: the smallest change that a confirmation finds in 9 of 10 sessions",
-    ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.compare import notes
+from benchmarks.commands.compare import notes
 from benchmarks.comparing.saved import Run, compare_runs
 from benchmarks.reporting.page import Compared, Report
 

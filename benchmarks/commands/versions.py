@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.reporting.markdown import table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILE = ROOT / "versions.toml"
 PAGE = ROOT / "docs" / "versions.md"
 EXAMPLE = "py312-torch2.9-tf2.20"

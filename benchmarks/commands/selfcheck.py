@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 import mnist_models
+from benchmarks.commands.doctor import machine
 from benchmarks.comparing.ratios import block_log_ratios
 from benchmarks.comparing.records import Record, place_of, samples
 from benchmarks.comparing.saved import by_name, read
 from benchmarks.comparing.verdicts import OF_MEDIAN, Comparison, Word, detectable, time
-from benchmarks.doctor import machine
 from benchmarks.trial import RowId
 from mnist_models.implementations import PAIR
 from mnist_models.operations import TRAIN_STEP

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from benchmarks.comparing import saved
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Word
 from benchmarks.measuring import journal as journals
-from benchmarks.measuring.files import beside_the_rows, guard_saving, save_environments
 from benchmarks.measuring.gpu import has_gpu
 from benchmarks.measuring.plan import Plan, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
-from benchmarks.options import SETTINGS, Settings
+from benchmarks.pytest_plugin.options import SETTINGS, Settings
+from benchmarks.pytest_plugin.saving import beside_the_rows, guard_saving, save_environments
 from benchmarks.reporting.progress import progress
 from benchmarks.reporting.verdicts import exit_status
 from benchmarks.trial import Trial, contestant
@@ -158,7 +159,9 @@ def measure_session(session: pytest.Session) -> Timed:
         root = Path(folder) if disabled else config.invocation_params.dir
         try:
             record = start(root, plan.fingerprint())
-            with progress(config, plan, dataset, estimate(plan)) as follower:
+            writer: Any = config.get_terminal_writer()
+            console = Console(file=writer._file, force_terminal=writer.hasmarkup, highlight=False)
+            with progress(console, plan, dataset, estimate(plan)) as follower:
                 complete = Session(plan, dataset, record, follower).run()
         except journals.JournalError as error:
             option = "--resume: " if settings.resume else ""

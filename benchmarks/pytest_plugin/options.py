@@ -1,4 +1,4 @@
-"""The pytest options; `addopts = -p benchmarks.options` makes them known at the root, too."""
+"""The pytest options. pyproject.toml loads them with `-p`, so that they are known at the root."""
 
 import os
 from collections.abc import Collection, Iterable

@@ -1,0 +1,1 @@
+"""All that knows pytest and pytest-benchmark: options, selection, replay, saving, summary."""
