@@ -24,8 +24,8 @@ from benchmarks.comparing.records import (
 )
 from benchmarks.comparing.schema import SavedRun, TabledRun, fault
 from benchmarks.comparing.verdicts import Comparison, Verdict, Word
-from benchmarks.trial import Trial
-from mnist_models.operations import EPOCH
+from benchmarks.trial import RowId, Trial
+from mnist_models.operations import EPOCH, TRAIN_STEP
 
 REFERENCE = "numpy_reference"
 ONE_SESSION = "measure both in one session with --baseline"
@@ -195,11 +195,10 @@ def reference_of(name: str, ours: Mapping[str, Record], theirs: Mapping[str, Rec
     An epoch is training steps, and what slows the machine down for a block slows both down. What
     happens between the two within a block differs from block to block, and widens the interval.
     """
-    trial, implementation = place_of(name)
-    reference = f"{name.removesuffix(implementation + ']')}{REFERENCE}]"
-    if trial.startswith("epoch[") and missing(reference, ours, theirs, ""):
-        return reference.replace("test_epoch[", "test_train_step[", 1)
-    return reference
+    row = replace(RowId.parse(name), implementation=REFERENCE)
+    if row.trial.kind is EPOCH and missing(row.test, ours, theirs, ""):
+        row = replace(row, trial=replace(row.trial, operation=TRAIN_STEP.name))
+    return row.test
 
 
 def incomparable(old: Run, new: Run) -> set[str]:
