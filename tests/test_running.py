@@ -71,3 +71,21 @@ def test_the_longest_groups_exist(name):
         assert implementation in names()
     else:
         assert Path(__file__).with_name(f"{kind}.py").exists()
+
+
+@pytest.mark.slow
+def test_no_wheel_is_built(tmp_path):
+    """It would lack what the suite reads beside its packages; the remedy is said."""
+    for name in ("pyproject.toml", "README.md", "LICENSE", "tools", "benchmarks", "mnist_models"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    ended = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "run: pip install -e ." in ended.stderr
+    assert not list(tmp_path.rglob("*.whl"))
