@@ -170,11 +170,15 @@ class Convolution(Layer):
     """
 
     kernel: np.ndarray
-    bias: np.ndarray
+    bias: np.ndarray | float = 0.0
 
-    def __init__(self, channels: int, filters: int, size: int, padding: int = 0) -> None:
+    def __init__(
+        self, channels: int, filters: int, size: int, padding: int = 0, bias: bool = True
+    ) -> None:
         super().__init__()
         self.weights = kernel_and_bias((size, size, channels, filters))
+        if not bias:
+            del self.weights["bias"]
         self.margin = ((0, 0), (padding, padding), (padding, padding), (0, 0))
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
@@ -193,9 +197,51 @@ class Convolution(Layer):
         _, rows, columns, _ = delta.shape
         flat = delta.reshape(-1, filters)
         kernel = (self.patches.T @ flat).reshape(self.kernel.shape)
-        self.gradients = {"kernel": kernel, "bias": flat.sum(axis=0)}
+        gradients = {"kernel": kernel, "bias": flat.sum(axis=0)}
+        self.gradients = {key: gradients[key] for key in self.weights}
         padded = np.zeros(self.padded, delta.dtype)
         for i, j in np.ndindex(size, size):
             padded[:, i : i + rows, j : j + columns] += delta @ self.kernel[i, j].T
         _, top, left, _ = (low for low, _ in self.margin)
         return padded[:, top : self.padded[1] - top, left : self.padded[2] - left]
+
+
+class BatchNormalization(Layer):
+    """Each channel with mean 0 and variance 1, then scaled by gamma and shifted by beta.
+
+    Training takes mean and variance from the batch, and moves the running ones, of which it keeps
+    the share `keep`. Inference takes the running ones. Source: Ioffe and Szegedy, "Batch
+    Normalization" (2015), algorithms 1 and 2, with the biased variance throughout.
+    """
+
+    gamma: np.ndarray
+    beta: np.ndarray
+    moving_mean: np.ndarray
+    moving_variance: np.ndarray
+
+    def __init__(self, channels: int, keep: float, epsilon: float) -> None:
+        super().__init__()
+        self.keep, self.epsilon = keep, epsilon
+        self.weights = {
+            "gamma": Weight((channels,), 0.1, centre=1.0),
+            "beta": Weight((channels,), 0.1),
+            "moving_mean": Weight((channels,), 0.1, trained=False),
+            "moving_variance": Weight((channels,), 0.1, centre=1.0, trained=False),
+        }
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        mean, variance = self.moving_mean, self.moving_variance
+        if training:
+            self.axes = tuple(range(x.ndim - 1))
+            mean, variance = x.mean(self.axes), x.var(self.axes)
+            self.moving_mean = self.keep * self.moving_mean + (1 - self.keep) * mean
+            self.moving_variance = self.keep * self.moving_variance + (1 - self.keep) * variance
+        self.scale = 1 / np.sqrt(variance + self.epsilon)
+        self.normal = (x - mean) * self.scale
+        return self.gamma * self.normal + self.beta
+
+    def backward(self, delta: np.ndarray) -> np.ndarray:
+        gamma, beta = (delta * self.normal).sum(self.axes), delta.sum(self.axes)
+        self.gradients = {"gamma": gamma, "beta": beta}
+        count = delta.size // len(beta)
+        return self.gamma * self.scale * (delta - (beta + self.normal * gamma) / count)

@@ -44,6 +44,12 @@ CONVOLUTION = Place(
 
 # Where each type of layer keeps the weights that the shared layout names.
 PLACES: dict[type[nn.Module], dict[str, Place]] = {
+    nn.BatchNorm2d: {
+        "gamma": Place("weight"),
+        "beta": BIAS,
+        "moving_mean": Place("running_mean"),
+        "moving_variance": Place("running_var"),
+    },
     nn.Conv2d: {"kernel": CONVOLUTION, "bias": BIAS},
     nn.Linear: {"kernel": DENSE, "bias": BIAS},
 }

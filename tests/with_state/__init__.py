@@ -1,0 +1,1 @@
+"""A network whose training and inference differ, with weights that are not trained."""
