@@ -78,10 +78,10 @@ class Sequential(Layer):
 
 
 def leaves(layer: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield the layers that are made of no other ones, with names such as "block1.conv1"."""
+    """Yield the layers that are made of no other ones, with names such as "block1_conv1"."""
     for name, inner in layer.layers.items():
         if inner.layers:
-            yield from leaves(inner, f"{prefix}{name}.")
+            yield from leaves(inner, f"{prefix}{name}_")
         else:
             yield f"{prefix}{name}", inner
 

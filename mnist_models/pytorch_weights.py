@@ -56,9 +56,12 @@ PLACES: dict[type[nn.Module], dict[str, Place]] = {
 
 
 def places(model: nn.Module) -> dict[str, tuple[torch.Tensor, Place]]:
-    """The tensor of each weight and its place, by shared names such as "conv1/kernel"."""
+    """The tensor of each weight and its place, by shared names such as "block1_conv1/kernel".
+
+    Names have no dots: Keras cannot have them in the names of layers when it runs on PyTorch.
+    """
     return {
-        f"{name}/{key}": (getattr(layer, place.name), place)
+        f"{name.replace('.', '_')}/{key}": (getattr(layer, place.name), place)
         for name, layer in model.named_modules()
         for key, place in PLACES.get(type(layer), {}).items()
         if getattr(layer, place.name) is not None

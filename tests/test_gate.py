@@ -60,10 +60,10 @@ def slower(method, share):
 """
 WRONG_ANSWERS = """
 def slower(method, share):
-    def forward(trainer, images):
-        logits = method(trainer, images)
-        logits[:, 0] += 1e-3
-        return logits
+    def forward(layer, x, training=False):
+        outputs = method(layer, x, training)
+        outputs[:, 0] += 1e-3
+        return outputs
 
     return forward
 """
@@ -91,7 +91,7 @@ def environments(tmp_path_factory):
     made["spaced"] = clone(folder / "in a folder" / "spaced")
     implementation = f"implementations.{PYTORCH}"
     plant_in(made["slow"], implementation, "Trainer", "train_step", THREE_TIMES)
-    plant_in(made["wrong"], implementation, "Trainer", "forward", WRONG_ANSWERS)
+    plant_in(made["wrong"], "numpy_layers", "Dense", "forward", WRONG_ANSWERS)
     plant_in(made["foreign"], "worker", "Worker", "start", OTHER_PROTOCOL)
     (site_packages(made["bare"]) / "packages.pth").write_text("")
     return made
@@ -580,7 +580,7 @@ def test_selfcheck_finds_what_it_planted_and_nothing_else(tmp_path):
         ("planted.py", '"torch.optim.adam": ("torch", "Adam", "step")',
          f'"mnist_models.implementations.{PYTORCH}": ("torch", "Trainer", "train_step")'),
     ):  # fmt: skip
-        path = folder / "benchmarks" / file
+        path = folder / "benchmarks" / "commands" / file
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
