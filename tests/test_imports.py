@@ -147,9 +147,23 @@ def test_worker_with_another_protocol_is_refused(worker):
 # One new file, one new folder
 
 
+NEW_OPERATION = """
+
+class Answer(Operation):
+    name, title, counted, rank = "answer", "answer", "answers", 3
+    questions = ("forward",)
+
+    def call(self, trainer, images, labels):
+        return trainer.probabilities(images)
+
+
+OPERATIONS["answer"] = Answer()
+"""
+
+
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """A copy of the repository with an implementation and two networks more."""
+    """A copy of the repository with an implementation, two networks and an operation more."""
     root = tmp_path_factory.mktemp("newcomer")
     folder = copy(root, "mnist_models", "benchmarks")
     shutil.copy(ROOT / "pyproject.toml", root)
@@ -160,6 +174,10 @@ def newcomer(tmp_path_factory):
         path = networks / "small" / f"{name}.py"
         path.write_text(path.read_text(encoding="utf-8").replace("512", "32"), encoding="utf-8")
     shutil.copytree(WITH_STATE, networks / WITH_STATE.name)
+    operations = root / "mnist_models" / "operations.py"
+    operations.write_text(operations.read_text(encoding="utf-8") + NEW_OPERATION, encoding="utf-8")
+    step = (root / "benchmarks" / "test_train_step.py").read_text(encoding="utf-8")
+    (root / "benchmarks" / "test_answer.py").write_text(step.replace("train_step", "answer"))
     return root
 
 
@@ -177,18 +195,24 @@ def test_what_is_new_is_collected(newcomer):
     assert "::test_train_step[mlp-b128-cpu-newcomer]\n" in ids
     assert "::test_forward[lenet5-b128-cpu-newcomer]\n" in ids
     assert "::test_epoch[small-b128-cpu-keras_tensorflow]\n" in ids
+    assert "::test_answer[small-b128-cpu-newcomer]\n" in ids
 
 
 def test_what_is_new_is_measured_and_saved(newcomer, dataset):
     """Held against the reference like everything else, without a word about it anywhere else."""
     options = "--implementation=newcomer --implementation=pytorch_eager --device=cpu --threads=1"
-    options += " --architecture=small --quick -k train_step --benchmark-json=saved.json"
-    run(newcomer, "-m", "pytest", "benchmarks", *options.split(), f"--dataset={dataset.folder}")
+    options += " --architecture=small --quick --benchmark-json=saved.json --report=report"
+    options += f" -k 'train_step or answer' --dataset={dataset.folder}"
+    shown = run(newcomer, "-m", "pytest", "benchmarks", *shlex.split(options))
     saved = json.loads((newcomer / "saved.json").read_text())["benchmarks"]
-    for name, row in zip(["newcomer", "pytorch_eager"], saved, strict=True):
-        assert row["name"] == f"test_train_step[small-b128-cpu-{name}]"
-        assert row["extra_info"]["parity"]["gradients"] < 1e-5
-        assert min(row["stats"]["data"]) > 0
+    for operation, kind in (("answer", "probabilities"), ("train_step", "gradients")):
+        assert f"{operation} small b128 cpu" in shown
+        for name in ("newcomer", "pytorch_eager"):
+            test = f"test_{operation}[small-b128-cpu-{name}]"
+            [row] = [row for row in saved if row["name"] == test]
+            assert row["extra_info"]["parity"][kind] < 1e-5
+            assert min(row["stats"]["data"]) > 0
+    assert "Every answer that was timed" in (newcomer / "report" / "index.html").read_text()
 
 
 # In float32 TensorFlow's batch statistics are off by 2e-4, which is more than parity allows.
