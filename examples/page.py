@@ -68,7 +68,7 @@ def task_rows(made: Document) -> Iterator[list[str]]:
     """Each task's measures, Keras's beside PyTorch's, and all tasks together."""
     for task in made["tasks"]:
         cells = [str(task[side][one]) for one in MEASURES for side in NAMES]
-        yield [task["title"], *cells]
+        yield [linked(task), *cells]
     totals = {side: together(task[side] for task in made["tasks"]) for side in NAMES}
     yield ["**Together**", *(f"**{totals[side][one]}**" for one in MEASURES for side in NAMES)]
 
@@ -173,9 +173,6 @@ def page(made: Document) -> str:
         "",
         *COUNTED,
         "",
-        "## The tasks",
-        "",
-        *(line for task in made["tasks"] for line in listing(task)),
         "## What you are told when you are wrong",
         "",
         f"{len(made['mistakes'])} mistakes, each made in a small convolutional network that is",
@@ -216,64 +213,51 @@ def page(made: Document) -> str:
     return "\n".join(lines) + "\n"
 
 
-def listing(task: dict[str, Any]) -> Iterator[str]:
-    """The code of both sides, folded."""
-    sizes = " and ".join(f"{task[side]['logical_lines']}" for side in NAMES)
-    yield from ("<details>", f"<summary>{task['title']}: {sizes} lines</summary>")
-    for side, name in NAMES.items():
-        file = f"../examples/{side}_tasks/{task['task']}.py"
-        yield from ("", f"[{name}]({file})", "", "```python", task[side]["code"].rstrip(), "```")
-    yield from ("", "</details>", "")
+def linked(task: dict[str, Any]) -> str:
+    """A task's title, with links to both files."""
+    files = (
+        f"[{name}](../examples/{side}_tasks/{task['task']}.py)" for side, name in NAMES.items()
+    )
+    return f"{task['title']}: {', '.join(files)}"
 
 
 COUNTED = """\
-Counted is each file of `examples/keras_tasks/` and `examples/pytorch_tasks/` without its docstring,
-its comments, its imports, and the block that runs it as a script.
+Counted is each file without its docstring, comments, imports, and the block that runs it as a
+script.
 
-- **Logical lines** are Python's: a statement that is broken over five lines is one.
-- **API names** are the different names that one must know from the framework: what is reached
-  through an import (`keras.layers.Dense` is one), attributes and methods (`.fit`), and methods that
-  the framework calls (`.forward`).
-- **API words** are the different keywords (`from_logits=`) and words given as strings (`"adam"`).
-  Arguments given by their position are not counted, though one must know them, too.
-- **Tokens** are Python's: names, numbers, strings, operators, brackets. A comma before a closing
-  bracket is free.
-- **Nesting** is the number of blocks around the innermost statement: definitions, loops, `with`.
+| measure | meaning |
+|---|---|
+| logical lines | Python's: a statement broken over five lines is one |
+| API names | different names of the framework, such as `keras.layers.Dense`, `.fit`, `.forward` |
+| API words | different keywords (`from_logits=`) and words given as strings (`"adam"`) |
+| tokens | names, numbers, strings, operators, brackets |
+| nesting | blocks around the innermost statement |
 
-In the last row a name or word that several tasks use is counted once. PyTorch's custom training
-step is its ordinary loop, whose lines and tokens are counted again.
-
-Images come as float32 NumPy arrays, channels last for Keras, first for PyTorch. Keras takes them as
-they are; turning them into tensors is counted in PyTorch. Keras runs on TensorFlow; other backends
-need another custom training step and another gradient. The tests run every file, and hold what it
-computes against the other framework's or against NumPy.""".splitlines()
+The last row counts a name or word of several tasks once. Images come as float32 NumPy arrays,
+channels last for Keras, first for PyTorch; turning them into tensors is counted in PyTorch. Keras
+runs on TensorFlow; another backend needs another custom training step and another gradient. The
+tests run every file, and compare what both compute.""".splitlines()
 
 RECORDED = """\
-`python -m examples write` makes every mistake of `examples/mistakes/keras_mistakes.py` and of
-`examples/mistakes/pytorch_mistakes.py`, each framework in a process of its own on one thread, every
-mistake from the same seeds.
+`python -m examples write` makes every mistake of `examples/mistakes/keras_mistakes.py` and
+`examples/mistakes/pytorch_mistakes.py`, each framework in its own process on one thread.
 
-- **error**: an exception ended it. **warning**: Python's `warnings` said something that is not said
-  when nothing is wrong. **silent**: neither, and predictions were returned. **accepted**: the same,
-  and rightly so, without loss of accuracy. **cannot happen**: the framework leaves no room for it.
-  Of the last two the reason is in the last column.
-- **Names the culprit**: a regular expression, one for both frameworks, occurs in the message; it
-  asks for the size, type or word that was wrong. They are in `examples/mistakes/__init__.py`.
-  *Further down* means that it is not in the first line, which is often a wrapper's.
-- **Cost**: by how many percentage points the median accuracy of the seeds is below the median with
-  nothing wrong. In brackets are the least and the most accuracy that a seed reached, in percent.
-  Costs of a few percentage points, and gains, are noise.
-- Of a message the first line is shown, and after an … the first line that names the culprit, if
-  that is another one. Both are cut at 180 characters, without colours, paths and addresses.
+| outcome | meaning |
+|---|---|
+| error, warning | an exception ended it; Python's `warnings` said something new |
+| silent | neither, and predictions were returned |
+| accepted | the same, without loss of accuracy, and rightly so: the reason is in the last column |
+| cannot happen | the framework leaves no room for it, for the reason in the last column |
+
+A message *names the culprit* if it holds the size, type or word that was wrong: one regular
+expression a mistake, the same for both (`examples/mistakes/__init__.py`). *Further down* means
+not in the first line. The *cost* is the loss of median accuracy over the seeds; in brackets are
+the least and the most accuracy. A few points are noise.
 """.splitlines()
 
 LIMITS = """\
 - Fewer lines are not always easier: what is not written is hidden, and has to be known.
-- One idiom was chosen for each side of each task. Others exist: `nn.Module` subclasses, Lightning,
-  Keras's functional models, its own training loops.
-- Which mistakes are common was decided by hand. So were the regular expressions.
-- Progress output is switched off in the mistakes. Keras's bar shows the loss by default; in the NaN
-  mistake that loss stays finite, while PyTorch's becomes NaN, but a loop prints only what its
-  author prints.
-- A clear message is more than one that holds a certain word. The messages themselves are above.
-- Other versions say other things; the versions are at the top.""".splitlines()
+- One idiom was chosen for each side of each task. Others exist.
+- The list of mistakes and the regular expressions were made by hand.
+- Progress output is switched off. Keras's bar shows the loss by default.
+- Other versions say other things.""".splitlines()

@@ -32,17 +32,14 @@ step got slower ([keras#22617](https://github.com/keras-team/keras/pull/22617)).
 ABOUT_PEERS = """\
 ## Other tools' rules at the same cost
 
-The same pair of environments and the same doses of planted work. A suite is the forward pass and
-the training step of the pair. It took {plain:.0f} s where nothing was planted and {changed:.0f} s
-where something was; the gate's sessions took {ours_plain:.0f} and {ours_changed:.0f} s (medians).
-It is measured as these tools do by default, first all of one environment and then all of the other,
-in two processes of each implementation, so that pyperf has fewer processes than it would like.
-pytest-benchmark's rules look at single calls; asv's at samples of 10 ms, its default number of them
-or all; pyperf's t-test at values of 100 ms. All are read both ways, faster as well as slower, as
-the gate's verdicts are, though pytest-benchmark itself fails for slower alone. Suites were measured
-at other hours than the gate's sessions, on the same machine. False alarms are those of suites in
-which nothing was planted; p is how probable at least so many of them were if the rule raised no
-more than the gate does (Fisher's exact test)."""
+The same environments and the same doses. A suite is the forward pass and the training step of the
+pair. It took {plain:.0f} s where nothing was planted and {changed:.0f} s where something was; the
+gate's sessions took {ours_plain:.0f} and {ours_changed:.0f} s (medians). It is measured as these
+tools do by default: first all of one environment, then all of the other, in two processes of each
+implementation. pytest-benchmark's rules look at single calls, asv's at samples of 10 ms, pyperf's
+t-test at values of 100 ms. All are read both ways. Suites were measured at other hours than the
+gate's sessions, on the same machine. p is the probability of at least so many false alarms if the
+rule raised no more than the gate (Fisher's exact test)."""
 
 
 def page() -> str:
@@ -72,7 +69,7 @@ def page() -> str:
         "interval.",
         "",
         "A dose is the share of a step's time that the planted work is set to. What it adds to the",
-        "measured time is more, and not the same on each side. In the sessions of `detection`:",
+        "measured time is more. In the sessions of `detection`:",
         "",
         *dose_lines(),
         "",
@@ -80,14 +77,8 @@ def page() -> str:
         "- `detection`: a dose of real extra work in a training step of one of the environments.",
         f"  In the first {LONGER}, confirming blocks had up to 60 rounds; cut to the 40 of now,",
         f"  the same samples find {share(*found_with_fewer_rounds())} of both kinds.",
-        f"  The others took {usual_cost(list(recorded('detection'))[LONGER:]):.0f} s (median).",
         "- `hog`, `drift`: nothing was planted, but busy loops ran on the workers' own CPU: at",
         "  random for seconds, or for a share of the time that grows to 60 %.",
-        "- `unequal_bursts`: `identical` with an earlier gate, which let two environments do",
-        "  different numbers of operations in a burst. Most ran beside builds on the other CPU.",
-        "- `fixed_blocks`: `detection`, and nine of `identical`, with earlier gates, whose",
-        "  confirmation had a fixed number of blocks of which one could contradict; in the first",
-        "  14 of `detection`, all of 20 rounds.",
         "",
         "![Ratios with their intervals, session by session](measured.svg)",
         "",
@@ -105,7 +96,7 @@ def page() -> str:
 
 def session_rows() -> Iterable[list[str]]:
     """What each campaign found, by what was planted."""
-    for campaign in (*CAMPAIGNS, *EARLIER):
+    for campaign in CAMPAIGNS:
         sessions = list(recorded(campaign))
         cost = sorted(session["seconds"] for session in sessions)
         took = f"{median(cost):.0f} ({cost[-1]:.0f})" if cost else ""
@@ -117,22 +108,14 @@ def session_rows() -> Iterable[list[str]]:
 
 
 def dose_lines() -> list[str]:
-    """What each dose added to the time of a step, by where it was planted, as Markdown."""
-    found: dict[tuple[float, str, str], list[float]] = {}
+    """What each dose added to the time of a step, as Markdown."""
+    found: dict[float, list[float]] = {}
     for session in recorded("detection"):
         for name, row in session["rows"].items():
             if aimed := planted(session, name):
-                place = abs(aimed), "Keras" if "keras" in name else "PyTorch", session["side"]
-                found.setdefault(place, []).append(added(row, aimed))
-    rows = [
-        [percent(aimed), who, where, *told(each)]
-        for (aimed, who, where), each in sorted(found.items())
-    ]
-    for aimed in SHARES:
-        every = [some for place, each in found.items() if place[0] == aimed for some in each]
-        rows.append([percent(aimed), "both", "both", *told(every)])
-    headings = ("dose", "training step of", "planted in", "times", "added, median", "least to most")
-    return markdown.table(headings, rows)
+                found.setdefault(abs(aimed), []).append(added(row, aimed))
+    rows = [[percent(aimed), *told(each)] for aimed, each in sorted(found.items())]
+    return markdown.table(("dose", "times", "added, median", "least to most"), rows)
 
 
 def added(row: dict[str, Any], aimed: float) -> float:
@@ -299,10 +282,11 @@ def version_lines(session: dict[str, Any]) -> list[str]:
     lines += [*markdown.table(headings, rows), ""]
     rows = []
     for test, verdicts in session["verdicts"].items():
-        for metric in dict.fromkeys(verdict["metric"] for verdict in verdicts):
+        for metric in ("time", "peak memory"):
             cells = {v["environment"]: cell(v) for v in verdicts if v["metric"] == metric}
             what = f"{test.removeprefix('test_')}, {metric}"
             rows.append([what, *(cells.get(environment, "") for environment in others)])
+    rows = [row for row in rows if any(row[1:])]
     return lines + markdown.table(["", *(f"over `{name}`" for name in others)], rows)
 
 

@@ -343,7 +343,7 @@ def test_the_contract_is_documented(protocol):
     """Both tables have the protocols' names in the protocols' order."""
     tree = ast.parse(Path(implementations.__file__).read_text(encoding="utf-8"))
     (found,) = (node for node in tree.body if getattr(node, "name", "") == protocol)
-    names = [row[0] for row in tables("docs/adding_an_implementation.md", "The contract")]
+    names = [row[0] for row in tables("docs/extending.md", "The contract")]
     second = names.index("name", 1)
     names = names[1:second] if protocol == "Implementation" else names[second + 1 :]
     assert [name.split("(")[0] for name in names] == members(found)
