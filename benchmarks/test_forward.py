@@ -8,5 +8,5 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_forward(measured: Row) -> None:
-    """Seconds per batch; counts only if the answers are the referee's."""
+    """Seconds per batch; counts only if the answers are the reference's."""
     assert not measured.parity_faults, "\n".join(measured.parity_faults)

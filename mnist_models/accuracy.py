@@ -2,7 +2,7 @@
 
 What decides is the network, the data set, the recipe and the batch size. Where all four were
 calibrated, the bounds are those of many seeds. Elsewhere they surround the accuracy that the
-referee reaches in the same epoch.
+reference reaches in the same epoch.
 """
 
 import json
@@ -30,7 +30,7 @@ class Bounds(NamedTuple):
     rule: str
 
 
-# For a session that ended before its referee could train.
+# For a session that ended before its reference could train.
 UNKNOWN = Bounds(0.5, 1.0, "unknown")
 
 
@@ -63,7 +63,7 @@ def calibrated(accuracies: list[float]) -> dict[str, float]:
 
 
 def around(accuracy: float, images: int) -> Bounds:
-    """5 standard errors around what the referee reached on so many test images in the same epoch.
+    """5 standard errors around what the reference reached on so many test images in the same epoch.
 
     The error is that of the difference of two independent classifiers that are equally good. From
     the same weights and the same order, implementations differ by rounding, which is less.

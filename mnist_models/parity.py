@@ -1,4 +1,4 @@
-"""The referee's questions: what a trainer computes, and how far that is from the referee.
+"""The reference's questions: what a trainer computes, and how far that is from the reference.
 
 Every implementation answers the same questions as `numpy_reference`, each by itself. Differences
 are relative in the Euclidean norm; for weights, the worst weight tensor counts.
@@ -15,7 +15,7 @@ from mnist_models.weights import Weights
 Arrays = dict[str, npt.NDArray[Any]]
 
 # How many disjoint sets of images are tried. A unit whose input is zero but for rounding may fall
-# on the other side of ReLU or of max-pooling than the referee's, and a whole image's share of the
+# on the other side of ReLU or of max-pooling than the reference's, and a whole image's share of the
 # gradient with it. That is rare and spares the next images; no fault of meaning spares any.
 ATTEMPTS = 3
 # Largest relative difference in float32.
@@ -127,7 +127,7 @@ def violations(found: dict[str, float], precision: str = "float32") -> list[str]
     """The differences that are too large, in words."""
     limits = TF32_TOLERANCES if precision == "tf32" else TOLERANCES
     return [
-        f"{kind} differ from the NumPy referee by {difference:.1e} (at most {limits[kind]:.0e})"
+        f"{kind} differ from the NumPy reference by {difference:.1e} (at most {limits[kind]:.0e})"
         for kind, difference in found.items()
         if not difference <= limits[kind]
     ]

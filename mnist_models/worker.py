@@ -131,7 +131,7 @@ class Worker:
             | {"layout": observed["layout"]},
             "cpu_ids": bound,
             "adam_epsilon": self.module.ADAM_EPSILON,
-            "strangers": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
+            "other_frameworks": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
 
     def build(self, network: Network, recipe: Recipe, device: str, dtype: str) -> Any:
@@ -189,7 +189,7 @@ class Worker:
         return self.trainer.compilation
 
     def observe(self, question: str, batches: int, attempt: int = 0) -> bytes:
-        """Answer one of the referee's questions (`parity.observe`) on the `attempt`-th images."""
+        """Answer one of the reference's questions (`parity.observe`) on the `attempt`-th images."""
         part = parity.part(question, batches, self.batch_size, len(self.images), attempt)
         sample = data.preprocess(self.images[part]), self.labels[part]
         return weights.to_bytes(parity.observe(self.trainer, question, *sample, self.batch_size))

@@ -164,26 +164,26 @@ def worker(request, hire, tmp_path_factory):
     Where all tests run in this process, all whom they name are started at once, and asked all that
     they will ask, so that they import their frameworks and compute side by side.
     """
-    folder, crew = tmp_path_factory.mktemp("workers"), {}
+    folder, started = tmp_path_factory.mktemp("workers"), {}
     if not distributed(request.config):
         wanted = {name for (name,) in selected(request, "implementation")}
         for name in implementations.names():
             if name in wanted and not implementations.missing(name):
-                crew[name] = hire(name, folder)
+                started[name] = hire(name, folder)
         for name, *case in selected(request, "implementation", "architecture", "question"):
-            if name in crew:
-                crew[name].ask(*case)
+            if name in started:
+                started[name].ask(*case)
 
     def get(name):
         if lacks := implementations.missing(name):
             pytest.skip(f"not installed: pip install {' '.join(lacks)}")
-        if name not in crew:
-            crew[name] = hire(name, folder)
-        failure = crew[name].started.exception()
+        if name not in started:
+            started[name] = hire(name, folder)
+        failure = started[name].started.exception()
         if isinstance(failure, WorkerError) and failure.kind in UNAVAILABLE:
             pytest.skip(str(failure))
-        return crew[name]
+        return started[name]
 
     yield get
-    for witness in crew.values():
+    for witness in started.values():
         witness.dismiss()

@@ -10,7 +10,7 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.comparing.ratios import CONFIDENCE, block_log_ratios
-from benchmarks.comparing.verdicts import MOST_ROUNDS, Comparison, Word, judge, time
+from benchmarks.comparing.verdicts import MOST_ROUNDS, Comparison, Status, judge, time_metric
 from benchmarks.reporting import markdown
 from tests.campaigns import CAMPAIGNS, RECORDED, SHARES, by_block, judged, planted, recorded
 
@@ -20,7 +20,7 @@ EARLIER = ("unequal_bursts", "fixed_blocks")
 # So many detection sessions took up to three times the rounds of the screen.
 LONGER = 12
 PEERS = RECORDED / "peers.json"
-CHANGES = (Word.REGRESSED, Word.IMPROVED)
+CHANGES = (Status.REGRESSED, Status.IMPROVED)
 MARGIN = 0.02
 KNOWN = """\
 Two of these changes fit what the frameworks' own trackers say; other packages changed, too. Keras
@@ -102,7 +102,7 @@ def session_rows() -> Iterable[list[str]]:
         took = f"{median(cost):.0f} ({cost[-1]:.0f})" if cost else ""
         for share, words in sorted(counted(sessions).items()):
             found = f"found {words['found']} of {words.total() - words['found']}; " if share else ""
-            said = ", ".join(f"{words[word]} {word}" for word in Word if words[word])
+            said = ", ".join(f"{words[word]} {word}" for word in Status if words[word])
             dose = f"dose {percent(share)}" if share else "nothing"
             yield [campaign, str(len(sessions)), took, dose, found + said]
 
@@ -247,9 +247,9 @@ def found_with_fewer_rounds() -> tuple[int, int]:
                 sides = [by_block(row[side]) for side in ("new", "old")]
                 most = MOST_ROUNDS * len(sides[0][0])
                 new, old = ({block: taken[:most] for block, taken in s.items()} for s in sides)
-                place = "step[]", "", "", time(MARGIN)
+                place = "step[]", "", "", time_metric(MARGIN)
                 found = judge(Comparison(*place, new, old, row["screened_blocks"], row["suspects"]))
-                words.append(found.word is (Word.REGRESSED if work > 0 else Word.IMPROVED))
+                words.append(found.status is (Status.REGRESSED if work > 0 else Status.IMPROVED))
     return sum(words), len(words)
 
 

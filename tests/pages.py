@@ -21,7 +21,7 @@ from benchmarks.reporting import markdown, tables
 from benchmarks.reporting.answers import contests, result_table
 from benchmarks.reporting.markdown import escape
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
-from benchmarks.reporting.words import label, time
+from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
 from tests.campaigns import digits
@@ -70,7 +70,7 @@ def reading() -> list[str]:
     lines = [f"forward {architecture} b{batch_size} {device}       {contest.answer()}"]
     for row in contest.pair():
         rate = f"{batch_size / row.seconds():,.0f} images/s"
-        figures = f"{label(row.name):<7}  {time(row.seconds()):>8}  {rate:>18}"
+        figures = f"{label(row.name):<7}  {format_seconds(row.seconds()):>8}  {rate:>18}"
         lines.append(f"  {figures}  accuracy {row.info['accuracy']:.4f}")
     return ["```text", *lines, "```"]
 

@@ -1,4 +1,4 @@
-"""How far every implementation is from the NumPy referee: `python -m tests.parity_table`."""
+"""How far every implementation is from the NumPy reference: `python -m tests.parity_table`."""
 
 import argparse
 import struct
@@ -21,7 +21,7 @@ from mnist_models.recipe import DEFAULT, DYADIC_ADAM, DYADIC_MOMENTUM, DYADIC_SG
 BATCH_SIZE = 16
 STEPS = 100
 # 100 batches of 16 or 14 of 128, and a partial one. Which digits are made depends on their number:
-# with these, float32 takes the same side of every kink of ReLU and max-pooling as the referee does.
+# with these, float32 takes the same side of every kink of ReLU and max-pooling as the reference.
 TRAIN_IMAGES, TEST_IMAGES = 1800, 200
 FLOAT64_TOLERANCE = 1e-12
 LIMIT = 300.0
@@ -99,7 +99,7 @@ class Witness:
 
 @cache
 def expected(dataset: data.Dataset, architecture: str, question: str, adam_epsilon: str) -> Arrays:
-    """The referee's own answer, always in float64."""
+    """The reference's own answer, always in float64."""
     asked, network = QUESTIONS[question], networks.load(architecture)
     trainer = numpy_reference.Trainer(network, asked.recipe, "cpu", "float64", adam_epsilon)
     trainer.set_weights(weights.initial(network, DEFAULT.seed))

@@ -22,7 +22,7 @@ from benchmarks.comparing.verdicts import (
     confirmation_blocks,
     judge,
     suspicion,
-    time,
+    time_metric,
 )
 from tests.campaigns import by_block, planted, recorded
 from tests.measured import CHANGES, EARLIER, MARGIN, SIMULATED
@@ -135,7 +135,7 @@ def gate(
     for add in noise:
         samples = add(samples, chance)
     logs = medians(samples)
-    place = ("step[]", "x", "y", time(MARGIN))
+    place = ("step[]", "x", "y", time_metric(MARGIN))
 
     def comparison(index: int, blocks: int, suspects: int = 0) -> Comparison:
         return Comparison(*place, *one_each(logs[index][:blocks]), BLOCKS, suspects)
@@ -162,7 +162,7 @@ def simulate(
     alarms = held = naive = suspected = 0
     for _ in range(gates):
         verdicts, screen = gate(pool, noise, chance, rounds)
-        alarm = any(verdict.word in CHANGES for verdict in verdicts)
+        alarm = any(verdict.status in CHANGES for verdict in verdicts)
         alarms += alarm
         suspected += alarm or any("suspected" in verdict.reason for verdict in verdicts)
         held += sum(holds(verdict.ratio) for verdict in verdicts)

@@ -37,7 +37,7 @@ def test_bounds_of_another_recipe_are_none(tmp_path, change):
 
 
 @pytest.mark.parametrize(("reached", "half"), [(0.97, 0.0121), (0.5, 0.0354)])
-def test_the_referees_accuracy_is_surrounded_by_five_errors(reached, half):
+def test_the_references_accuracy_is_surrounded_by_five_errors(reached, half):
     """sqrt(2 · 0.97 · 0.03 / 10,000) is 0.00241."""
     low, high, rule = accuracy.around(reached, 10_000)
     assert (low, high) == pytest.approx((reached - half, reached + half), abs=1e-4)
@@ -54,8 +54,8 @@ def test_better_than_guessing_is_better_than_the_most_frequent_digit():
 @pytest.mark.parametrize(
     ("found", "valid"), [(0.70, True), (0.68, True), (0.60, False), (0.80, False)]
 )
-def test_accuracy_is_held_against_what_the_referee_reached(found, valid):
-    """What learned less than the referee in the same epoch is void, and so is what learned more."""
+def test_accuracy_is_held_against_what_the_reference_reached(found, valid):
+    """A row that learned less than the reference in the same epoch is void, or more."""
     rows = {(EPOCH, KERAS): ([1.0] * 6, {"accuracy": found}), (STEP, KERAS): ([1.0] * 6, {})}
     results = make_results(rows)
     bounds = accuracy.around(0.7, 10_000)
@@ -79,13 +79,13 @@ def odd(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_referee_trains_what_nobody_calibrated(odd):
+def test_the_reference_trains_what_nobody_calibrated(odd):
     """The session says so, and who learned as much passes."""
     copy, session = odd
     [expected] = [r["expected"] for r in journals(copy)[-1] if "expected" in r]
     assert expected["place"] == ["mlp", 48]
     assert expected["bounds"][2] == "referee"
-    assert "mlp at batch 48 is not calibrated: the referee trains it" in session.stdout
+    assert "mlp at batch 48 is not calibrated: the reference trains it" in session.stdout
     assert "PASSED" in session.stdout or "1 passed" in session.stdout
 
 
@@ -97,8 +97,8 @@ def test_who_learned_nothing_is_void_there(odd):
     assert "void: epoch[mlp-b48-cpu] idle:" in session.stdout
 
 
-def test_a_referee_that_is_too_slow_leaves_better_than_guessing(dataset):
-    """The limit of a call holds for the referee, too."""
+def test_a_reference_that_is_too_slow_leaves_better_than_guessing(dataset):
+    """The limit of a call holds for the reference, too."""
     plan = replace(make_results({(EPOCH, KERAS): ([1.0], {})}, blocks=1).plan, call_limit=1e-3)
 
     class Journal:
@@ -109,7 +109,7 @@ def test_a_referee_that_is_too_slow_leaves_better_than_guessing(dataset):
             self.records.append(record)
 
     class Slow(Session):
-        def trained_by_referee(self, architecture, batch_size):
+        def trained_by_reference(self, architecture, batch_size):
             from benchmarks.measuring.workers import WorkerError
 
             raise WorkerError("no answer within 0.001 s")
@@ -119,5 +119,5 @@ def test_a_referee_that_is_too_slow_leaves_better_than_guessing(dataset):
             pass
 
     journal = Journal()
-    Slow(plan, dataset, journal, Quiet()).expect()
+    Slow(plan, dataset, journal, Quiet()).expect_accuracy()
     assert journal.records[-1]["expected"]["bounds"].rule == "guessing"

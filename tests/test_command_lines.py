@@ -1,6 +1,6 @@
 """The commands that people type, run as they type them in a fresh copy of this repository.
 
-In the copy, the pair are the NumPy referee under other names: nothing waits for a framework.
+In the copy, the pair are the NumPy reference under other names: nothing waits for a framework.
 """
 
 import json
@@ -44,21 +44,21 @@ Trainer.train_epoch = broken
 
 
 def copy_repository(folder, implementations=None):
-    """Copy what a session needs, with the pair and `implementations` made of the NumPy referee.
+    """Copy what a session needs, with the pair and `implementations` made of the NumPy reference.
 
-    `implementations` maps names to source that is appended to the referee's.
+    `implementations` maps names to source that is appended to the reference's.
     """
     shutil.copy(ROOT / "pyproject.toml", folder)
     for package in ("benchmarks", "mnist_models"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, folder / package, ignore=ignored)
     home = folder / "mnist_models" / "implementations"
-    referee = (home / "numpy_reference.py").read_text(encoding="utf-8")
+    reference = (home / "numpy_reference.py").read_text(encoding="utf-8")
     for path in home.glob("*_*.py"):
         if path.stem not in ("__init__", "numpy_reference"):
             path.unlink()
     for name, patch in (dict.fromkeys(PAIR, "") | (implementations or {})).items():
-        (home / f"{name}.py").write_text(referee + patch, encoding="utf-8")
+        (home / f"{name}.py").write_text(reference + patch, encoding="utf-8")
     write_data(folder / "small", seed=1)
     return folder
 

@@ -29,8 +29,8 @@ LAYOUTS = {
 STEP = Trial("train_step", "mlp", 16, "gpu")
 
 
-def referee_module(trainer=numpy_reference.Trainer, **more):
-    """The referee as an implementation that believes to be on a GPU."""
+def reference_module(trainer=numpy_reference.Trainer, **more):
+    """The reference as an implementation that believes to be on a GPU."""
     functions = {name: getattr(numpy_reference, name) for name in ("configure", "versions")}
     found = {"devices": lambda: ["cpu", "gpu"], "set_precision": lambda precision: {}}
     return SimpleNamespace(**functions | found | {"Trainer": trainer} | more)
@@ -55,7 +55,7 @@ def test_a_worker_on_another_device_is_refused(placed, words):
             super().__init__(architecture, recipe, device, dtype)
 
     worker = Worker()
-    worker.module = referee_module(Elsewhere)
+    worker.module = reference_module(Elsewhere)
     with pytest.raises(RuntimeError, match=words):
         worker.placement("cpu")
 
@@ -86,7 +86,7 @@ def test_a_single_channel_keeps_pytorchs_strides():
 def prepared(trainer, dataset, precision):
     """Results of a training step on a pretended GPU, asked of a worker in this process."""
     worker = Worker()
-    worker.module, worker.device, worker.threads = referee_module(trainer), "gpu", 1
+    worker.module, worker.device, worker.threads = reference_module(trainer), "gpu", 1
     worker.wall, worker.cpu = 0.0, 0.0
     worker.trainers, worker.batches, worker.whole = {}, {}, {}
     worker.read(str(dataset.folder))
@@ -104,8 +104,8 @@ def prepared(trainer, dataset, precision):
     return Results(plan, journal).rows[STEP, PAIR[0]]
 
 
-class Referee(numpy_reference.Trainer):
-    """The referee under the signature of an implementation."""
+class Reference(numpy_reference.Trainer):
+    """The reference under the signature of an implementation."""
 
     changed: ClassVar[dict[str, float]] = {}
 
@@ -118,19 +118,19 @@ class Referee(numpy_reference.Trainer):
 @pytest.mark.parametrize("changed", [{"beta_1": 0.8}, {"epsilon": 1e-5}], ids=str)
 def test_tf32_hides_no_wrong_recipe(dataset, changed):
     """TF32's limits are wide enough for such faults; the same code is checked in float32, too."""
-    wrong = type("Wrong", (Referee,), {"changed": changed})
+    wrong = type("Wrong", (Reference,), {"changed": changed})
     row = prepared(wrong, dataset, "tf32")
     assert not any("TF32" in fault for fault in row.parity_faults)
     assert any("weights differ" in fault for fault in row.parity_faults)
-    assert prepared(Referee, dataset, "tf32").parity_faults == []
+    assert prepared(Reference, dataset, "tf32").parity_faults == []
 
 
 def test_both_precisions_are_recorded(dataset):
     """`parity` is that of float32, whatever is timed."""
-    row = prepared(Referee, dataset, "tf32")
+    row = prepared(Reference, dataset, "tf32")
     assert row.parity().keys() == {"loss", "weights", "gradients"}
     assert row.parity("tf32").keys() == {"loss", "weights"}
-    assert prepared(Referee, dataset, "float32").parity("tf32") == {}
+    assert prepared(Reference, dataset, "float32").parity("tf32") == {}
 
 
 # A pretended driver

@@ -20,7 +20,7 @@ from benchmarks.pytest_plugin.replay import Timed, make_plan
 from benchmarks.pytest_plugin.saving import beside_the_rows
 from benchmarks.reporting import terminal
 from benchmarks.reporting.page import TAXED
-from benchmarks.reporting.verdicts import NOTHING_STATUS, UNDECIDED_STATUS
+from benchmarks.reporting.verdict_panel import NOTHING_STATUS, UNDECIDED_STATUS
 from benchmarks.trial import Trial
 from mnist_models import implementations, networks, operations, worker
 from mnist_models.implementations import PAIR

@@ -1,6 +1,6 @@
 """Every command that README.md, CONTRIBUTING.md and docs/ name is run, in its shortest form.
 
-Most run in a copy of the repository in which the pair are the NumPy referee under other names.
+Most run in a copy of the repository in which the pair are the NumPy reference under other names.
 """
 
 import gzip

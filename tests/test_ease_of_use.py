@@ -192,7 +192,7 @@ def test_a_custom_layer_is_the_built_in_one(one):
 
 
 @pytest.fixture(scope="module")
-def referee(digits):
+def reference(digits):
     """The gradients of the same weights and images in NumPy, in float64: one step of rate 1."""
     trainer = numpy_reference.Trainer(
         networks.load("lenet5"), Recipe(SGD(1.0), 100), "cpu", "float64"
@@ -208,10 +208,10 @@ def distance(have, want):
     return np.linalg.norm(have - want) / np.linalg.norm(want)
 
 
-def test_gradients_are_the_referees(one, referee):
+def test_gradients_are_the_references(one, reference):
     """Within float32, weight by weight in the layout that all share."""
-    assert distance(one.arrays["gradients"], referee) < 1e-5
-    assert distance(np.roll(one.arrays["gradients"], 1), referee) > 1e-5
+    assert distance(one.arrays["gradients"], reference) < 1e-5
+    assert distance(np.roll(one.arrays["gradients"], 1), reference) > 1e-5
 
 
 def test_gradients_agree(found):

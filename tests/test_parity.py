@@ -1,4 +1,4 @@
-"""Parity: every implementation does the NumPy referee's arithmetic, and the referee is right."""
+"""Parity: every implementation does the NumPy reference's arithmetic, which is right."""
 
 from itertools import product
 from math import sqrt
@@ -22,7 +22,7 @@ ASKED_OF_VARIANTS = [("mlp", "float64 Adam")]
 ASKED_OF_VARIANTS += product(networks.names(), ["float32 forward", "float32 epoch"])
 
 
-# Every implementation against the referee
+# Every implementation against the reference
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ ASKED_OF_VARIANTS += product(networks.names(), ["float32 forward", "float32 epoc
         if name in COMPLETE or (*case,) in ASKED_OF_VARIANTS
     ],
 )
-def test_implementation_agrees_with_the_referee(
+def test_implementation_agrees_with_the_reference(
     worker, dataset, implementation, architecture, question
 ):
     """In float64 to 12 digits after 100 steps, in float32 within `parity.TOLERANCES`."""
@@ -64,10 +64,10 @@ def test_one_weight_that_is_off_by_a_percent_is_a_violation(architecture, tensor
     """Whichever tensor it is in, provided that it has a say in the outcome."""
     network = networks.load(architecture)
     start = initial(network, DEFAULT.seed)
-    right = parity.observe(referee(network, start), "forward", *batch, len(batch[1]))
+    right = parity.observe(reference(network, start), "forward", *batch, len(batch[1]))
     gradient = slopes(network, start, batch)[tensor]
     start[tensor][most_telling(gradient)] *= 1.01
-    wrong = parity.observe(referee(network, start), "forward", *batch, len(batch[1]))
+    wrong = parity.observe(reference(network, start), "forward", *batch, len(batch[1]))
     assert parity.violations(parity.differences(right, right)) == []
     assert parity.violations(parity.differences(wrong, right))
 
@@ -104,7 +104,7 @@ def test_losses_may_be_means_over_the_steps_so_far():
         assert (parity.violations(found) == []) == passes
 
 
-# The referee
+# The reference
 
 
 @pytest.fixture(scope="module")
@@ -114,15 +114,15 @@ def batch(dataset):
     return random.random((4, 28, 28, 1)), dataset.train_labels[:4]
 
 
-def referee(network, start, optimizer=DYADIC_SGD, adam_epsilon="plain"):
+def reference(network, start, optimizer=DYADIC_SGD, adam_epsilon="plain"):
     trainer = numpy_reference.Trainer(network, Recipe(optimizer, 1), adam_epsilon=adam_epsilon)
     trainer.set_weights(start)
     return trainer
 
 
 def slopes(network, start, batch):
-    """The referee's gradient of the loss."""
-    trainer = referee(network, start)
+    """The reference's gradient of the loss."""
+    trainer = reference(network, start)
     trainer.train_step(*batch)
     moved = trainer.get_weights()
     return {name: (start[name] - moved[name]) / DYADIC_SGD.learning_rate for name in start}
@@ -134,12 +134,12 @@ def most_telling(gradient):
 
 def loss(network, start, batch):
     images, labels = batch
-    probabilities = referee(network, start).probabilities(images)
+    probabilities = reference(network, start).probabilities(images)
     return -np.log(probabilities[np.arange(len(labels)), labels]).mean()
 
 
 @pytest.mark.parametrize(("architecture", "tensor"), TENSORS)
-def test_the_referees_gradient_is_the_slope_of_its_loss(architecture, tensor, batch):
+def test_the_references_gradient_is_the_slope_of_its_loss(architecture, tensor, batch):
     """Against central differences, at the steepest weight of a tensor and at two drawn ones."""
     network = networks.load(architecture)
     start = {name: array.astype(float) for name, array in initial(network, DEFAULT.seed).items()}
@@ -157,7 +157,7 @@ def test_the_referees_gradient_is_the_slope_of_its_loss(architecture, tensor, ba
 
 
 @pytest.mark.parametrize("padding", [0, 1, 2])
-def test_the_referees_convolution_is_a_correlation(padding):
+def test_the_references_convolution_is_a_correlation(padding):
     """Pixel by pixel in plain loops, and as SciPy's `correlate` has it."""
     random = np.random.default_rng(3)
     images, layer = random.standard_normal((2, 6, 7, 3)), numpy_layers.Convolution(3, 4, 3, padding)
@@ -176,7 +176,7 @@ def test_the_referees_convolution_is_a_correlation(padding):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_the_referees_max_pooling_passes_on_the_largest(size):
+def test_the_references_max_pooling_passes_on_the_largest(size):
     """Forward its value; back its gradient, to where it stood and nowhere else."""
     random = np.random.default_rng(4)
     images, layer = random.standard_normal((2, 7, 8, 3)), numpy_layers.MaxPool(size)
@@ -222,7 +222,7 @@ def test_the_two_forms_of_adam_are_one(form, epsilon_at):
         -9, 0, (STEPS, *kernel.shape)
     )  # epsilon rules some, and not others
     gradients = sizes * random.standard_normal(sizes.shape)
-    trainer = referee(network, start, DYADIC_ADAM, form)
+    trainer = reference(network, start, DYADIC_ADAM, form)
     for gradient in gradients:
         trainer.update({"logits/kernel": gradient, "logits/bias": gradient[0]})
     epsilons = [epsilon_at(t) for t in range(1, STEPS + 1)]

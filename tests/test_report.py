@@ -181,7 +181,7 @@ def test_compiling_pays_after_as_many_steps_as_its_first_call_costs_more():
 
 
 def test_fastest_of_all_beats_both_of_the_pair_for_sure():
-    """Neither the referee nor who is only just ahead."""
+    """Neither the reference nor who is only just ahead."""
     assert contest(made()).fastest().name == "pytorch_compiled"
     assert contest(made(), "forward").fastest() is None
     run = made()
@@ -533,7 +533,7 @@ def test_tables_sort_by_number_with_mouse_and_keyboard(open_page):
     pays = view.locator("#operation-train_step thead th").nth(8)
     for _ in range(2):
         pays.locator("button").click()
-        assert column(view, "operation-train_step", 8)[-2:] == ["", ""]  # the referee's
+        assert column(view, "operation-train_step", 8)[-2:] == ["", ""]  # the reference's
 
 
 def test_rows_can_be_filtered(open_page):

@@ -31,9 +31,9 @@ from tests.test_docs import STEP, plan
 from tests.test_robustness import start, survivors, wait_for
 from tests.test_statistics import FINGERPRINT, NEXT, RECORD
 
-REFEREE = ("benchmarks", "--device=cpu", "--implementation=numpy_reference")
+REFERENCE = ("benchmarks", "--device=cpu", "--implementation=numpy_reference")
 BLOCKS = 3
-LONG = (*REFEREE, "-k", "train_step", f"--blocks={BLOCKS}", "--rounds=5", "--benchmark-autosave")
+LONG = (*REFERENCE, "-k", "train_step", f"--blocks={BLOCKS}", "--rounds=5", "--benchmark-autosave")
 RECORDED = Path(__file__).with_name("recorded") / "run.json.gz"
 TRIALS = ["train_step[mlp-b128-cpu]"]
 
@@ -334,7 +334,7 @@ def test_disk_that_is_full_at_the_end_loses_nothing(tmp_path):
             "        except OSError:\n"
             "            pass\n"
         )
-        options = (*REFEREE, "-k", "train_step", "--benchmark-autosave", "--report=page")
+        options = (*REFERENCE, "-k", "train_step", "--benchmark-autosave", "--report=page")
         ended = run(folder, *options)
         assert ended.returncode == 4, ended.stdout
         assert "Traceback" not in ended.stdout

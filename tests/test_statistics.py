@@ -299,7 +299,7 @@ def test_parity_voids_an_implementation_on_an_architecture_and_device():
     struck = {key for key, row in results.rows.items() if row.void}
     assert struck == {(STEP, PYTORCH), *void}
     assert results.rows[FORWARD, PYTORCH].void == [
-        "train_step[mlp-b128-cpu]: loss differ from the NumPy referee by 5.0e-01 (at most 5e-06)"
+        "train_step[mlp-b128-cpu]: loss differ from the NumPy reference by 5.0e-01 (at most 5e-06)"
     ]
 
 
@@ -521,7 +521,7 @@ def test_panel_names_what_was_dropped():
 )
 def test_durations_read_well(seconds, text):
     """Three digits in the unit that suits, never with an exponent."""
-    assert words.time(seconds) == text
+    assert words.format_seconds(seconds) == text
 
 
 # pytest-benchmark's table

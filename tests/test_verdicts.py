@@ -26,8 +26,8 @@ from benchmarks.comparing.verdicts import (
     PEAK_MEMORY,
     UNDECIDED,
     Comparison,
+    Status,
     Verdict,
-    Word,
     confirmation_blocks,
     confirmation_rounds,
     decision,
@@ -36,14 +36,14 @@ from benchmarks.comparing.verdicts import (
     judge,
     parse_margin,
     power,
+    status_for,
     suspicion,
-    time,
-    word_for,
+    time_metric,
 )
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session, same_bursts
 from benchmarks.measuring.workers import ROOT
-from benchmarks.reporting.verdicts import exit_status, headline, markdown
+from benchmarks.reporting.verdict_panel import exit_status, headline, markdown
 from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
 from tests.pages import recorded as recorded_run
@@ -52,7 +52,7 @@ from tests.test_statistics import BAD_PARITY, make_plan, make_results
 KERAS, PYTORCH = PAIR
 REFERENCE = "numpy_reference"
 MARGIN = 0.02
-METRIC = time(MARGIN)
+METRIC = time_metric(MARGIN)
 EQUAL = [1.0] * 6
 SLOWER = [1.3] * 6
 MANY = (*range(1, 31), 100)
@@ -75,7 +75,7 @@ def mirrored(comparison):
 
 
 def word(*arguments, **more):
-    return judge(compared(*arguments, **more)).word
+    return judge(compared(*arguments, **more)).status
 
 
 # Bursts
@@ -147,7 +147,7 @@ def test_confirmed_interval_is_that_of_the_level_and_misses_in_one_of_twenty(sus
         told = np.linspace(1.2, 1.4, blocks)
         told[:against] -= 0.5
         found = judge(compared(SLOWER, told, suspects))
-        assert (found.word, found.ratio.blocks) == (Word.REGRESSED, blocks)
+        assert (found.status, found.ratio.blocks) == (Status.REGRESSED, blocks)
         assert found.ratio.low > 1 + MARGIN
         below, above = (told < found.ratio.low - 1e-9).sum(), (told > found.ratio.high + 1e-9).sum()
         assert below == above
@@ -225,15 +225,15 @@ def test_eight_blocks_can_never_pass_a_bonferroni_over_24():
 )
 def test_words(screen, confirmation, expected, reason):
     found = judge(compared(screen, confirmation))
-    assert found.word == expected
+    assert found.status == expected
     assert reason in found.reason
-    assert bool(found.reason) == (found.word in UNDECIDED)
+    assert bool(found.reason) == (found.status in UNDECIDED)
 
 
 def test_lost_confirmation_is_no_verdict():
     """Confirmed were others, or it was cut off before its first block."""
     found = judge(compared(SLOWER, suspects=3))
-    assert found.word is Word.INCONCLUSIVE
+    assert found.status is Status.INCONCLUSIVE
     assert "its confirmation was not measured" in found.reason
 
 
@@ -245,7 +245,7 @@ def test_what_is_no_measurement_is_not_comparable(value, side, block):
     comparison = compared(SLOWER, [1.3] * 11)
     getattr(comparison, side)[block].append(value)
     found = judge(comparison)
-    assert found.word is Word.NOT_COMPARABLE
+    assert found.status is Status.NOT_COMPARABLE
     assert str(value) in found.reason
     assert ("here" if side == "new" else "older") in found.reason
     assert suspicion(comparison) == 0
@@ -260,12 +260,12 @@ def test_nothing_measured_is_not_comparable():
         ({0: [1.0]}, {1: [1.0]}, "no block in common"),
     ):
         found = judge(Comparison(*place, new, old, screened=6))
-        assert (found.word, found.reason) == (Word.NOT_COMPARABLE, reason)
+        assert (found.status, found.reason) == (Status.NOT_COMPARABLE, reason)
 
 
 def test_a_reason_is_not_comparable_whatever_was_measured():
     comparison = compared(SLOWER, [1.3] * 11, reason="void here")
-    assert judge(comparison) == Verdict(Word.NOT_COMPARABLE, reason="void here")
+    assert judge(comparison) == Verdict(Status.NOT_COMPARABLE, reason="void here")
     assert suspicion(comparison) == 0
 
 
@@ -296,8 +296,8 @@ def shares(blocks, of=17):
 def test_disturbed_blocks_speak_for_nothing_but_equality(screen, confirmation, disturbed, expected):
     """Others can make equal ones look different; they hardly make different ones look equal."""
     found = judge(compared(screen, confirmation, foreign=shares(disturbed)))
-    assert found.word == expected
-    if found.word is Word.CONTAMINATED:
+    assert found.status == expected
+    if found.status is Status.CONTAMINATED:
         count = len(set(disturbed) & set(range(6) if max(disturbed) < 6 else range(6, 13)))
         assert f"in {count} of" in found.reason
 
@@ -341,25 +341,25 @@ def test_margins_are_exact(value, expected):
 )
 def test_interval_that_ends_at_the_margin_is_within_it(low, high, expected):
     comparison = compared(EQUAL)
-    assert word_for(comparison, Ratio(1.0, low, high, 6), None, 0)[0] == expected
+    assert status_for(comparison, Ratio(1.0, low, high, 6), None, 0)[0] == expected
 
 
 def test_new_and_old_are_mirrors():
     """Exchanging them exchanges REGRESSED and IMPROVED and inverts the interval, no more."""
     random = np.random.default_rng(7)
-    other = {Word.REGRESSED: Word.IMPROVED, Word.IMPROVED: Word.REGRESSED}
+    other = {Status.REGRESSED: Status.IMPROVED, Status.IMPROVED: Status.REGRESSED}
     seen = set()
     for center in (0.7, 0.98, 1.0, 1.02, 1.3):
         for spread in (0.001, 0.1):
             logs = log(center) + random.normal(0, spread, 17)
             comparison = compared(np.exp(logs[:6]), np.exp(logs[6:]))
             here, there = judge(comparison), judge(mirrored(comparison))
-            seen.add(here.word)
-            assert there.word == other.get(here.word, here.word)
+            seen.add(here.status)
+            assert there.status == other.get(here.status, here.status)
             ends = 1 / here.ratio.value, 1 / here.ratio.high, 1 / here.ratio.low
             assert (there.ratio.value, there.ratio.low, there.ratio.high) == pytest.approx(ends)
             assert suspicion(comparison) == -suspicion(mirrored(comparison))
-    assert {*other, Word.EQUIVALENT, Word.INCONCLUSIVE} <= seen
+    assert {*other, Status.EQUIVALENT, Status.INCONCLUSIVE} <= seen
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_suspicion_is_a_matter_of_the_screen_alone():
 @pytest.mark.parametrize("factor", [1.5, 1 / 1.5])
 def test_one_stage_alone_never_calls_a_change(factor):
     """Seen in the screen and gone in the confirmation is gone; unseen in the screen is unasked."""
-    calls = Word.REGRESSED, Word.IMPROVED
+    calls = Status.REGRESSED, Status.IMPROVED
     assert word([factor] * 6, EQUAL + EQUAL[:5]) not in calls
     assert word(EQUAL, [factor] * 11) not in calls
     assert word([factor] * 30, ()) not in calls
@@ -493,7 +493,9 @@ def confirmed(logs, ends):
 
 @pytest.mark.parametrize("margin", [0.0, 0.02, 0.1])
 def test_detectable_grows_from_the_margin_with_the_spread(margin):
-    found = [detectable(sd, compared(EQUAL, metric=time(margin))) for sd in (0, 0.01, 0.02, 0.05)]
+    found = [
+        detectable(sd, compared(EQUAL, metric=time_metric(margin))) for sd in (0, 0.01, 0.02, 0.05)
+    ]
     assert found[0] == pytest.approx(margin)
     assert found == sorted(set(found))
 
@@ -529,7 +531,7 @@ def test_wrong_margins_are_refused(text):
 
 
 def judged(*words):
-    return [Judged(compared(EQUAL), Verdict(Word(one))) for one in words]
+    return [Judged(compared(EQUAL), Verdict(Status(one))) for one in words]
 
 
 @pytest.mark.parametrize(
@@ -563,23 +565,23 @@ def test_each_baseline_must_have_something_to_compare():
 
 def test_a_confirmation_that_is_cut_off_says_nothing():
     """Judging it where it was cut off, and again after --resume, would be two looks."""
-    assert judge(compared([1.1] * 6, [1.1] * 8, suspects=2)).word is Word.REGRESSED
+    assert judge(compared([1.1] * 6, [1.1] * 8, suspects=2)).status is Status.REGRESSED
     found = judge(compared([1.1] * 6, [1.1] * 7, suspects=2))
-    assert (found.word, found.reason) == (
-        Word.INCONCLUSIVE,
+    assert (found.status, found.reason) == (
+        Status.INCONCLUSIVE,
         "suspected; its confirmation was cut off after 7 new blocks, of 8 to 24",
     )
 
 
 def test_every_word_is_either_decided_or_not():
     """A word that is added must be given a place."""
-    assert {*Word} - {*UNDECIDED} == {Word.REGRESSED, Word.IMPROVED, Word.EQUIVALENT}
+    assert {*Status} - {*UNDECIDED} == {Status.REGRESSED, Status.IMPROVED, Status.EQUIVALENT}
 
 
 def test_headline_and_markdown():
     """Every word is counted, and nothing that a name holds breaks the table."""
     every = judged("EQUIVALENT", "REGRESSED", "EQUIVALENT")
-    every += [Judged(compared(EQUAL), Verdict(Word.NOT_COMPARABLE, reason="a|b\n<c>"))]
+    every += [Judged(compared(EQUAL), Verdict(Status.NOT_COMPARABLE, reason="a|b\n<c>"))]
     text = markdown(every, "against x", ["note"])
     assert headline(every) == "1 REGRESSED, 2 EQUIVALENT, 1 NOT COMPARABLE"
     assert headline([]) == "nothing compared"
@@ -645,7 +647,7 @@ MACHINE = {"cpu": {"brand_raw": "Abacus 9", "count": 2}}
 
 
 def measured(seconds, reference=1.0, session="a", spread=0.001, trial=STEP, **more):
-    """A saved run of PyTorch and the NumPy referee, six blocks of five rounds."""
+    """A saved run of PyTorch and the NumPy reference, six blocks of five rounds."""
     random = np.random.default_rng(len(session) + ord(session[0]))
     pace = random.uniform(1, 1.01, (6, 5))  # which both see
     noise = np.exp(random.normal(0, spread, (6, 1)))
@@ -667,17 +669,17 @@ def test_the_reference_itself_is_not_judged():
     for run in (old, new):
         run["benchmarks"] = [row for row in run["benchmarks"] if REFERENCE in row["name"]]
     [one] = compare_runs(old, new, "0001_older", MARGIN)
-    assert one.verdict.word is Word.INCONCLUSIVE
+    assert one.verdict.status is Status.INCONCLUSIVE
     assert "drift is measured by" in one.verdict.reason
 
 
 def test_drift_of_the_machine_is_no_change():
     """All that was measured got 1.3 times slower, NumPy as well: so did the machine."""
     found = across(measured(1.0), measured(1.3, 1.3, "b"))
-    assert found.word is Word.EQUIVALENT
+    assert found.status is Status.EQUIVALENT
     assert found.ratio.value == pytest.approx(1, abs=0.01)
     noisy = across(measured(1.0, spread=0.1), measured(1.3, 1.3, "b", spread=0.1))
-    assert noisy.word is Word.INCONCLUSIVE
+    assert noisy.status is Status.INCONCLUSIVE
     assert noisy.ratio.low < 1 < noisy.ratio.high
 
 
@@ -686,7 +688,7 @@ def test_change_against_the_reference_is_a_suspect(factor):
     """And never more than that, whatever the interval."""
     old, new = measured(1.0), measured(factor, session="b")
     [one] = compare_runs(old, new, "0001_older", MARGIN)
-    assert one.verdict.word is Word.SUSPECT
+    assert one.verdict.status is Status.SUSPECT
     assert one.verdict.ratio.value == pytest.approx(factor, rel=0.01)
     assert ("slower" if factor > 1 else "faster") in one.verdict.reason
     command = confirm_command([one], "older")
@@ -707,7 +709,7 @@ def test_without_suspects_there_is_nothing_to_confirm():
 def test_without_the_reference_drift_remains(sides):
     """Nothing can be said then, and the reason is."""
     found = across(measured(1.0, sides[0]), measured(1.3, sides[1], "b"))
-    assert found.word is Word.INCONCLUSIVE
+    assert found.status is Status.INCONCLUSIVE
     assert "numpy_reference was not measured in both" in found.reason
     assert found.ratio.value == pytest.approx(1.3, rel=0.01)
     assert (found.ratio.low, found.ratio.high) == (None, None)
@@ -729,10 +731,10 @@ def test_another_reference_is_no_yardstick(now, words):
     then = {"versions": {"numpy": "1.26.4"}, "python": "3.12.1"}
     old, new = changed(measured(1.0), **then), changed(measured(1.0, 0.9, "b"), **then)
     reference = new["benchmarks"][1]
-    assert across(old, new).word is Word.SUSPECT
+    assert across(old, new).status is Status.SUSPECT
     reference["extra_info"] |= now
     found = across(old, new)
-    assert found.word is Word.INCONCLUSIVE
+    assert found.status is Status.INCONCLUSIVE
     assert words in found.reason
     assert "is no yardstick" in found.reason
     assert "in one session with --baseline" in found.reason
@@ -747,15 +749,15 @@ def test_only_another_numpy_suspects_nothing():
         if row["extra_info"]["implementation"] == REFERENCE:
             row["extra_info"]["versions"] = {"numpy": "9.9"}
             row["stats"]["data"] = [seconds * 0.9 for seconds in row["stats"]["data"]]
-    words = Counter(one.verdict.word for one in compare_runs(old, new, "older", MARGIN))
-    assert words == {Word.INCONCLUSIVE: 48}
+    words = Counter(one.verdict.status for one in compare_runs(old, new, "older", MARGIN))
+    assert words == {Status.INCONCLUSIVE: 48}
 
 
 def test_other_source_of_the_reference_is_said():
     """Its digest is of all of mnist_models, so that it is a doubt and no refusal."""
     old, new = changed(measured(1.0), source="1"), changed(measured(1.3, 1, "b"), source="2")
     found = across(old, new)
-    assert found.word is Word.SUSPECT
+    assert found.status is Status.SUSPECT
     assert "slower than it was" in found.reason
     assert "the source of mnist_models differs" in found.reason
 
@@ -789,7 +791,7 @@ def test_epochs_are_held_against_the_references_training_steps(epoch, machine, e
     """Of the same blocks, which see the same machine; no reference runs epochs by itself."""
     old, new = with_epochs(1.0, 1.0, "a"), with_epochs(epoch, machine, "b", seed=1)
     found = across(old, new)
-    assert found.word == expected
+    assert found.status == expected
     assert found.ratio.value == pytest.approx(epoch, rel=0.01)
 
 
@@ -799,11 +801,11 @@ def test_drift_between_epochs_and_steps_widens_the_interval():
         across(
             with_epochs(1.0, 1.0, "a", noise=0.05, seed=2 * number),
             with_epochs(1.0, 1.3, "b", noise=0.05, seed=2 * number + 1),
-        ).word
+        ).status
         for number in range(200)
     )
-    assert words[Word.SUSPECT] <= most(200, 0.1)
-    assert words[Word.INCONCLUSIVE] > 100
+    assert words[Status.SUSPECT] <= most(200, 0.1)
+    assert words[Status.INCONCLUSIVE] > 100
 
 
 def test_an_epochs_own_reference_comes_first():
@@ -819,10 +821,10 @@ def test_epochs_timed_to_another_moment_are_not_comparable(trial, comparable):
     """Runs that were saved without the moment timed until `fit` returned."""
     old, new = measured(1.0, trial=trial), measured(1.0, session="b", trial=trial)
     found = across(old, changed(new, moment="trained"))
-    assert (found.word is not Word.NOT_COMPARABLE) == comparable
+    assert (found.status is not Status.NOT_COMPARABLE) == comparable
     if not comparable:
         assert found.reason == "moment was returned, is trained"
-    assert across(old, changed(new, moment="returned")).word is Word.EQUIVALENT
+    assert across(old, changed(new, moment="returned")).status is Status.EQUIVALENT
 
 
 def test_few_blocks_across_time_are_no_interval():
@@ -831,7 +833,10 @@ def test_few_blocks_across_time_are_no_interval():
         row["stats"]["data"] = row["stats"]["data"][:10]
         row["extra_info"]["blocks"] = row["extra_info"]["blocks"][:10]
     found = across(measured(1.0), few)
-    assert (found.word, found.reason) == (Word.INCONCLUSIVE, "2 blocks are too few for an interval")
+    assert (found.status, found.reason) == (
+        Status.INCONCLUSIVE,
+        "2 blocks are too few for an interval",
+    )
 
 
 @pytest.mark.parametrize("value", [nan, 0.0, -1.0, inf])
@@ -841,7 +846,7 @@ def test_no_measurement_across_time_is_not_comparable(value, row):
     bad = measured(1.0, session="b")
     bad["benchmarks"][row]["stats"]["data"][3] = value
     for found in (across(measured(1.0), bad), across(bad, measured(1.0))):
-        assert found.word is Word.NOT_COMPARABLE
+        assert found.status is Status.NOT_COMPARABLE
         assert str(value) in found.reason
 
 
@@ -870,7 +875,7 @@ def in_force(**more):
 def test_what_else_differs_is_not_comparable(info, reason):
     """Whatever is not the framework's version must be the same, or no ratio is shown."""
     found = across(measured(1.0), changed(measured(1.3, session="b"), **info))
-    assert found.word is Word.NOT_COMPARABLE
+    assert found.status is Status.NOT_COMPARABLE
     assert reason in found.reason
     assert found.ratio is None
 
@@ -878,7 +883,7 @@ def test_what_else_differs_is_not_comparable(info, reason):
 def test_how_a_framework_compiles_is_its_own_affair():
     """That a version compiles differently is what is to be seen."""
     other = changed(measured(1.0, session="b"), **in_force(compilation="XLA"))
-    assert across(measured(1.0), other).word is Word.EQUIVALENT
+    assert across(measured(1.0), other).status is Status.EQUIVALENT
 
 
 def test_another_cpu_is_not_comparable():
@@ -922,7 +927,7 @@ def session_rows(factor, suspects=1):
 
 
 def words_of(every):
-    return {(one.comparison.trial, one.comparison.metric.name): one.verdict.word for one in every}
+    return {(one.comparison.trial, one.comparison.metric.name): one.verdict.status for one in every}
 
 
 def test_a_session_is_compared_metric_by_metric():
@@ -930,12 +935,12 @@ def test_a_session_is_compared_metric_by_metric():
     ours, theirs = session_rows(1.3)
     found = words_of(judge_all(compare(ours, theirs, "older", MARGIN, {}), ours, theirs))
     assert found == {
-        (STEP, "time"): Word.REGRESSED,
-        (STEP, "first call"): Word.EQUIVALENT,
-        (STEP, "peak memory"): Word.EQUIVALENT,
-        (EPOCH, "time"): Word.EQUIVALENT,
-        (EPOCH, "first call"): Word.EQUIVALENT,
-        (EPOCH, "accuracy"): Word.REGRESSED,
+        (STEP, "time"): Status.REGRESSED,
+        (STEP, "first call"): Status.EQUIVALENT,
+        (STEP, "peak memory"): Status.EQUIVALENT,
+        (EPOCH, "time"): Status.EQUIVALENT,
+        (EPOCH, "first call"): Status.EQUIVALENT,
+        (EPOCH, "accuracy"): Status.REGRESSED,
     }
 
 
@@ -968,9 +973,9 @@ def test_a_confirmation_answers_the_question_of_its_session_alone(known, margin)
         row["extra_info"] |= known
     runs = ({"machine_info": MACHINE, "benchmarks": [*rows.values()]} for rows in (theirs, ours))
     judged = compare_runs(*runs, "older", margin)
-    words = {one.verdict.word for one in judged if one.comparison.metric is not ACCURACY}
-    assert words.isdisjoint({Word.REGRESSED, Word.IMPROVED})
-    assert Word.INCONCLUSIVE in words
+    words = {one.verdict.status for one in judged if one.comparison.metric is not ACCURACY}
+    assert words.isdisjoint({Status.REGRESSED, Status.IMPROVED})
+    assert Status.INCONCLUSIVE in words
 
 
 def test_memory_is_the_largest_of_a_process_over_its_trials():
@@ -1006,7 +1011,7 @@ def test_memory_of_workers_that_did_not_do_the_same_is_not_compared():
         found = compare(new, old, "older", MARGIN, {})
         [of_worker] = [c for c in found if c.metric is PEAK_MEMORY]
         assert of_worker.reason.startswith(f"its workers did not do the same: {FORWARD} not meas")
-        assert judge(of_worker).word is Word.NOT_COMPARABLE
+        assert judge(of_worker).status is Status.NOT_COMPARABLE
 
 
 def test_reasons_stand_instead_of_times():
@@ -1039,9 +1044,9 @@ def test_void_rows_are_not_comparable(side):
     rows = {(trial, name): ([1.0] * 6, entry) for name in (PYTORCH, f"{PYTORCH}@older")}
     rows[trial, side] = ([1.0] * 6, entry | BAD_PARITY)
     [found] = with_baseline(rows).verdicts()["older"]
-    assert found.verdict.word is Word.NOT_COMPARABLE
+    assert found.verdict.status is Status.NOT_COMPARABLE
     assert found.verdict.reason.startswith("here: " if side == PYTORCH else "in older: ")
-    assert "differ from the NumPy referee" in found.verdict.reason
+    assert "differ from the NumPy reference" in found.verdict.reason
 
 
 def test_a_session_confirms_all_its_suspects_until_each_is_decided():
@@ -1179,7 +1184,7 @@ def test_suites_in_which_nothing_changed_raise_no_alarm(true):
             if gate < 20:  # these numbers are those of the product
                 comparison = compared(np.exp(screen[which]), np.exp(again[index]), len(suspects))
                 assert suspicion(comparison)
-                assert (judge(comparison).word in ("REGRESSED", "IMPROVED")) == bool(said)
+                assert (judge(comparison).status in ("REGRESSED", "IMPROVED")) == bool(said)
     assert alarms <= most(gates, FAMILY)
     assert screened > 0.02 * gates or true == 1
 

@@ -14,7 +14,7 @@ from benchmarks.comparing.saved import (
     named,
     read,
 )
-from benchmarks.reporting import verdicts
+from benchmarks.reporting import verdict_panel
 
 
 def compare(
@@ -31,10 +31,10 @@ def compare(
         )
     title, below = f"against {was}", notes(judged, before, was, now, margin)
     if markdown:
-        print(verdicts.markdown(judged, title, below))
+        print(verdict_panel.markdown(judged, title, below))
     else:
-        Console().print(verdicts.panel(judged, title, below))
-    return verdicts.exit_status([judged], fail_on, strict)
+        Console().print(verdict_panel.panel(judged, title, below))
+    return verdict_panel.exit_status([judged], fail_on, strict)
 
 
 def paired(judged: list[Judged]) -> bool:

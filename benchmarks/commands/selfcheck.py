@@ -20,7 +20,7 @@ from benchmarks.commands.doctor import machine
 from benchmarks.comparing.ratios import block_log_ratios
 from benchmarks.comparing.records import Record, place_of, samples
 from benchmarks.comparing.saved import by_name, read
-from benchmarks.comparing.verdicts import OF_MEDIAN, Comparison, Word, detectable, time
+from benchmarks.comparing.verdicts import OF_MEDIAN, Comparison, Status, detectable, time_metric
 from benchmarks.trial import RowId
 from mnist_models.implementations import PAIR
 from mnist_models.operations import TRAIN_STEP
@@ -48,7 +48,9 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         same = gate(Path(folder), [twin], options)
         seconds = monotonic() - began
         console.print(noise(same, rounds, seconds))
-        wrong = [name for name in same[0] if word(same[0][name]) in (Word.REGRESSED, Word.IMPROVED)]
+        wrong = [
+            name for name in same[0] if word(same[0][name]) in (Status.REGRESSED, Status.IMPROVED)
+        ]
         console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
         planted, _ = gate(Path(folder), [slower], options)
     steps = {
@@ -58,7 +60,7 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         ratio = verdict(row)["ratio"]
         more = "not measured" if ratio is None else f"measured as {1 / ratio - 1:.1%} more time"
         console.print(f"dose of {SHARE:.0%} in the baseline of {name}, {more}: {word(row)}")
-    found_all = len(steps) == len(PAIR) and set(map(word, steps.values())) == {Word.IMPROVED}
+    found_all = len(steps) == len(PAIR) and set(map(word, steps.values())) == {Status.IMPROVED}
     return int(bool(wrong) or not found_all)
 
 
@@ -139,7 +141,7 @@ def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> 
         within = float(np.mean([np.std(np.log(here[b]) - np.log(there[b]), ddof=1) for b in here]))
         total = float(np.std(logs, ddof=1))
         between = sqrt(max(0.0, total**2 - (OF_MEDIAN * within) ** 2 / rounds))
-        place = Comparison(*place_of(name), "", time(0.02))
+        place = Comparison(*place_of(name), "", time_metric(0.02))
         sees = [
             detectable(sqrt(between**2 + (OF_MEDIAN * within) ** 2 / r), place)
             for r in TRIED_ROUNDS

@@ -211,8 +211,8 @@ def gpu() -> Iterator[str]:
     yield from (
         "## NVIDIA GPUs",
         "",
-        "In the environments above, TensorFlow sees no GPU: its wheel has no CUDA without the extra",
-        "`and-cuda`. In the following ones both frameworks use the same CUDA 12 libraries:",
+        "In the environments above, TensorFlow sees no GPU: its wheel has no CUDA without the",
+        "extra `and-cuda`. In the following ones both frameworks use the same CUDA 12 libraries:",
         "",
         f"{', '.join(f'`{pair}`' for pair in pairs)}, each after",
         f"{', '.join(f'`{part}-`' for part in dict.fromkeys(n.partition('-')[0] for n in names))}.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 
 from benchmarks.comparing.ratios import CONFIDENCE, Ratio
-from benchmarks.comparing.verdicts import FAMILY, POWER, Verdict, Word
+from benchmarks.comparing.verdicts import FAMILY, POWER, Status, Verdict
 from mnist_models.accuracy import Rounding
 
 
@@ -45,23 +45,23 @@ def judge_accuracy(
     for side, where in ((new, "here"), (old, environment)):
         if not (isfinite(side.accuracy) and side.accuracy > 0):
             reason = f"accuracy {side.accuracy} is no measurement ({where})"
-            return Verdict(Word.NOT_COMPARABLE, reason=reason)
+            return Verdict(Status.NOT_COMPARABLE, reason=reason)
     words = f"{new.accuracy:.4f}, was {old.accuracy:.4f}"
     if new.misread is None or old.misread is None:
         found = Ratio(new.accuracy / old.accuracy, None, None, 1)
         reason = f"{words}; which images were misread was not saved, so they cannot be paired"
-        return Verdict(Word.INCONCLUSIVE, found, reason=reason)
+        return Verdict(Status.INCONCLUSIVE, found, reason=reason)
     won, lost = len(old.misread - new.misread), len(new.misread - old.misread)
     images = max(new.images, old.images, 1)
     change = (won - lost) / images
     error = sqrt(won + lost - (won - lost) ** 2 / images) / images
     room = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
     chance = stats.binomtest(won, won + lost).pvalue if won + lost else 1.0
-    word = Word.INCONCLUSIVE
+    word = Status.INCONCLUSIVE
     if abs(change) + room <= rounding.least:
-        word = Word.EQUIVALENT
+        word = Status.EQUIVALENT
     elif abs(change) - room > rounding.most and chance < FAMILY / comparisons:
-        word = Word.IMPROVED if change > 0 else Word.REGRESSED
+        word = Status.IMPROVED if change > 0 else Status.REGRESSED
     value, low, high = (1 + (change + end) / old.accuracy for end in (0, -room, room))
     sees = rounding.most + room + float(stats.norm.ppf(POWER)) * error
     interval = f"[{change - room:+.4f}, {change + room:+.4f}]"

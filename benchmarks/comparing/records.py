@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.comparing import verdicts
 from benchmarks.comparing.learning import Learned, judge_accuracy, learned
 from benchmarks.comparing.ratios import Blocks
-from benchmarks.comparing.verdicts import Comparison, Verdict, Word
+from benchmarks.comparing.verdicts import Comparison, Status, Verdict
 from benchmarks.trial import RowId
 from mnist_models.accuracy import rounding
 
@@ -30,7 +30,7 @@ class Judged:
         return {
             "environment": self.comparison.environment,
             "metric": self.comparison.metric.name,
-            "verdict": self.verdict.word.value,
+            "verdict": self.verdict.status.value,
             "ratio": found and found.value,
             "low": found and found.low,
             "high": found and found.high,
@@ -61,7 +61,7 @@ def compare(
         place = partial(Comparison, trial, row.implementation, environment)
         reason = reasons.get(name) or missing(name, new, old, environment)
         if reason := reason or uneven_rounds(new[name], old[name], environment):
-            found.append(place(verdicts.time(margin), reason=reason))
+            found.append(place(verdicts.time_metric(margin), reason=reason))
             if (name in new) != (name in old):
                 uneven[worker] = f"its workers did not do the same: {trial} {reason}"
             continue
@@ -70,7 +70,7 @@ def compare(
         stages = ours["screened_blocks"], ours["suspects"]
         foreign = foreign_shares(ours["foreign_cpu"], ours.get("foreign_gpu", {}))
         times = samples(new[name]), samples(old[name])
-        found.append(place(verdicts.time(margin), *times, *stages, foreign))
+        found.append(place(verdicts.time_metric(margin), *times, *stages, foreign))
         # Caches are cold when a process starts, whoever else is at work.
         calls = [one_a_block(side, "first_call_seconds") for side in (ours, theirs)]
         found.append(place(verdicts.FIRST_CALL, calls[0], calls[1], *stages))
@@ -157,7 +157,7 @@ def judge_all(
         for one in judged
         if one.comparison.metric.name == "time"
         and one.comparison.trial.startswith("epoch[")
-        and one.verdict.word is not Word.NOT_COMPARABLE
+        and one.verdict.status is not Status.NOT_COMPARABLE
     ]
     for epoch in epochs:
         ours, theirs = (side[epoch.test]["extra_info"] for side in (new, old))

@@ -23,7 +23,7 @@ from benchmarks.comparing.records import (
     samples,
 )
 from benchmarks.comparing.schema import SavedRun, TabledRun, fault
-from benchmarks.comparing.verdicts import Comparison, Verdict, Word
+from benchmarks.comparing.verdicts import Comparison, Status, Verdict
 from benchmarks.trial import RowId, Trial
 from mnist_models.operations import EPOCH, TRAIN_STEP
 
@@ -110,17 +110,17 @@ def across_time(
     margin: float,
 ) -> Judged:
     """One row of two runs that were measured at different times."""
-    comparison = Comparison(*place_of(name), old_name, verdicts.time(margin))
+    comparison = Comparison(*place_of(name), old_name, verdicts.time_metric(margin))
     if reason := missing(name, ours, theirs, old_name):
-        return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
+        return Judged(comparison, Verdict(Status.NOT_COMPARABLE, reason=reason))
     if found := differences(ours[name]["extra_info"], theirs[name]["extra_info"], *machines):
-        return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason="; ".join(found)))
+        return Judged(comparison, Verdict(Status.NOT_COMPARABLE, reason="; ".join(found)))
     reference = reference_of(name, ours, theirs)
     for row in (name, reference):
         if not missing(row, ours, theirs, old_name):
             sides = replace(comparison, new=samples(ours[row]), old=samples(theirs[row]))
             if reason := verdicts.bad_values(sides):
-                return Judged(comparison, Verdict(Word.NOT_COMPARABLE, reason=reason))
+                return Judged(comparison, Verdict(Status.NOT_COMPARABLE, reason=reason))
     new, old = (relative_to_reference(name, reference, side) for side in (ours, theirs))
     if comparison.implementation == REFERENCE:
         reason = "it is what the machine's drift is measured by"
@@ -131,7 +131,7 @@ def across_time(
     if reason:
         plain = np.median(ours[name]["stats"]["data"]) / np.median(theirs[name]["stats"]["data"])
         told = Ratio(float(plain), None, None, 0)
-        return Judged(comparison, Verdict(Word.INCONCLUSIVE, told, reason=reason))
+        return Judged(comparison, Verdict(Status.INCONCLUSIVE, told, reason=reason))
     verdict = suspect(unpaired(new, old), margin)
     if ours[name]["extra_info"].get("source") != theirs[name]["extra_info"].get("source"):
         verdict = replace(verdict, reason="; ".join(filter(None, (verdict.reason, OTHER_SOURCE))))
@@ -246,14 +246,14 @@ def suspect(found: Ratio, margin: float) -> Verdict:
     """The strongest word across time is SUSPECT: two runs shared no minute and no process."""
     if found.low is None or found.high is None:
         reason = f"{found.blocks} blocks are too few for an interval"
-        return Verdict(Word.INCONCLUSIVE, found, reason=reason)
+        return Verdict(Status.INCONCLUSIVE, found, reason=reason)
     if found.low > 1 + margin:
-        return Verdict(Word.SUSPECT, found, reason="slower than it was, if this is confirmed")
+        return Verdict(Status.SUSPECT, found, reason="slower than it was, if this is confirmed")
     if found.high < 1 / (1 + margin):
-        return Verdict(Word.SUSPECT, found, reason="faster than it was, if this is confirmed")
+        return Verdict(Status.SUSPECT, found, reason="faster than it was, if this is confirmed")
     if found.low >= 1 / (1 + margin) and found.high <= 1 + margin:
-        return Verdict(Word.EQUIVALENT, found)
-    return Verdict(Word.INCONCLUSIVE, found, reason="the interval is wider than the margin")
+        return Verdict(Status.EQUIVALENT, found)
+    return Verdict(Status.INCONCLUSIVE, found, reason="the interval is wider than the margin")
 
 
 def environment_of(run: Run) -> str:
@@ -292,7 +292,7 @@ def confirm_command(judged: list[Judged], environment: str) -> str:
 
     An environment whose name is none that tox gives, such as "a; b", is left to be filled in: ENV.
     """
-    suspects = [one.comparison for one in judged if one.verdict.word is Word.SUSPECT]
+    suspects = [one.comparison for one in judged if one.verdict.status is Status.SUSPECT]
     if not suspects:
         return ""
     folder = f".tox/{environment}" if re.fullmatch(r"\w[\w.-]*", environment) else "ENV"

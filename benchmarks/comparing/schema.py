@@ -145,7 +145,7 @@ class Stats(Part):
     data: list[Sample]
 
 
-class Row(Part):
+class Benchmark(Part):
     """A row as pytest-benchmark saves it."""
 
     name: str
@@ -153,7 +153,7 @@ class Row(Part):
     stats: Stats
 
     @model_validator(mode="after")
-    def itself(self) -> "Row":
+    def itself(self) -> "Benchmark":
         """A name that says what was measured, and a block for each sample."""
         info = self.extra_info
         trial = Trial(info.operation, info.architecture, info.batch_size, info.device)
@@ -165,7 +165,7 @@ class Row(Part):
         return self
 
 
-class VoidRow(Row):
+class VoidBenchmark(Benchmark):
     """A row that does not count, with the reasons."""
 
     reasons: Annotated[list[Text], Field(min_length=1)]
@@ -194,8 +194,8 @@ class SavedRun(Part):
 
     machine_info: Machine
     datetime: Text
-    benchmarks: Annotated[list[Row], Field(fail_fast=True)]
-    void: Annotated[list[VoidRow], Field(fail_fast=True)] = []
+    benchmarks: Annotated[list[Benchmark], Field(fail_fast=True)]
+    void: Annotated[list[VoidBenchmark], Field(fail_fast=True)] = []
     not_measured: dict[str, Text] | None = None
     dataset: Explored | None = None
     unfit_as_baseline: list[Text] = []
@@ -236,7 +236,7 @@ class Figures(Stats):
     rounds: int
 
 
-class TabledRow(Row):
+class TabledBenchmark(Benchmark):
     """A row with what pytest-benchmark shows of it."""
 
     fullname: Text
@@ -246,7 +246,7 @@ class TabledRow(Row):
 class TabledRun(SavedRun):
     """A run that pytest-benchmark can show beside the one that is measured."""
 
-    benchmarks: Annotated[list[TabledRow], Field(fail_fast=True)]  # type: ignore[assignment]
+    benchmarks: Annotated[list[TabledBenchmark], Field(fail_fast=True)]  # type: ignore[assignment]
 
 
 def fault(run: Any, model: type[SavedRun] = SavedRun) -> str:

@@ -42,7 +42,7 @@ FOREIGN_BLOCKS = 1
 POWER = 0.9
 
 
-class Word(StrEnum):
+class Status(StrEnum):
     """What is said of a comparison; the value is what is printed and saved."""
 
     REGRESSED = "REGRESSED"
@@ -54,7 +54,7 @@ class Word(StrEnum):
     SUSPECT = "SUSPECT"
 
 
-UNDECIDED = (Word.INCONCLUSIVE, Word.CONTAMINATED, Word.NOT_COMPARABLE, Word.SUSPECT)
+UNDECIDED = (Status.INCONCLUSIVE, Status.CONTAMINATED, Status.NOT_COMPARABLE, Status.SUSPECT)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def parse_margin(text: str) -> float:
     return value
 
 
-def time(margin: float) -> Metric:
+def time_metric(margin: float) -> Metric:
     """Seconds per operation."""
     return Metric("time", "s", margin)
 
@@ -140,7 +140,7 @@ class Verdict:
     probability of 90 %.
     """
 
-    word: Word
+    status: Status
     ratio: Ratio | None = None
     detectable: float | None = None
     reason: str = ""
@@ -251,42 +251,42 @@ def judge(comparison: Comparison) -> Verdict:
     refuted, anything else by the screen. Blocks after a decision were measured for others.
     """
     if reason := comparison.reason or bad_values(comparison):
-        return Verdict(Word.NOT_COMPARABLE, reason=reason)
+        return Verdict(Status.NOT_COMPARABLE, reason=reason)
     changed, end = decision(comparison)
     new, old = comparison.screen()
     if changed is not None:
         new, old = comparison.between(comparison.screened if changed else 0, end)
     found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects if changed else CONFIDENCE)
-    word, reason = word_for(comparison, found, changed, end - comparison.screened)
-    if word is not Word.EQUIVALENT and (count := contaminated(comparison.foreign, new)):
-        word = Word.CONTAMINATED
+    word, reason = status_for(comparison, found, changed, end - comparison.screened)
+    if word is not Status.EQUIVALENT and (count := contaminated(comparison.foreign, new)):
+        word = Status.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
     # One block does not know its spread.
     sees = detectable(found.spread, comparison) if found.blocks > 1 else None
     return Verdict(word, found, sees, reason)
 
 
-def word_for(
+def status_for(
     comparison: Comparison, found: Ratio, changed: bool | None, later: int
-) -> tuple[Word, str]:
+) -> tuple[Status, str]:
     """What a ratio and a confirmation of so many `later` blocks say, and why no more."""
     if changed:
-        return (Word.REGRESSED if found.value > 1 else Word.IMPROVED), ""
+        return (Status.REGRESSED if found.value > 1 else Status.IMPROVED), ""
     if changed is False:
         against = f"{OUTLIERS + 1} of {later} new blocks contradict"
-        return Word.INCONCLUSIVE, f"suspected, but not confirmed: {against}"
+        return Status.INCONCLUSIVE, f"suspected, but not confirmed: {against}"
     if found.low is None or found.high is None:
-        return Word.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
+        return Status.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
     ends = found.low, found.high
     if not any(direction(end, comparison.screen()[1], comparison.metric) for end in ends):
-        return Word.EQUIVALENT, ""
+        return Status.EQUIVALENT, ""
     if not suspicion(comparison):
-        return Word.INCONCLUSIVE, "the interval is wider than the margin"
+        return Status.INCONCLUSIVE, "the interval is wider than the margin"
     if not later:
-        return Word.INCONCLUSIVE, "suspected; its confirmation was not measured"
+        return Status.INCONCLUSIVE, "suspected; its confirmation was not measured"
     least, *_, most = confirmation_blocks(comparison.suspects)
     blocks = f"{later} new blocks, of {least} to {most}"
-    return Word.INCONCLUSIVE, f"suspected; its confirmation was cut off after {blocks}"
+    return Status.INCONCLUSIVE, f"suspected; its confirmation was cut off after {blocks}"
 
 
 def contaminated(foreign: Mapping[int, float | None], blocks: Iterable[int]) -> int:

@@ -80,7 +80,7 @@ class Row:
         return float(np.median(self.samples()))
 
     def parity(self, precision: str = "float32") -> dict[str, float]:
-        """Worst difference from the referee of each kind over all blocks."""
+        """Worst difference from the reference of each kind over all blocks."""
         worst: dict[str, float] = {}
         key = "parity_tf32" if precision == "tf32" else "parity"
         for entry in self.entries.values():
@@ -116,7 +116,7 @@ class Results:
         for row in self.rows.values():
             self.classify(row, dropped.get((str(row.trial), row.name), ""))
         for row in self.rows.values():
-            self.accuse(row)
+            self.add_faults(row)
 
     def classify(self, row: Row, dropped: str) -> None:
         """Say why a row has no complete set of samples, if so; `dropped` is the reason of that."""
@@ -141,7 +141,7 @@ class Results:
         )
         return next(reasons, "")
 
-    def accuse(self, row: Row) -> None:
+    def add_faults(self, row: Row) -> None:
         """Void a row for its implementation's parity, and for its accuracy where it trained."""
         for other in self.rows.values():
             same = (other.name, other.trial.architecture, other.trial.device)
@@ -165,7 +165,7 @@ class Results:
             )
 
     def bounds(self, architecture: str, batch_size: int) -> Bounds:
-        """Which accuracies count: as calibrated, or around what the referee reached."""
+        """Which accuracies count: as calibrated, or around what the reference reached."""
         if found := self.calibrated.get(self.plan.dataset, architecture, batch_size):
             return found
         place = [architecture, batch_size]

@@ -21,7 +21,7 @@ from benchmarks.measuring import gpu, load, memory, workers
 from benchmarks.measuring.journal import Journal, JournalError, others
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, to_drop
-from benchmarks.measuring.referee import Referee
+from benchmarks.measuring.reference import Reference
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.trial import Trial, split
@@ -57,12 +57,12 @@ class Session:
 
     def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Progress) -> None:
         self.plan, self.journal, self.progress = plan, journal, progress
-        self.referee = Referee(dataset)
+        self.reference = Reference(dataset)
         self.test_labels = dataset.test_labels
         self.earlier: float = sum(record.get("seconds", 0.0) for record in journal.records)
-        self.crew: dict[str, WorkerProcess] = {}
+        self.workers: dict[str, WorkerProcess] = {}
         self.facts: dict[str, Entry] = {}
-        self.absent: dict[str, Entry] = {}
+        self.unavailable: dict[str, Entry] = {}
         self.suspected: dict[str, list[str]] = {}
         self.rounds = plan.rounds
         self.chance = random.Random(journal.session)
@@ -71,7 +71,7 @@ class Session:
         """Measure all that the journal does not hold yet; False when Ctrl-C ended it early."""
         self.began = monotonic()
         try:
-            self.look_around()
+            self.check_machine()
             for block in range(self.plan.blocks):
                 self.run_block(block)
             for block in self.confirmation():
@@ -80,17 +80,17 @@ class Session:
                     self.progress.say("every suspect is confirmed or refuted")
                     break
                 self.run_block(block)
-            self.expect()
+            self.expect_accuracy()
         except KeyboardInterrupt:
             return False
         finally:
-            self.dismiss()
+            self.stop_workers()
         return True
 
-    def expect(self) -> None:
-        """Note which accuracy epochs should reach that nobody calibrated: the referee trains them.
+    def expect_accuracy(self) -> None:
+        """Let the reference train the epochs that nobody calibrated, and note its accuracy.
 
-        Where it cannot within the limit of a call, all that is asked is to be better than guessing.
+        Where it cannot within the limit of a call, an epoch need only be better than guessing.
         """
         noted = [r["expected"]["place"] for r in self.journal.records if "expected" in r]
         table = accuracy.Table()
@@ -99,23 +99,23 @@ class Session:
             place = [name, size]
             if place in noted or table.get(self.plan.dataset, name, size):
                 continue
-            self.progress.say(f"{name} at batch {size} is not calibrated: the referee trains it")
+            self.progress.say(f"{name} at batch {size} is not calibrated: the reference trains it")
             try:
-                reached = self.trained_by_referee(name, size)
+                reached = self.trained_by_reference(name, size)
                 bounds = accuracy.around(reached, len(self.test_labels))
             except WorkerError as error:
-                self.progress.say(f"the referee could not train: {str(error).splitlines()[0]}")
+                self.progress.say(f"the reference could not train: {str(error).splitlines()[0]}")
                 bounds = accuracy.above_guessing(self.test_labels)
             self.journal.append({"expected": {"place": place, "bounds": bounds}})
 
-    def trained_by_referee(self, architecture: str, batch_size: int) -> float:
-        """The test accuracy that the referee reaches in the same epoch; raises WorkerError."""
+    def trained_by_reference(self, architecture: str, batch_size: int) -> float:
+        """The test accuracy that the reference reaches in the same epoch; raises WorkerError."""
         trial = Trial(EPOCH.name, architecture, batch_size, "cpu")
-        self.hire([REFERENCE], trial.device)
+        self.start_workers([REFERENCE], trial.device)
         try:
-            if REFERENCE in self.absent:
-                raise WorkerError(str(next(iter(self.absent[REFERENCE].values()))))
-            worker = self.crew[REFERENCE]
+            if REFERENCE in self.unavailable:
+                raise WorkerError(str(next(iter(self.unavailable[REFERENCE].values()))))
+            worker = self.workers[REFERENCE]
             used = replace(recipe.DEFAULT, batch_size=batch_size, seed=self.plan.seed)
             start = weights.initial(networks.load(architecture), self.plan.seed)
             limit = self.plan.call_limit
@@ -124,9 +124,9 @@ class Session:
             found = worker.ask("sample", EPOCH.name, 1, limit=limit)
             return float(found["accuracy"])
         finally:
-            self.dismiss()
+            self.stop_workers()
 
-    def look_around(self) -> None:
+    def check_machine(self) -> None:
         """Say what disturbs the measuring; leave out whose workers do not fit into the memory."""
         for other in others(self.journal):
             self.progress.say(
@@ -216,15 +216,17 @@ class Session:
         todo = [t for t in self.plan.order(block, self.journal.session) if str(t) not in done]
         for device in sorted({trial.device for trial in todo}):
             trials = [trial for trial in todo if trial.device == device]
-            self.absent = {}
-            self.hire({name for trial in trials for name in self.contestants(trial, block)}, device)
+            self.unavailable = {}
+            self.start_workers(
+                {name for trial in trials for name in self.contestants(trial, block)}, device
+            )
             for trial in trials:
                 if block == 0 and trial.kind.rank and self.spent() > self.plan.time_budget:
                     self.drop([(trial, name) for name in self.contestants(trial)])
                 elif names := self.contestants(trial, block):
                     self.progress.trial(block, trial)
                     self.run_trial(block, trial, names)
-            self.dismiss()
+            self.stop_workers()
         if todo:
             self.keep_budget(block, monotonic() - began)
 
@@ -284,44 +286,44 @@ class Session:
         if blocks and excess > 0 and (block > 0 or blocks == 1):
             self.drop(to_drop(costs, excess / blocks))
 
-    def hire(self, names: Iterable[str], device: str) -> None:
+    def start_workers(self, names: Iterable[str], device: str) -> None:
         """Start a worker for each name; they import their frameworks side by side."""
         order = sorted(set(names))
         self.chance.shuffle(order)
-        for step in (self.invite, self.greet):
-            for name in (name for name in order if name not in self.absent):
+        for step in (self.spawn, self.check):
+            for name in (name for name in order if name not in self.unavailable):
                 try:
                     step(name, device)
                 except WorkerError as error:
                     refuse_full_disk(error)
                     kind = "unavailable" if error.kind in UNAVAILABLE else "error"
-                    self.absent[name] = {kind: str(error), "cost": 0.0}
-                    if name in self.crew:
-                        self.crew.pop(name).kill()
+                    self.unavailable[name] = {kind: str(error), "cost": 0.0}
+                    if name in self.workers:
+                        self.workers.pop(name).kill()
 
-    def invite(self, name: str, device: str) -> None:
+    def spawn(self, name: str, device: str) -> None:
         """Start a worker and tell it what to prepare, without waiting for it."""
         plan = self.plan
         spec = plan.environment(name).spec
         threads = plan.threads_on(device)
-        self.crew[name] = WorkerProcess(name, device, threads, self.journal.folder, spec)
+        self.workers[name] = WorkerProcess(name, device, threads, self.journal.folder, spec)
         implementation, _ = split(name)
         # Before it starts, because it is bound to few CPUs from then on.
-        self.crew[name].send("read", plan.dataset_folder)
-        self.crew[name].send("start", implementation, device, threads, plan.precision)
+        self.workers[name].send("read", plan.dataset_folder)
+        self.workers[name].send("start", implementation, device, threads, plan.precision)
 
-    def greet(self, name: str, device: str) -> None:
+    def check(self, name: str, device: str) -> None:
         """Check that a worker has read the data set, and that it is what it should be."""
-        worker = self.crew[name]
+        worker = self.workers[name]
         worker.receive(self.plan.call_limit)
         info = worker.receive(workers.START_LIMIT)
         workers.check_handshake(worker, info)
         self.facts[name] = info
 
-    def dismiss(self) -> None:
+    def stop_workers(self) -> None:
         """End all workers."""
-        while self.crew:
-            self.crew.popitem()[1].kill()
+        while self.workers:
+            self.workers.popitem()[1].kill()
 
     def run_trial(self, block: int, trial: Trial, names: list[str]) -> None:
         """Prepare every contestant, then sample them in rounds, in random order throughout."""
@@ -334,7 +336,7 @@ class Session:
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
         foreign_gpu = gpu.foreign_use() if trial.device == "gpu" else None
         theirs, ours = cpus.share(self.plan.threads_on(trial.device))
-        meter = Meter((worker.pid for worker in self.crew.values()), theirs)
+        meter = Meter((worker.pid for worker in self.workers.values()), theirs)
         with cpus.bound(ours):
             for _ in range(1 if trial.kind.whole else self.rounds):
                 for name in shuffled(live, chance):
@@ -344,7 +346,7 @@ class Session:
         for name in live:
             entries[name] |= {"foreign_cpu": foreign, "foreign_gpu": foreign_gpu}
             if "error" not in entries[name]:
-                self.attempt(entries[name], self.weigh, name, trial)
+                self.attempt(entries[name], self.read_memory, name, trial)
         record = {"block": block, "trial": str(trial), "results": entries}
         self.journal.append(record | {"seconds": monotonic() - began})
 
@@ -352,21 +354,21 @@ class Session:
         """Take one step of a contestant; a failure is written into its entry and costs it alone."""
         began = monotonic()
         try:
-            if not (name in self.crew or name in self.absent):
-                self.hire([name], arguments[0].device)
-            if name in self.absent:
-                entry.update(self.absent[name])
+            if not (name in self.workers or name in self.unavailable):
+                self.start_workers([name], arguments[0].device)
+            if name in self.unavailable:
+                entry.update(self.unavailable[name])
             else:
-                step(entry, self.crew[name], *arguments)
+                step(entry, self.workers[name], *arguments)
         except WorkerError as error:
             refuse_full_disk(error)
             entry["error"] = str(error)
             if error.fatal:
-                self.crew.pop(name).kill()
+                self.workers.pop(name).kill()
         entry["cost"] += monotonic() - began
 
     def prepare(self, entry: Entry, worker: WorkerProcess, trial: Trial, block: int) -> None:
-        """Build, make the first call, hold the answers against the referee's, choose a burst."""
+        """Build, make the first call, hold the answers against the reference's, choose a burst."""
 
         def ask(method: str, *arguments: Any) -> Any:
             return worker.ask(method, *arguments, limit=self.plan.call_limit)
@@ -381,7 +383,7 @@ class Session:
             place = (trial.architecture, with_recipe, facts["adam_epsilon"], precision)
             found: dict[str, float] = {}
             for question in questions:
-                found |= self.referee.check(ask, question, *place)
+                found |= self.reference.check(ask, question, *place)
             return found
 
         facts = self.facts[worker.contestant]
@@ -417,7 +419,7 @@ class Session:
         entry["samples"].append((found.pop("seconds"), found.pop("cpu_seconds")))
         entry |= found
 
-    def weigh(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
+    def read_memory(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
         """Note how much memory the worker has needed so far."""
         for what in ("peak_memory", "peak_gpu_memory"):
             entry[f"{what}_bytes"] = worker.ask(what, limit=self.plan.call_limit)

@@ -176,8 +176,8 @@ def check_handshake(worker: WorkerProcess, info: dict[str, Any]) -> None:
         raise WorkerError(f"{worker.contestant}: its worker {speaks}; {remedy}")
     if info["source"] != source_hash():
         raise WorkerError(f"{worker.contestant}: its worker runs other source code")
-    if info["strangers"]:
-        others = ", ".join(info["strangers"])
+    if info["other_frameworks"]:
+        others = ", ".join(info["other_frameworks"])
         raise WorkerError(f"{worker.contestant}: its worker also imported {others}")
 
 

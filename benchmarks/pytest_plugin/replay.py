@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchmarks.comparing import saved
 from benchmarks.comparing.records import Judged
-from benchmarks.comparing.verdicts import Word
+from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring import journal as journals
 from benchmarks.measuring.gpu import has_gpu
 from benchmarks.measuring.plan import Plan, estimate
@@ -20,7 +20,7 @@ from benchmarks.measuring.session import Session
 from benchmarks.pytest_plugin.options import SETTINGS, Settings
 from benchmarks.pytest_plugin.saving import beside_the_rows, guard_saving, save_environments
 from benchmarks.reporting.progress import progress
-from benchmarks.reporting.verdicts import exit_status
+from benchmarks.reporting.verdict_panel import exit_status
 from benchmarks.trial import Trial, contestant
 from mnist_models import data, implementations, recipe
 from mnist_models.worker import source_hash
@@ -191,7 +191,9 @@ def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> N
         same = [row for row in run["benchmarks"] if row["name"] in rows_here]
         timed.saved_runs[name] = old = dict(run) | {"benchmarks": same}
         timed.verdicts[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)
-        lost = {one.comparison.test for one in judged if one.verdict.word is Word.NOT_COMPARABLE}
+        lost = {
+            one.comparison.test for one in judged if one.verdict.status is Status.NOT_COMPARABLE
+        }
         lost |= saved.incomparable(old, new)
         # pytest-benchmark joins by name alone, in its table and in --benchmark-compare-fail.
         for fullname in [f for f in rows if rows[f]["name"] in lost]:

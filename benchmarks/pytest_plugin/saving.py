@@ -11,7 +11,7 @@ from pytest_benchmark.stats import Stats
 from pytest_benchmark.storage.file import FileStorage
 
 from benchmarks.comparing.baseline import UNFIT
-from benchmarks.comparing.verdicts import Word
+from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring.results import Results, Row
 from benchmarks.reporting.pictures import exploration
 from benchmarks.trial import contestant
@@ -131,6 +131,6 @@ def unfit_as_baseline(timed: Any) -> list[str]:
         f"REGRESSED against {environment}"
         for environment, judged in timed.verdicts.items()
         for one in judged
-        if one.verdict.word is Word.REGRESSED
+        if one.verdict.status is Status.REGRESSED
     ]
     return void + regressed

@@ -12,7 +12,7 @@ from benchmarks.comparing.verdicts import FAMILY
 from benchmarks.measuring.results import Results
 from benchmarks.pytest_plugin.options import SETTINGS
 from benchmarks.pytest_plugin.saving import baseline_run, this_run
-from benchmarks.reporting import verdicts
+from benchmarks.reporting import verdict_panel
 from benchmarks.reporting.page import Compared, Report
 from benchmarks.reporting.terminal import panel
 
@@ -50,7 +50,7 @@ def conclude(timed: Any, reporter: Any) -> None:
     if results is not None and (shown := panel(results)):
         console.print(shown)
     for name, judged in timed.verdicts.items():
-        console.print(verdicts.panel(judged, f"against {name}", notes_on(timed, name, judged)))
+        console.print(verdict_panel.panel(judged, f"against {name}", notes_on(timed, name, judged)))
     folder = reporter.config.stash[SETTINGS].report
     if folder and results is not None and results.plan.rounds and not timed.report:
         try:

@@ -12,7 +12,14 @@ from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio
 from benchmarks.comparing.records import Record, foreign_shares, samples
 from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.markdown import escape, table
-from benchmarks.reporting.words import NOBODY, OPERATIONS, label, returned_late, time, verdict
+from benchmarks.reporting.words import (
+    NOBODY,
+    OPERATIONS,
+    format_seconds,
+    label,
+    returned_late,
+    verdict,
+)
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
 
@@ -24,7 +31,7 @@ RETURNED = (
 
 
 @dataclass(frozen=True)
-class Row:
+class SavedRow:
     """A saved row; `void` is why it does not count, empty where it does."""
 
     record: Record
@@ -50,7 +57,7 @@ class Row:
         """Seconds per operation, by block."""
         return samples(self.record)
 
-    def against(self, other: "Row") -> Pair:
+    def against(self, other: "SavedRow") -> Pair:
         """The verdict on this row and another one of the same contest."""
         return judge_pair(self.side(), other.side())
 
@@ -94,7 +101,7 @@ class Contest:
 
     operation: str
     place: Place
-    rows: tuple[Row, ...]
+    rows: tuple[SavedRow, ...]
 
     @property
     def title(self) -> str:
@@ -102,7 +109,7 @@ class Contest:
         architecture, batch_size, device = self.place
         return f"{OPERATIONS[self.operation]}, {architecture}, batch {batch_size}, {device}"
 
-    def pair(self) -> list[Row]:
+    def pair(self) -> list[SavedRow]:
         """Keras's and PyTorch's rows, or the first two where one of them is missing."""
         rows = {row.name: row for row in self.rows}
         if all(name in rows for name in PAIR):
@@ -132,16 +139,16 @@ class Contest:
         first, second = self.pair()
         return verdict(first.name, second.name, found)
 
-    def fastest(self) -> Row | None:
+    def fastest(self) -> SavedRow | None:
         """Who beats both of the pair for sure, and takes least time; None where nobody does."""
         valid = [row for row in self.rows if not row.void and row.name != REFERENCE]
         pair = {row.name for row in self.pair()}
-        best = min((row for row in valid if row.name in pair), key=Row.seconds, default=None)
+        best = min((row for row in valid if row.name in pair), key=SavedRow.seconds, default=None)
         if best is None:
             return None
         others = (row for row in valid if row.name not in pair)
         surer = (row for row in others if row.against(best).winner == 0)
-        return min(surer, key=Row.seconds, default=None)
+        return min(surer, key=SavedRow.seconds, default=None)
 
     def accuracies(self) -> str:
         """Test accuracy of each of the pair after one epoch, in words."""
@@ -154,12 +161,12 @@ class Contest:
         bounds = next((row.info["accuracy_bounds"] for row in self.pair()), None)
         return f"{bounds[0]:.1%} to {bounds[1]:.1%}" if bounds else ""
 
-    def starter(self) -> Row | None:
+    def starter(self) -> SavedRow | None:
         """Who is the first to have made its first call: what compiling must pay off against."""
         rows = [row for row in self.rows if not row.void and row.name != REFERENCE]
-        return min(rows, key=Row.first_call, default=None)
+        return min(rows, key=SavedRow.first_call, default=None)
 
-    def pays_after(self, row: Row) -> float | Outcome | None:
+    def pays_after(self, row: SavedRow) -> float | Outcome | None:
         """Operations after which a longer first call is made up for.
 
         0 for the one that starts first, infinite for who is slower than it; the verdict where
@@ -180,9 +187,9 @@ class Contest:
 
 def contests(run: Run) -> list[Contest]:
     """All that was measured in a run, training steps first; void rows stay in their places."""
-    rows = [Row(record, no_measurement(record)) for record in run["benchmarks"]]
-    rows += [Row(record, tuple(record["reasons"])) for record in run.get("void", ())]
-    found: dict[tuple[str, Place], list[Row]] = {}
+    rows = [SavedRow(record, no_measurement(record)) for record in run["benchmarks"]]
+    rows += [SavedRow(record, tuple(record["reasons"])) for record in run.get("void", ())]
+    found: dict[tuple[str, Place], list[SavedRow]] = {}
     for row in rows:
         found.setdefault((row.info["operation"], row.place), []).append(row)
     order = [*OPERATIONS]
@@ -197,8 +204,8 @@ def no_measurement(record: Record) -> tuple[str, ...]:
     return (f"{wrong[0]} is no measurement",) if wrong.size else ()
 
 
-def by_label(row: Row) -> tuple[bool, bool, str]:
-    """Sort key: the pair, then the others, then the referee."""
+def by_label(row: SavedRow) -> tuple[bool, bool, str]:
+    """Sort key: the pair, then the others, then the reference."""
     return row.name not in PAIR, row.name == REFERENCE, row.name
 
 
@@ -245,7 +252,7 @@ def result_table(run: Run) -> list[str]:
     """The answers as a Markdown table: the README's, and the top of summary.md."""
     rows = []
     for contest in contests(run):
-        times = {row.name: time(row.seconds()) for row in contest.pair() if not row.void}
+        times = {row.name: format_seconds(row.seconds()) for row in contest.pair() if not row.void}
         cells = [contest.title, *(times.get(name, "") for name in PAIR), contest.answer()]
         rows.append(map(escape, (*cells, contest.accuracies())))
     lines = table(("", "Keras", "PyTorch", "verdict, with its interval", "accuracy"), rows)

@@ -15,12 +15,12 @@ from typing import Any
 from benchmarks.comparing.pair import Outcome
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import Run
-from benchmarks.comparing.verdicts import Word
+from benchmarks.comparing.verdicts import Status
 from benchmarks.reporting import tables
 from benchmarks.reporting.answers import Contest, contests
 from benchmarks.reporting.tables import Table
-from benchmarks.reporting.verdicts import headline
-from benchmarks.reporting.verdicts import name as name_of
+from benchmarks.reporting.verdict_panel import headline
+from benchmarks.reporting.verdict_panel import name as name_of
 from benchmarks.reporting.words import OPERATIONS, label
 from mnist_models import operations
 
@@ -257,14 +257,14 @@ def changes(judged: Sequence[Judged], title: str, key: str) -> Chart:
     """New over old for each time, with intervals."""
     times = [one for one in judged if one.comparison.metric.name == "time" and one.verdict.ratio]
     data, ends = [], []
-    for number, word in enumerate(dict.fromkeys(one.verdict.word for one in times)):
-        of_word = [one for one in times if one.verdict.word is word]
+    for number, word in enumerate(dict.fromkeys(one.verdict.status for one in times)):
+        of_word = [one for one in times if one.verdict.status is word]
         found = [one.verdict.ratio for one in of_word]
         values = [(one.value, one.low, one.high) for one in found if one]
         ends += [end for value in values for end in value if end]
         data.append(
             series(
-                DISTURBED if word is Word.CONTAMINATED else number,
+                DISTURBED if word is Status.CONTAMINATED else number,
                 name=word.value,
                 x=[value for value, _, _ in values],
                 y=[escape(name_of(one)) for one in of_word],

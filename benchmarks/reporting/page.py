@@ -14,11 +14,11 @@ from markupsafe import Markup, escape
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import Run, distinct
-from benchmarks.reporting import charts, side_by_side, tables, verdicts
+from benchmarks.reporting import charts, side_by_side, tables, verdict_panel
 from benchmarks.reporting.answers import (
     RETURNED,
     Contest,
-    Row,
+    SavedRow,
     circumstances,
     contests,
     result_table,
@@ -27,7 +27,7 @@ from benchmarks.reporting.answers import (
 from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.pictures import chosen
 from benchmarks.reporting.tables import Table
-from benchmarks.reporting.words import OPERATIONS, label, time
+from benchmarks.reporting.words import OPERATIONS, format_seconds, label
 from mnist_models.implementations import FOLDER as IMPLEMENTATIONS
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
@@ -110,7 +110,7 @@ class Report:
         return {label(name): doc.partition("\n")[0] for name, doc in docs.items()}
 
     def certificate(self) -> Table:
-        """Parity with the referee."""
+        """Parity with the reference."""
         return tables.certificate(self.run)
 
     def in_force(self) -> Table:
@@ -143,7 +143,7 @@ class Report:
         """summary.md: for pull requests and READMEs."""
         lines = ["# Keras or PyTorch?", "", *result_table(self.run), ""]
         for name, other in self.others.items():
-            lines.append(verdicts.markdown(other.judged, f"against {name}", other.notes))
+            lines.append(verdict_panel.markdown(other.judged, f"against {name}", other.notes))
         return "\n".join(lines)
 
     def html(self) -> str:
@@ -227,7 +227,7 @@ class Mistakes:
         """What an image is."""
         return next(a[image][0] for a in self.answers.values() if image in a)
 
-    def read(self, row: Row, image: int) -> int:
+    def read(self, row: SavedRow, image: int) -> int:
         """What a row read in an image."""
         _, answer = self.answers[row.name].get(image, (0, self.digit(image)))
         return answer
@@ -251,8 +251,12 @@ def card(contest: Contest) -> dict[str, Any]:
     return {
         "operation": OPERATIONS[contest.operation],
         "answer": contest.answer(),
-        "times": [(label(row.name), time(row.seconds()), time(row.first_call())) for row in rows],
-        "fastest": (best := contest.fastest()) and f"{label(best.name)} {time(best.seconds())}",
+        "times": [
+            (label(row.name), format_seconds(row.seconds()), format_seconds(row.first_call()))
+            for row in rows
+        ],
+        "fastest": (best := contest.fastest())
+        and f"{label(best.name)} {format_seconds(best.seconds())}",
         "late": [line for row in rows if (line := row.late())]
         + ([RETURNED] if contest.until_returned else []),
         "accuracies": contest.accuracies(),

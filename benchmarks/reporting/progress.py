@@ -17,7 +17,7 @@ from mnist_models.data import Dataset
 BUSY = 0.7
 
 
-class Lines:
+class LineProgress:
     """A line for each block."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
@@ -47,7 +47,7 @@ class Lines:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-class Bar(Lines):
+class BarProgress(LineProgress):
     """A bar over all trials of all blocks, with what is measured now."""
 
     def __init__(self, console: Console, plan: Plan, bar: Progress) -> None:
@@ -79,9 +79,9 @@ class Bar(Lines):
 @contextmanager
 def progress(
     console: Console, plan: Plan, dataset: Dataset, seconds: float
-) -> Generator[Lines, None, None]:
+) -> Generator[LineProgress, None, None]:
     """Say what will be measured and how long it takes, then follow it."""
-    lines = Lines(console, plan)
+    lines = LineProgress(console, plan)
     lines.say("")
     if dataset.fallback:
         console.rule("[bold red]NOT MNIST", characters="!")
@@ -107,7 +107,7 @@ def progress(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield Bar(console, plan, bar)
+        yield BarProgress(console, plan, bar)
 
 
 def duration(seconds: float) -> str:

@@ -11,10 +11,10 @@ from benchmarks.comparing.pair import Outcome
 from benchmarks.comparing.ratios import Ratio
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import REFERENCE, Run
-from benchmarks.reporting.answers import Contest, Row, contests, versions
-from benchmarks.reporting.verdicts import cells
-from benchmarks.reporting.verdicts import name as name_of
-from benchmarks.reporting.words import OPERATIONS, label, memory, time, verdict
+from benchmarks.reporting.answers import Contest, SavedRow, contests, versions
+from benchmarks.reporting.verdict_panel import cells
+from benchmarks.reporting.verdict_panel import name as name_of
+from benchmarks.reporting.words import OPERATIONS, format_bytes, format_seconds, label, verdict
 from mnist_models import operations, parity
 from mnist_models.operations import EPOCH, TRAIN_STEP
 
@@ -89,7 +89,7 @@ def answers(every: Iterable[Contest]) -> Table:
         rows.append(
             [
                 cell(contest.title),
-                *(cell(seconds, time(seconds) if seconds else "") for seconds in pair),
+                *(cell(seconds, format_seconds(seconds) if seconds else "") for seconds in pair),
                 *interval(contest.ratio()),
                 cell(contest.answer()),
                 cell(contest.accuracies()),
@@ -124,30 +124,30 @@ def operation(name: str, every: Sequence[Contest], images: int | None) -> Table:
     )
 
 
-def measured(contest: Contest, row: Row, images: int | None) -> Iterable[Cell]:
+def measured(contest: Contest, row: SavedRow, images: int | None) -> Iterable[Cell]:
     """The cells of one row of an operation's table."""
     struck = bool(row.void)
     yield cell(label(row.name) + (" (void)" if struck else ""))
     yield cell(row.info["in_force"].get("compilation", ""))
     seconds = row.seconds()
-    yield cell(seconds, time(seconds), struck)
+    yield cell(seconds, format_seconds(seconds), struck)
     if contest.operation == EPOCH.name:
         returned = row.returned()
-        yield cell(returned, time(returned) if returned else "", struck)
+        yield cell(returned, format_seconds(returned) if returned else "", struck)
     rate = images / seconds if images and seconds else None
     yield cell(rate, f"{rate:,.0f}" if rate else "", struck)
     busy = row.busy()
     yield cell(busy, "" if busy is None else f"{busy:.0%}", struck)
-    yield cell(row.first_call(), time(row.first_call()), struck)
+    yield cell(row.first_call(), format_seconds(row.first_call()), struck)
     later = row.later_calls()
-    span = f"{time(min(later))} to {time(max(later))}" if later else ""
+    span = f"{format_seconds(min(later))} to {format_seconds(max(later))}" if later else ""
     yield cell(float(np.median(later)) if later else None, span, struck)
     yield cell(*pays(contest, row))
     accuracy = row.info["accuracy"]
     yield cell(accuracy, "" if accuracy is None else f"{accuracy:.2%}")
 
 
-def pays(contest: Contest, row: Row) -> tuple[float | None, str]:
+def pays(contest: Contest, row: SavedRow) -> tuple[float | None, str]:
     """After how many operations a first call is made up for, as value and text."""
     if row.void or row.name == REFERENCE:
         return None, ""
@@ -179,8 +179,8 @@ def peaks(run: Run) -> Table:
     rows = [
         [
             cell(label(name)),
-            cell(steps.get(name), memory(steps[name]) if name in steps else ""),
-            cell(size, memory(size)),
+            cell(steps.get(name), format_bytes(steps[name]) if name in steps else ""),
+            cell(size, format_bytes(size)),
             cell("yes" if name in epochs else "no"),
         ]
         for name, size in whole.items()
@@ -196,7 +196,7 @@ def samples(contest: Contest) -> Table:
         for block, seconds in row.blocks().items():
             middle = float(np.median(seconds))
             lowest, highest = min(seconds), max(seconds)
-            figures = (cell(value, time(value)) for value in (middle, lowest, highest))
+            figures = (cell(value, format_seconds(value)) for value in (middle, lowest, highest))
             rows.append([cell(label(row.name)), cell(block + 1), cell(len(seconds)), *figures])
     headings = ("implementation", "block", "samples", "median", "least", "most")
     return Table(f"samples-{slug(contest)}", f"Blocks of: {contest.title}", headings, rows)
@@ -214,7 +214,7 @@ def classes(dataset: dict[str, Any]) -> Table:
     return Table("classes", "Images of each digit", ("digit", "training", "test"), rows)
 
 
-def confusion(contest: Contest, row: Row) -> Table:
+def confusion(contest: Contest, row: SavedRow) -> Table:
     """How often each digit was taken for which other one."""
     counts = np.zeros((10, 10), int)
     for _, label_, answer in row.info["misread"]:
@@ -245,7 +245,7 @@ def in_force(run: Run) -> Table:
 
 
 def certificate(run: Run) -> Table:
-    """How far each implementation's answers were from the referee's, and how far they may be."""
+    """How far each implementation's answers were from the reference's, and how far they may be."""
     worst: dict[tuple[str, str, str], dict[str, float]] = {}
     limits: dict[str, float] = parity.TOLERANCES
     for contest in contests(run):
@@ -268,7 +268,7 @@ def certificate(run: Run) -> Table:
         rows.append([*place, *figures, cell("holds" if holds else "broken")])
     headings = ("network", "device", "implementation", *limits, "parity")
     bounds = ", ".join(f"{kind} {limit:g}" for kind, limit in limits.items())
-    caption = "Largest relative difference from the NumPy referee"
+    caption = "Largest relative difference from the NumPy reference"
     return Table("parity", caption, headings, rows, (f"Allowed: {bounds}.",))
 
 

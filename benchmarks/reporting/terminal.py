@@ -11,11 +11,11 @@ from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import foreign_shares
-from benchmarks.comparing.verdicts import Word
+from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring.results import Results, Row
 from benchmarks.reporting import words
 from benchmarks.reporting.page import TAXED
-from benchmarks.reporting.words import NOBODY, label, returned_late, time
+from benchmarks.reporting.words import NOBODY, format_seconds, label, returned_late
 from benchmarks.trial import Trial, split
 from mnist_models.accuracy import rounding
 from mnist_models.implementations import PAIR
@@ -63,7 +63,7 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
     text = []
     for row in rows:
         rate = f"{images / row.seconds():,.0f} images/s"
-        figures = f"{label(row.name):<{width}}  {time(row.seconds()):>8}  {rate:>18}"
+        figures = f"{label(row.name):<{width}}  {format_seconds(row.seconds()):>8}  {rate:>18}"
         line = Text("  ").append(figures, "strike red" if row.void else "")
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
@@ -156,9 +156,9 @@ def of_row(row: Row) -> dict[str, Any]:
 def bounds(complete: list[Row]) -> list[str]:
     """Which accuracies were accepted where nobody calibrated them, and by which rule."""
     rules = {
-        "referee": "around what the NumPy referee reached in the same epoch",
-        "guessing": "better than guessing, because the referee could not train in time",
-        "unknown": "because the session ended before its referee could train",
+        "referee": "around what the NumPy reference reached in the same epoch",
+        "guessing": "better than guessing, because the reference could not train in time",
+        "unknown": "because the session ended before its reference could train",
     }
     found = {
         (row.trial.architecture, row.trial.batch_size): row.accuracy_bounds
@@ -187,7 +187,7 @@ def unequal(results: Results) -> list[str]:
         limits = rounding(results.plan.dataset, trial.architecture, one.get("recipe", {}))
         first, second = (label(row.name) for row in rows)
         found = judge_accuracy(sides[0], sides[1], limits, len(pairs), second)
-        if found.word in (Word.REGRESSED, Word.IMPROVED):
+        if found.status in (Status.REGRESSED, Status.IMPROVED):
             accuracies = f"{first} {sides[0].accuracy:.4f}, {second} {sides[1].accuracy:.4f}"
             lines.append(
                 f"{trial}: accuracy {accuracies}; {limits}, so the two may not train alike"

@@ -23,7 +23,7 @@ def label(implementation: str) -> str:
     return LABELS.get(implementation, implementation)
 
 
-def time(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """A duration in the unit that reads best, with three digits."""
     units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
     unit, scale = next((u for u in units if seconds >= 0.9995 * u[1]), units[-1])
@@ -40,10 +40,10 @@ def returned_late(seconds: float, returned: Sequence[float | None], cause: str) 
     if not known or median(known) <= (1 + LATE) * seconds:
         return ""
     why = f": {cause}; docs/fairness.md says how to avoid it" if cause else ""
-    return f"the call returned after {time(median(known))}{why}"
+    return f"the call returned after {format_seconds(median(known))}{why}"
 
 
-def memory(size: float) -> str:
+def format_bytes(size: float) -> str:
     """A number of bytes, in MiB."""
     return f"{size / 2**20:,.0f} MiB"
 

@@ -1,4 +1,4 @@
-"""The referee: the same networks by hand, in NumPy, to be read beside a textbook.
+"""The reference: the same networks by hand, in NumPy, to be read beside a textbook.
 
 Every other implementation is compared with this one, and never with another.
 """

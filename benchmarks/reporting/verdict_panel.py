@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.comparing.records import Judged
-from benchmarks.comparing.verdicts import UNDECIDED, Word
+from benchmarks.comparing.verdicts import UNDECIDED, Status
 from benchmarks.reporting.markdown import escape, printable, table
 from benchmarks.reporting.words import label
 
@@ -19,12 +19,12 @@ REGRESSION_STATUS = 1
 UNDECIDED_STATUS = 10
 NOTHING_STATUS = 11
 STYLES = {
-    Word.REGRESSED: "bold red",
-    Word.IMPROVED: "green",
-    Word.EQUIVALENT: "",
-    Word.SUSPECT: "yellow",
+    Status.REGRESSED: "bold red",
+    Status.IMPROVED: "green",
+    Status.EQUIVALENT: "",
+    Status.SUSPECT: "yellow",
 }
-# Lines of each kind in a panel; more than any session has.
+# LineProgress of each kind in a panel; more than any session has.
 MOST_LINES = 200
 HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
 
@@ -35,22 +35,22 @@ def exit_status(verdicts: Iterable[Sequence[Judged]], fail_on: str | None, stric
     That nothing could be compared with one of them is never a pass, and for a gate that is to fail
     on a regression nothing may be missing.
     """
-    several = [[one.verdict.word for one in judged] for judged in verdicts]
+    several = [[one.verdict.status for one in judged] for judged in verdicts]
     words = [word for each in several for word in each]
-    if fail_on == "regression" and Word.REGRESSED in words:
+    if fail_on == "regression" and Status.REGRESSED in words:
         return REGRESSION_STATUS
-    if not words or any(set(each) <= {Word.NOT_COMPARABLE} for each in several):
+    if not words or any(set(each) <= {Status.NOT_COMPARABLE} for each in several):
         return NOTHING_STATUS
-    if fail_on and Word.NOT_COMPARABLE in words:
+    if fail_on and Status.NOT_COMPARABLE in words:
         return NOTHING_STATUS
     return UNDECIDED_STATUS if strict and set(words) & set(UNDECIDED) else 0
 
 
 def headline(judged: Iterable[Judged]) -> str:
     """How often each word fell."""
-    counts = Counter(one.verdict.word for one in judged)
+    counts = Counter(one.verdict.status for one in judged)
     return (
-        ", ".join(f"{counts[word]} {word}" for word in Word if counts[word]) or "nothing compared"
+        ", ".join(f"{counts[word]} {word}" for word in Status if counts[word]) or "nothing compared"
     )
 
 
@@ -63,7 +63,7 @@ def cells(one: Judged) -> tuple[str, ...]:
     if found and found.low is not None and found.high is not None:
         interval, blocks = f"[{found.low:.3f}, {found.high:.3f}]", str(found.blocks)
     sees = f"{verdict.detectable:.1%}" if verdict.detectable is not None else ""
-    return verdict.word.value, ratio, interval, blocks, sees
+    return verdict.status.value, ratio, interval, blocks, sees
 
 
 def name(one: Judged) -> str:
@@ -76,30 +76,30 @@ def name(one: Judged) -> str:
 
 def by_urgency(judged: Iterable[Judged]) -> list[Judged]:
     """What asks for action first; times before the rest."""
-    order = list(Word)
+    order = list(Status)
     return sorted(
         judged,
-        key=lambda one: (order.index(one.verdict.word), one.comparison.metric.name != "time"),
+        key=lambda one: (order.index(one.verdict.status), one.comparison.metric.name != "time"),
     )
 
 
 def panel(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> Panel:
     """The verdicts: all on times; on first calls, memory and accuracy those that are not good."""
     table = Table("", "", "ratio", "", "n", "sees", box=None, pad_edge=False)
-    good = (Word.EQUIVALENT, Word.IMPROVED)
+    good = (Status.EQUIVALENT, Status.IMPROVED)
     shown = [
         one
         for one in by_urgency(judged)
-        if one.comparison.metric.name == "time" or one.verdict.word not in good
+        if one.comparison.metric.name == "time" or one.verdict.status not in good
     ]
     for one in shown[:MOST_LINES]:
         word, *figures = cells(one)
-        style = STYLES.get(one.verdict.word, "dim")
+        style = STYLES.get(one.verdict.status, "dim")
         table.add_row(Text(word, style=style), Text(printable(name(one))), *map(Text, figures))
     reasons = dict.fromkeys(
         f"{name(one)}: {one.verdict.reason}"
         for one in shown
-        if one.verdict.reason and one.verdict.word in UNDECIDED
+        if one.verdict.reason and one.verdict.status in UNDECIDED
     )
     more = len(judged) - len(shown)
     lines = [Text(printable(line), style="yellow") for line in [*reasons][:MOST_LINES]]

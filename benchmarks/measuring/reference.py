@@ -12,7 +12,7 @@ from mnist_models.recipe import Recipe
 PARITY_BATCHES = 3
 
 
-class Referee:
+class Reference:
     """Holds workers' answers against its own, on images that it reads itself."""
 
     def __init__(self, dataset: Dataset) -> None:
