@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.measuring.session import UNAVAILABLE
 from benchmarks.measuring.workers import WorkerError
 from mnist_models import implementations
-from tests.parity_table import Witness, few_digits
+from tools.parity_table import ParityWorker, few_digits
 
 # Files in which each implementation's tests share a process that is kept for it.
 KEPT = {"test_imports": "worker", "test_mutants": "mutants", "test_parity": "worker"}
@@ -131,15 +131,15 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def hire(dataset, tmp_path_factory):
-    """A function that starts a `Witness` on a CPU of its own, in turn: no test is timed.
+def start_worker(dataset, tmp_path_factory):
+    """A function that starts a `ParityWorker` on a CPU of its own, in turn: no test is timed.
 
     What JAX has compiled it compiles no second time: most mutants leave most programs as they were.
     """
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     turns = cycle(cpus + cpus[::-1])
 
-    def start(name, folder, kind=Witness):
+    def start(name, folder, kind=ParityWorker):
         if cpus:
             os.sched_setaffinity(0, {next(turns)})  # which the new process inherits
         try:
@@ -158,8 +158,8 @@ def hire(dataset, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def worker(request, hire, tmp_path_factory):
-    """A function from an implementation's name to its `Witness`; skips where it cannot be had.
+def worker(request, start_worker, tmp_path_factory):
+    """A function from an implementation's name to its `ParityWorker`; skips where it cannot be had.
 
     Where all tests run in this process, all whom they name are started at once, and asked all that
     they will ask, so that they import their frameworks and compute side by side.
@@ -169,7 +169,7 @@ def worker(request, hire, tmp_path_factory):
         wanted = {name for (name,) in selected(request, "implementation")}
         for name in implementations.names():
             if name in wanted and not implementations.missing(name):
-                started[name] = hire(name, folder)
+                started[name] = start_worker(name, folder)
         for name, *case in selected(request, "implementation", "architecture", "question"):
             if name in started:
                 started[name].ask(*case)
@@ -178,7 +178,7 @@ def worker(request, hire, tmp_path_factory):
         if lacks := implementations.missing(name):
             pytest.skip(f"not installed: pip install {' '.join(lacks)}")
         if name not in started:
-            started[name] = hire(name, folder)
+            started[name] = start_worker(name, folder)
         failure = started[name].started.exception()
         if isinstance(failure, WorkerError) and failure.kind in UNAVAILABLE:
             pytest.skip(str(failure))

@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.__main__ import main as command_line
 from benchmarks.reporting import markdown
 from mnist_models import data
-from tests.pages import RUN
 from tests.test_command_lines import QUIET, copy_repository, run, variables
+from tools.pages import RUN
 
 EPOCH, STEP = (f"test_{kind}[mlp-b128-cpu-keras_tensorflow]" for kind in ("epoch", "train_step"))
 

@@ -25,8 +25,8 @@ from benchmarks.trial import Trial
 from mnist_models import implementations, networks, operations, worker
 from mnist_models.implementations import PAIR
 from mnist_models.worker import source_hash
-from tests import measured
-from tests.parity_table import few_digits
+from tools import measured
+from tools.parity_table import few_digits
 
 ROOT = Path(__file__).parents[1]
 MEASURING = "docs/measuring.md"
@@ -138,7 +138,7 @@ class Parser:
 
 @pytest.mark.parametrize(("made", "file"), [("page", "measured.md"), ("picture", "measured.svg")])
 def test_what_campaigns_found_is_what_was_recorded(made, file):
-    """Otherwise: python -m tests.measured."""
+    """Otherwise: python -m tools.measured."""
     assert (ROOT / "docs" / file).read_text(encoding="utf-8") == getattr(measured, made)()
 
 

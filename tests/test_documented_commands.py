@@ -63,25 +63,25 @@ SHORT = {
     "python -m benchmarks side_by_side --write": "",
     "python -m benchmarks versions --here": "",
     "python -m benchmarks versions --write": "",
-    "python -m tests.evidence epochs": f"--times 1 --dataset small {ONE}",
-    "python -m tests.evidence identical": f"--times 1 --dataset small {ONE}",
-    "python -m tests.evidence overhead": f"--times 1 --dataset small {ONE}",
-    "python -m tests.measured": "",
-    "python -m tests.parity_table": f"--architecture mlp {ONE}",
-    "python -m tests.peers table": "--help",  # asv and pyperf are in no extra
-    "python -m tests.simulation --gates 1500": "--gates 1",
+    "python -m tools.evidence epochs": f"--times 1 --dataset small {ONE}",
+    "python -m tools.evidence identical": f"--times 1 --dataset small {ONE}",
+    "python -m tools.evidence overhead": f"--times 1 --dataset small {ONE}",
+    "python -m tools.measured": "",
+    "python -m tools.parity_table": f"--architecture mlp {ONE}",
+    "python -m tools.peers table": "--help",  # asv and pyperf are in no extra
+    "python -m tools.simulation --gates 1500": "--gates 1",
     # All these sessions have been recorded, so that nothing is left to measure.
-    "python -m tests.campaigns identical --baseline OTHER --sessions 60": "--sessions 1",
-    "python -m tests.peers record --baseline OTHER --sessions 24": "--sessions 1",
+    "python -m tools.campaigns identical --baseline OTHER --sessions 60": "--sessions 1",
+    "python -m tools.peers record --baseline OTHER --sessions 24": "--sessions 1",
     # They measure for minutes, and other tests run what they do.
     "python -m benchmarks selfcheck": "--help",  # test_gate
     "python -m benchmarks versions --check": "ENV --help",  # test_versions
     "python -m examples": "--help",  # test_ease_of_use
     "python -m examples write": "--help",
-    "python -m tests.notebook write": "--help",  # test_notebook
+    "python -m tools.notebook write": "--help",  # test_notebook
 }
 # They need the pair as it is, and write nothing.
-WITH_FRAMEWORKS = {"python -m tests.evidence idiom": "--times 1 --dataset {small}"}
+WITH_FRAMEWORKS = {"python -m tools.evidence idiom": "--times 1 --dataset {small}"}
 # They install, or are this very test run. test_environments_exist knows their environments.
 NOT_RUN = [
     r"(\S*/bin/)?tox (list|run) ?.*",
@@ -123,7 +123,7 @@ def test_an_unknown_command_is_noticed(page):
 
 def recorded_run():
     """The recorded run, with the statistics that pytest-benchmark shows in its table."""
-    file = ROOT / "tests" / "recorded" / "run.json.gz"
+    file = ROOT / "tools" / "recorded" / "run.json.gz"
     run = json.loads(gzip.decompress(file.read_bytes()))
     for row in run["benchmarks"]:
         stats = Stats()

@@ -23,7 +23,6 @@ from benchmarks.comparing.verdicts import confirmation_blocks
 from benchmarks.measuring.workers import WorkerError, check_handshake
 from mnist_models.implementations import PAIR
 from mnist_models.worker import PROTOCOL, source_hash
-from tests.pages import RUN
 from tests.test_command_lines import (
     LIMIT,
     PYTEST,
@@ -35,6 +34,7 @@ from tests.test_command_lines import (
     variables,
     write_data,
 )
+from tools.pages import RUN
 
 pytestmark = pytest.mark.slow
 KERAS, PYTORCH = PAIR

@@ -325,7 +325,7 @@ def test_warnings_are_errors_in_our_tests_alone(folder, told, where, status):
     shutil.copy(ROOT / "tests" / "conftest.py", copy / "tests")
     (copy / "tests" / "__init__.py").write_text("")
     (copy / where / "test_warns.py").write_text(WARNS)
-    parity = "from types import SimpleNamespace as Witness\n\nfew_digits = None\n"
+    parity = "from types import SimpleNamespace as ParityWorker\n\nfew_digits = None\n"
     (copy / "tests" / "parity_table.py").write_text(parity)
     ended = run(copy, f"{where}/test_warns.py", PYTEST_ADDOPTS="")
     assert ended.returncode == status, ended.stdout

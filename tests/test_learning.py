@@ -12,9 +12,9 @@ from benchmarks.comparing.verdicts import ACCURACY, FAMILY, Status
 from mnist_models import accuracy, recipe
 from mnist_models.accuracy import COVERED, FILE, Rounding, limits, rounding
 from mnist_models.implementations import PAIR
-from tests.pages import recorded
 from tests.test_statistics import EPOCH, make_results, shown
 from tests.test_verdicts import MARGIN, by_name, misread, record
+from tools.pages import recorded
 
 KERAS, PYTORCH = PAIR
 IMAGES = 10_000

@@ -17,7 +17,7 @@ from mnist_models import implementations, networks, parity
 from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import BATCH_SIZE, DEFAULT
 from tests.conftest import distributed, selected
-from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, Witness, differences
+from tools.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, ParityWorker, differences
 
 pytestmark = pytest.mark.slow
 
@@ -277,7 +277,7 @@ SHOWN_IN = {
 }
 
 
-class Laboratory(Witness):
+class MutantWorker(ParityWorker):
     """A worker that runs a copy of the package, into which mutants are loaded one by one."""
 
     check = staticmethod(lambda worker, facts: None)  # which would refuse it: see test_imports
@@ -347,25 +347,23 @@ def plant(home, implementation, mutant, name):
 
 
 @pytest.fixture(scope="module")
-def findings(request, hire, tmp_path_factory):
+def findings(request, start_worker, tmp_path_factory):
     """A function from an implementation's name to futures of what is found in each of its mutants.
 
     Where all tests run here, all files are examined side by side.
     """
     chosen = selected(request, "implementation", "mutant")
-    laboratories, found = {}, {}
+    workers_at_work, found = {}, {}
 
     def examine(name):
         if name not in found:
             home = copied(tmp_path_factory.mktemp("copy"))
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(workers, "ROOT", home.parent)
-                laboratory = hire(name, home, Laboratory)
-            laboratories[name] = laboratory
+                worker = start_worker(name, home, MutantWorker)
+            workers_at_work[name] = worker
             found[name] = {
-                title: laboratory.queue.submit(
-                    laboratory.examine, f"{name}_{number}", MUTANTS[name][title]
-                )
+                title: worker.queue.submit(worker.examine, f"{name}_{number}", MUTANTS[name][title])
                 for number, (whose, title) in enumerate(chosen)
                 if whose == name
             }
@@ -375,8 +373,8 @@ def findings(request, hire, tmp_path_factory):
         for name in sorted({name for name, _ in chosen if not implementations.missing(name)}):
             examine(name)
     yield examine
-    for laboratory in laboratories.values():
-        laboratory.dismiss()
+    for worker in workers_at_work.values():
+        worker.dismiss()
 
 
 def cases(*found_by):

@@ -14,7 +14,7 @@ from nbformat.v4 import new_output
 from mnist_models import data
 from mnist_models.implementations import PAIR, missing
 from tests import test_docs
-from tests.notebook import NOTEBOOK, code_cells, digest, execute, read
+from tools.notebook import NOTEBOOK, code_cells, digest, execute, read
 
 LARGEST = 700_000  # bytes
 PATH = re.compile(r"(?<![\w./:<])/(?:[\w.+-]+/)+[\w.+-]*|\b[A-Z]:\\|site-packages")
@@ -40,7 +40,7 @@ def faults(notebook):
     """All that is wrong with what a notebook stores, in words."""
     cells, found = code_cells(notebook), []
     if notebook.metadata.get("executed") != digest(notebook):
-        found.append("outputs of other code: python -m tests.notebook write")
+        found.append("outputs of other code: python -m tools.notebook write")
     if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
         found.append("not executed from top to bottom")
     for cell, below in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):

@@ -6,13 +6,13 @@ import re
 import pytest
 from PIL import Image
 
-from tests import pages
 from tests.test_report import made
+from tools import pages
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
 def test_figures_on_a_page_are_the_recorded_ones(page):
-    """Otherwise: python -m tests.pages write."""
+    """Otherwise: python -m tools.pages write."""
     text = (pages.ROOT / page).read_text(encoding="utf-8")
     assert pages.filled(text) == text
     assert re.search(r"<!-- results -->\n\|", text)

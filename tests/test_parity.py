@@ -11,12 +11,12 @@ from mnist_models import networks, numpy_layers, parity
 from mnist_models.implementations import PAIR, names, numpy_reference
 from mnist_models.recipe import DEFAULT, DYADIC_ADAM, DYADIC_SGD, Recipe
 from mnist_models.weights import initial
-from tests.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, STEPS, differences
+from tools.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, STEPS, differences
 
 TENSORS = [(name, tensor) for name in networks.names() for tensor in networks.load(name).weights]
 NUDGE = 1e-6
 # The others are variants of these, which compile every network anew for every type: they are asked
-# what they could have changed. `python -m tests.parity_table` asks them everything.
+# what they could have changed. `python -m tools.parity_table` asks them everything.
 COMPLETE = (*PAIR, "keras_jax", "keras_torch", "numpy_reference")
 ASKED_OF_VARIANTS = [("mlp", "float64 Adam")]
 ASKED_OF_VARIANTS += product(networks.names(), ["float32 forward", "float32 epoch"])

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from copy import deepcopy
 from dataclasses import replace
 from html import unescape
@@ -22,10 +21,10 @@ from benchmarks.reporting.answers import RETURNED, contests, result_table
 from benchmarks.reporting.page import Report
 from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
+from tools.pages import BROWSERS, find_browser
 
 KERAS, PYTORCH = PAIR
 HOSTILE = "\"'><script>alert(1)</script>|</script><img src=x onerror=alert(2)>"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MILLISECONDS = {
     "train_step": {KERAS: 1.0, PYTORCH: 2.0, "pytorch_compiled": 0.5, "numpy_reference": 9.0},
     "forward": {KERAS: 1.0, PYTORCH: 1.0, "numpy_reference": 3.0},
@@ -420,11 +419,6 @@ def test_a_page_that_cannot_be_made_leaves_the_old_one(tmp_path, monkeypatch):
 
 
 # In a browser
-
-
-def find_browser() -> str | None:
-    """A Chromium that is installed on this machine, or None."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="session")

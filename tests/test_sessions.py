@@ -30,11 +30,12 @@ from tests.test_command_lines import (
 from tests.test_docs import STEP, plan
 from tests.test_robustness import start, survivors, wait_for
 from tests.test_statistics import FINGERPRINT, NEXT, RECORD
+from tools import pages
 
 REFERENCE = ("benchmarks", "--device=cpu", "--implementation=numpy_reference")
 BLOCKS = 3
 LONG = (*REFERENCE, "-k", "train_step", f"--blocks={BLOCKS}", "--rounds=5", "--benchmark-autosave")
-RECORDED = Path(__file__).with_name("recorded") / "run.json.gz"
+RECORDED = pages.RUN
 TRIALS = ["train_step[mlp-b128-cpu]"]
 
 

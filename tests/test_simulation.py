@@ -1,4 +1,4 @@
-"""The gate on sessions drawn from recorded ones; `python -m tests.simulation` draws thousands."""
+"""The gate on sessions drawn from recorded ones; `python -m tools.simulation` draws thousands."""
 
 import re
 from dataclasses import replace
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.comparing import verdicts
-from tests import measured, simulation
-from tests.simulation import NOISES, draw, pools, simulate
+from tools import measured, simulation
+from tools.simulation import NOISES, draw, pools, simulate
 
 GATES = 150
 # So many of GATES are above 1 % by chance once in a thousand times.

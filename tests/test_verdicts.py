@@ -46,8 +46,8 @@ from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting.verdict_panel import exit_status, headline, markdown
 from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
-from tests.pages import recorded as recorded_run
 from tests.test_statistics import BAD_PARITY, make_plan, make_results
+from tools.pages import recorded as recorded_run
 
 KERAS, PYTORCH = PAIR
 REFERENCE = "numpy_reference"

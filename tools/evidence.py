@@ -1,4 +1,4 @@
-"""Long measurements behind claims in the docs: `python -m tests.evidence KIND`.
+"""Long measurements behind claims in the docs: `python -m tools.evidence KIND`.
 
 epochs      when an epoch's weights are trained and when its call returns, beside its steps' sum
 overhead    our clock's seconds per training step against a bare loop over the same step
@@ -242,7 +242,7 @@ def by_block(benchmark: dict[str, Any]) -> dict[int, list[float]]:
 
 def main() -> None:
     """Run one kind of evidence; each implementation in a process of its own."""
-    parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.evidence", description=__doc__)
     parser.add_argument("kind", choices=("epochs", "overhead", "idiom", "identical"))
     parser.add_argument("--implementation", choices=implementations.names())
     parser.add_argument("--architecture", choices=networks.names(), default="mlp")

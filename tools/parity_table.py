@@ -1,4 +1,4 @@
-"""How far every implementation is from the NumPy reference: `python -m tests.parity_table`."""
+"""How far every implementation is from the NumPy reference: `python -m tools.parity_table`."""
 
 import argparse
 import struct
@@ -41,6 +41,7 @@ class Question:
 
     @property
     def recipe(self) -> Recipe:
+        """How the trainer trains."""
         return Recipe(self.optimizer, BATCH_SIZE)
 
 
@@ -54,7 +55,7 @@ QUESTIONS = {
 }
 
 
-class Witness:
+class ParityWorker:
     """An implementation in its process, asked in the background, one request after the other."""
 
     check = staticmethod(check_handshake)
@@ -66,6 +67,7 @@ class Witness:
         self.started = self.queue.submit(self.start, name, dataset)
 
     def start(self, name: str, dataset: data.Dataset) -> dict[str, Any]:
+        """Start the worker; returns what it told in the handshake."""
         arguments = name, "cpu", 1, "float32"
         facts: dict[str, Any] = self.process.ask("start", *arguments, limit=START_LIMIT)
         self.check(self.process, facts)
@@ -85,6 +87,7 @@ class Witness:
         return self.asked[case]
 
     def answer(self, architecture: str, title: str) -> Arrays:
+        """Ask one of QUESTIONS, and wait."""
         question = QUESTIONS[title]
         start = weights.to_bytes(weights.initial(networks.load(architecture), DEFAULT.seed))
         recipe = question.recipe.record()
@@ -93,6 +96,7 @@ class Witness:
         return weights.from_bytes(answer)
 
     def dismiss(self) -> None:
+        """End the worker."""
         self.queue.shutdown(wait=False, cancel_futures=True)
         self.process.kill()
 
@@ -127,7 +131,7 @@ def few_digits(folder: Path) -> data.Dataset:
     return data.read(folder)
 
 
-def row(witness: Witness, dataset: data.Dataset, architecture: str) -> dict[str, float]:
+def row(witness: ParityWorker, dataset: data.Dataset, architecture: str) -> dict[str, float]:
     """The worst difference of each kind that each question shows."""
     found: dict[str, float] = {}
     for question in QUESTIONS:
@@ -140,7 +144,7 @@ def row(witness: Witness, dataset: data.Dataset, architecture: str) -> dict[str,
 
 def main() -> None:
     """Print the table in Markdown, one implementation after the other."""
-    parser = argparse.ArgumentParser(prog="python -m tests.parity_table", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.parity_table", description=__doc__)
     known = implementations.names()
     parser.add_argument("--implementation", action="append", choices=known, help="default: all")
     parser.add_argument(
@@ -155,7 +159,7 @@ def main() -> None:
             if lacks := implementations.missing(name):
                 print(f"{name}: not installed: pip install {' '.join(lacks)}", file=sys.stderr)
                 continue
-            witness = Witness(name, dataset, Path(scratch))
+            witness = ParityWorker(name, dataset, Path(scratch))
             try:
                 for architecture in options.architecture or networks.names():
                     found = row(witness, dataset, architecture)

@@ -1,6 +1,6 @@
 """How often the gate errs: thousands of sessions drawn from recorded ones of identical code.
 
-    python -m tests.simulation --gates 2000
+    python -m tools.simulation --gates 2000
 
 A simulated session takes whole recorded blocks of the same benchmark, in their order: rounds that
 were drawn within a block would make it vary more, and hide that neighbouring blocks resemble each
@@ -24,8 +24,8 @@ from benchmarks.comparing.verdicts import (
     suspicion,
     time_metric,
 )
-from tests.campaigns import by_block, planted, recorded
-from tests.measured import CHANGES, EARLIER, MARGIN, SIMULATED
+from tools.campaigns import by_block, planted, recorded
+from tools.measured import CHANGES, EARLIER, MARGIN, SIMULATED
 
 BENCHMARKS = 12
 BLOCKS = 6
@@ -186,12 +186,12 @@ def holds(found: Ratio | None) -> bool:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.simulation", description=__doc__)
     parser.add_argument("--gates", type=int, default=1000, help="simulated sessions of each kind")
     options = parser.parse_args()
     pool = pools()
     if not pool:
-        parser.error("nothing recorded: run python -m tests.campaigns identical first")
+        parser.error("nothing recorded: run python -m tools.campaigns identical first")
     found = {}
     for name, noise in NOISES.items():
         found[name] = simulate(pool, noise, options.gates)

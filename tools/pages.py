@@ -1,7 +1,7 @@
 """The figures in README.md and docs/choosing.md, written from what was recorded.
 
-    python -m tests.pages record RUN     # keep a saved run as the one that the pages speak of
-    python -m tests.pages write          # figures anew; docs/report.png where there is a browser
+    python -m tools.pages record RUN     # keep a saved run as the one that the pages speak of
+    python -m tools.pages write          # figures anew; docs/report.png where there is a browser
 
 What stands between `<!-- NAME -->` and `<!-- end of NAME -->` on a page is written here, by the
 function of that name in BLOCKS; nothing else of the pages is touched.
@@ -11,6 +11,7 @@ import argparse
 import gzip
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +25,7 @@ from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
-from tests.campaigns import digits
-from tests.test_report import BROWSERS, find_browser
+from tools.campaigns import digits
 
 ROOT = Path(__file__).parents[1]
 RUN = Path(__file__).with_name("recorded") / "run.json.gz"
@@ -33,6 +33,12 @@ PICTURE = ROOT / "docs" / "report.png"
 PAGES = ("README.md", "docs/choosing.md")
 # What the page does not need, and what would make the file large.
 LEFT_OUT = ("commit_info",)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find_browser() -> str | None:
+    """A Chromium that is installed on this machine, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def recorded() -> dict[str, Any]:
@@ -147,7 +153,7 @@ def picture() -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.pages", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pages", description=__doc__)
     parser.add_argument("action", choices=["record", "write"])
     parser.add_argument("run", type=Path, nargs="?", help="a saved run")
     options = parser.parse_args()

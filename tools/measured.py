@@ -1,4 +1,4 @@
-"""docs/measured.md and its picture, from what is in tests/recorded/: `python -m tests.measured`."""
+"""docs/measured.md and its picture, from what is in tools/recorded/: `python -m tools.measured`."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from scipy import stats
 from benchmarks.comparing.ratios import CONFIDENCE, block_log_ratios
 from benchmarks.comparing.verdicts import MOST_ROUNDS, Comparison, Status, judge, time_metric
 from benchmarks.reporting import markdown
-from tests.campaigns import CAMPAIGNS, RECORDED, SHARES, by_block, judged, planted, recorded
+from tools.campaigns import CAMPAIGNS, RECORDED, SHARES, by_block, judged, planted, recorded
 
 DOCS = RECORDED.parents[1] / "docs"
 SIMULATED = RECORDED / "simulated.json"
@@ -47,7 +47,7 @@ def page() -> str:
     lines = [
         "# What the gate found on a real machine",
         "",
-        "<!-- Written by `python -m tests.measured` from tests/recorded/. -->",
+        "<!-- Written by `python -m tools.measured` from tools/recorded/. -->",
         "",
         "Live sessions of",
         "",
@@ -147,7 +147,7 @@ def counted(sessions: Iterable[dict[str, Any]]) -> dict[float, Counter[str]]:
 
 
 def simulation_lines() -> list[str]:
-    """What `python -m tests.simulation` found, as Markdown."""
+    """What `python -m tools.simulation` found, as Markdown."""
     if not SIMULATED.exists():
         return []
     kinds = json.loads(SIMULATED.read_text(encoding="utf-8"))
@@ -170,7 +170,7 @@ def simulation_lines() -> list[str]:
         "",
         f"{gates:,} simulated sessions of 12 benchmarks, {alarms} of them with a false alarm.",
         "Their blocks are recorded ones of identical code, in their order; which side is which is",
-        "drawn once a session. `tests/simulation.py` says what the noises are.",
+        "drawn once a session. `tools/simulation.py` says what the noises are.",
         *coverage_lines(kinds),
         "",
         *markdown.table(headings, rows),
@@ -193,7 +193,7 @@ def coverage_lines(kinds: dict[str, dict[str, float]]) -> list[str]:
 
 
 def peers_lines() -> list[str]:
-    """What `python -m tests.peers table` found, as Markdown."""
+    """What `python -m tools.peers table` found, as Markdown."""
     if not PEERS.exists():
         return []
     found = json.loads(PEERS.read_text(encoding="utf-8"))

@@ -1,13 +1,13 @@
 """Does the gate keep its promises on a real machine? Long, resumable series of live sessions.
 
-    python -m tests.campaigns identical --baseline OTHER --sessions 60
-    python -m tests.campaigns detection --baseline OTHER --sessions 20
-    python -m tests.campaigns hog       --baseline OTHER --sessions 5
-    python -m tests.campaigns drift     --baseline OTHER --sessions 5
+    python -m tools.campaigns identical --baseline OTHER --sessions 60
+    python -m tools.campaigns detection --baseline OTHER --sessions 20
+    python -m tools.campaigns hog       --baseline OTHER --sessions 5
+    python -m tools.campaigns drift     --baseline OTHER --sessions 5
 
 Run it with the Python of one of two environments that were built separately from the same pins;
-OTHER is the folder of the other one. Every finished session is appended to `tests/recorded/`, so
-that a campaign that was ended goes on where it stopped; `python -m tests.measured` writes what was
+OTHER is the folder of the other one. Every finished session is appended to `tools/recorded/`, so
+that a campaign that was ended goes on where it stopped; `python -m tools.measured` writes what was
 found into docs/. Further options are pytest's; without any, `--architecture mlp`.
 """
 
@@ -223,7 +223,7 @@ def planted(session: dict[str, Any], name: str) -> float:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.campaigns", description=__doc__)
     parser.add_argument("campaign", choices=[*CAMPAIGNS, "versions"])
     parser.add_argument(
         "--baseline", type=Path, action="append", help="the other environment's folder"

@@ -1,4 +1,4 @@
-"""The notebook, executed: `python -m tests.notebook write` stores its outputs anew."""
+"""The notebook, executed: `python -m tools.notebook write` stores its outputs anew."""
 
 import argparse
 import hashlib
@@ -20,10 +20,12 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def read() -> Any:
+    """The notebook as it is stored."""
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def code_cells(notebook: Any) -> list[Any]:
+    """Its cells of code."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -60,7 +62,8 @@ def execute(notebook: Any, **variables: str) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.notebook", description=__doc__)
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.notebook", description=__doc__)
     parser.add_argument("action", choices=["write"], help="execute on MNIST, store the outputs")
     parser.parse_args()
     try:

@@ -1,12 +1,12 @@
 """How other tools' rules fare on the same machine, at the same cost, each sampling in its own way.
 
-    python -m tests.peers record --baseline OTHER --sessions 40
-    python -m tests.peers table    # what each said, for python -m tests.measured
+    python -m tools.peers record --baseline OTHER --sessions 40
+    python -m tools.peers table    # what each said, for python -m tools.measured
 
 They all measure one environment after the other. A recorded session does so for the pair's forward
 pass and training step, in two processes of each implementation, and keeps what each tool looks at:
 pytest-benchmark the mean and the minimum over single calls, asv samples of 10 ms, pyperf values of
-100 ms. Every other session has more work planted, as in `tests.campaigns`, and takes longer, as the
+100 ms. Every other session has more work planted, as in `tools.campaigns`, and takes longer, as the
 gate does where it has something to confirm. The verdicts are those of asv's and pyperf's own code;
 both have to be installed for the table.
 """
@@ -28,8 +28,8 @@ from benchmarks.commands.selfcheck import ROOT, plant
 from mnist_models import data, implementations, networks, weights, worker
 from mnist_models.implementations import PAIR
 from mnist_models.recipe import DEFAULT
-from tests.campaigns import SHARES, digits, path_of, planted, planted_in, recorded
-from tests.measured import PEERS
+from tools.campaigns import SHARES, digits, path_of, planted, planted_in, recorded
+from tools.measured import PEERS
 
 OPERATIONS = ("forward", "train_step")
 PROCESSES = 2
@@ -109,7 +109,7 @@ def record(baseline: Path, sessions: int, costs: tuple[float, float]) -> None:
 
 def subsample(prefix: Path, name: str, folder: Path, seconds: float) -> dict[str, Any]:
     """`sample` in a process of an environment."""
-    command = [str(prefix / "bin" / "python"), "-m", "tests.peers", "sample", name, str(folder)]
+    command = [str(prefix / "bin" / "python"), "-m", "tools.peers", "sample", name, str(folder)]
     ended = subprocess.run(
         [*command, str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -185,7 +185,7 @@ def table() -> dict[str, list[tuple[int, int]]]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.peers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.peers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     taking = commands.add_parser("record")
     taking.add_argument("--baseline", type=Path, required=True)
