@@ -443,7 +443,10 @@ class TestReadme:
         """The numbers of parameters are those of the architectures."""
         rows = {row[0]: row[-1] for row in tables("README.md", "What is compared")}
         for name in networks.names():
-            assert rows[name] == f"{networks.load(name).parameters:,}"
+            assert (
+                rows[f"[{name}](mnist_models/networks/{name})"]
+                == f"{networks.load(name).parameters:,}"
+            )
 
     def test_implementations(self):
         """It names every implementation."""

@@ -87,6 +87,7 @@ NOT_RUN = [
     r"(\S*/bin/)?tox (list|run) ?.*",
     r"python3 -m venv \S+",
     r"(\S*/bin/)?pip install .*",
+    r"lint-imports",
     r"pre-commit install",
     r"mypy",
     r"pytest tests( -k \w+|/\w+\.py| -m .*| -n .*)*",
@@ -141,7 +142,7 @@ def copy(tmp_path_factory):
     for name in {*implementations.names()} - {"numpy_reference"}:
         shutil.copy(home / "numpy_reference.py", home / f"{name}.py")
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("docs", "examples", "tests"):
+    for name in ("docs", "examples", "tests", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for file in ("versions.toml", "tox.ini", "toxfile.py", "README.md"):
         shutil.copy(ROOT / file, folder)

@@ -321,12 +321,13 @@ def test_it():
 def test_warnings_are_errors_in_our_tests_alone(folder, told, where, status):
     """A framework's warning must not end a user's measurement; in these tests it must be seen."""
     copy = folder / "copy"
-    (copy / "tests").mkdir(exist_ok=True)
+    for name in ("tests", "tools"):
+        (copy / name).mkdir(exist_ok=True)
     shutil.copy(ROOT / "tests" / "conftest.py", copy / "tests")
     (copy / "tests" / "__init__.py").write_text("")
     (copy / where / "test_warns.py").write_text(WARNS)
     parity = "from types import SimpleNamespace as ParityWorker\n\nfew_digits = None\n"
-    (copy / "tests" / "parity_table.py").write_text(parity)
+    (copy / "tools" / "parity_table.py").write_text(parity)
     ended = run(copy, f"{where}/test_warns.py", PYTEST_ADDOPTS="")
     assert ended.returncode == status, ended.stdout
     assert ("1 failed" if status else "1 passed, 1 warning") in ended.stdout
