@@ -208,7 +208,7 @@ def test_tox_says_so_before_anything_is_downloaded(tmp_path, monkeypatch, option
     python = versions.pins(name)["python"]
     (tmp_path / "uv").write_text("#!/bin/sh\nexit 2\n")
     (tmp_path / "uv").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))  # on which no other Python is
     ended = tox(tmp_path / "work", "run", "--notest", option, name if option == "-e" else label)
     assert ended.returncode not in (0, 1)
     said = (ended.stdout + ended.stderr).strip()
