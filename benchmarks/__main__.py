@@ -14,7 +14,7 @@ USAGE_ERROR = 4
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """What was found on this machine, and what to fix."""
+    """Check this machine, and say what to fix."""
     from benchmarks.commands.doctor import examine
 
     return examine(options.dataset)

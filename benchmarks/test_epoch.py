@@ -8,6 +8,6 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_epoch(measured: Row) -> None:
-    """Seconds per epoch, in which it must learn neither too little nor more than can be."""
+    """Seconds per epoch. The test accuracy must lie within its bounds."""
     assert not measured.parity_faults, "\n".join(measured.parity_faults)
     assert not measured.accuracy_faults, "\n".join(measured.accuracy_faults)

@@ -8,5 +8,5 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_forward(measured: Row) -> None:
-    """Seconds per batch; counts only if the answers are the reference's."""
+    """Seconds per batch. Counts only if the answers agree with the reference."""
     assert not measured.parity_faults, "\n".join(measured.parity_faults)

@@ -8,6 +8,6 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_train_step(measured: Row) -> None:
-    """Seconds per step; counts only if gradients and weights are the reference's, and it learns."""
+    """Seconds per step. Counts only if gradients and weights are right, and if it learns."""
     assert not measured.parity_faults, "\n".join(measured.parity_faults)
     assert not measured.accuracy_faults, "\n".join(measured.accuracy_faults)

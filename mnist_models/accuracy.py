@@ -1,8 +1,8 @@
-"""Which test accuracy one epoch must reach, and which would be too good to be true.
+"""The bounds within which the test accuracy after one epoch must lie.
 
-What decides is the network, the data set, the recipe and the batch size. Where all four were
-calibrated, the bounds are those of many seeds. Elsewhere they surround the accuracy that the
-reference reaches in the same epoch.
+Network, data set, recipe and batch size decide an accuracy. If all four were calibrated, the bounds
+come from many seeds. Otherwise they surround the accuracy that the reference reaches in the same
+epoch.
 """
 
 import json
@@ -43,13 +43,13 @@ class Table:
         self.bounds = found.get("bounds", {}) if same else {}
 
     def get(self, dataset: str, architecture: str, batch_size: int) -> Bounds | None:
-        """The bounds of what was calibrated; None for anything else."""
+        """Return calibrated bounds, or None."""
         entry = self.bounds.get(dataset, {}).get(architecture, {}).get(str(batch_size))
         return Bounds(entry["low"], entry["high"], "calibrated") if entry else None
 
 
 def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a recipe decides accuracy, beside the batch size; seeds are averaged over."""
+    """Return the numbers of a recipe that decide accuracy, without batch size and seed."""
     return {key: value for key, value in recipe.items() if key not in ("batch_size", "seed")}
 
 

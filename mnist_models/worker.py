@@ -73,7 +73,7 @@ class Hiding:
         return getattr(self.finder, name)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """As the finder's own, but None for what is hidden."""
+        """Return the finder's own answer, or None for a hidden package."""
         return (
             None if name.split(".")[0] in self.hidden else self.finder.find_spec(name, path, target)
         )
@@ -94,7 +94,7 @@ class Watch:
 
 
 class Worker:
-    """What a controller may ask of an implementation; every public method is one request."""
+    """An implementation in its process. Every public method is a request of the controller."""
 
     def start(
         self, implementation: str, device: str, threads: int, precision: str
@@ -141,9 +141,9 @@ class Worker:
         return trainer
 
     def placement(self, device: str) -> dict[str, Any]:
-        """What a forward pass of a network with convolutions really computes with.
+        """Return devices, types and layout of a forward pass of a network with convolutions.
 
-        Raises RuntimeError where that is another device, or another type, than was asked for.
+        Raises RuntimeError if device or type is not the one that was asked for.
         """
         network = networks.load(WITH_CONVOLUTIONS)
         trainer = self.build(network, DEFAULT, device, "float32")
@@ -315,6 +315,6 @@ def serve(channel: Any) -> None:
     for method, arguments in channel:
         try:
             reply: tuple[Any, ...] = ("ok", getattr(worker, method)(*arguments))
-        except Exception as error:  # whatever a framework raises is the controller's to judge
+        except Exception as error:  # the controller decides what to do with it
             reply = ("error", type(error).__name__, traceback.format_exc())
         channel.send(reply)

@@ -19,7 +19,7 @@ PACKAGES = (
 )  # fmt: skip
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
-# What was found, whether it is well, and what to do if not.
+# A finding, its value, and what to do; empty if all is well.
 Finding = tuple[str, str, str]
 
 
@@ -50,7 +50,7 @@ def frameworks() -> Iterator[Finding]:
 
 
 def advice_to_install(packages: list[str]) -> str:
-    """A command for what is missing."""
+    """Return the command that installs missing packages."""
     return f"pip install {' '.join(packages)}" if packages else ""
 
 
@@ -95,7 +95,7 @@ def who_runs_where() -> Iterator[Finding]:
 
 
 def memory_found() -> Finding:
-    """What a session of all that is installed needs, and what there is."""
+    """Return the memory that a session of all implementations needs, and the free memory."""
     names = [name for name in implementations.names() if not implementations.missing(name)]
     need, free = memory.needed(names), memory.available()
     pair = memory.gibibytes(memory.needed(implementations.PAIR))

@@ -36,7 +36,7 @@ TRIED_ROUNDS = (10, 20, 40, 80)
 
 
 def check(architecture: str, blocks: int, rounds: int) -> int:
-    """Print what was found; 0 when the planted slowdowns, and nothing else, were."""
+    """Print the findings; return 0 if exactly the planted slowdowns were found."""
     console = Console(highlight=False)
     for what, found, advice in machine():
         console.print(f"{what}: {found}" + (f"; {advice}" if advice else ""))

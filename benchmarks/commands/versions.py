@@ -1,4 +1,4 @@
-"""The grid of framework versions: which environments there are, and what is in each.
+"""The grid of framework versions: its environments and their packages.
 
 The data are in versions.toml. Standard library only: tox imports this, too, through toxfile.py.
 """
@@ -66,7 +66,7 @@ def pins(name: str) -> dict[str, str]:
             allowed = [f"{prefix}{minor}" for minor in grid()[CUDA][kind]]
             if not {*plain.split("-")} & {*allowed}:
                 raise NoSuchEnvironment(
-                    f"{name}: {CUDA} is to be had with {', '.join(allowed)} alone; why is in "
+                    f"{name}: {CUDA} needs one of {', '.join(allowed)}; the reason is in "
                     f"{PAGE.relative_to(ROOT)}"
                 )
     match plain.split("-"):

@@ -1,4 +1,4 @@
-"""Whether two sides learned the same: by what rounding can do, on the same test images."""
+"""Verdicts on accuracy: do two sides differ more than rounding can explain?"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Learned:
 
 
 def learned(accuracy: float | None, misread: Iterable[tuple[int, int, int]] | None) -> Learned:
-    """An accuracy with what was misread, as it is saved: image, its digit, the answer."""
+    """Return an accuracy with the misread images, which are saved as [image, label, answer]."""
     value = float("nan") if accuracy is None else accuracy
     images = None if misread is None else frozenset(image for image, _, _ in misread)
     return Learned(value, images, round(len(images) / (1 - value)) if images and value < 1 else 0)
@@ -34,7 +34,7 @@ def judge_accuracy(
 ) -> Verdict:
     """The verdict on two accuracies after the same epoch, on the same test images.
 
-    Both sides share weights, order and seed, so that nothing but rounding should part them. The
+    Both sides share weights, order and seed, so only rounding should make them differ. The
     verdict is EQUIVALENT where the whole interval of their difference lies within what rounding can
     do, and a change where it lies beyond that and McNemar's exact test on the images that only one
     of them misreads rejects at FAMILY over all `comparisons`. Source of the interval and the test:

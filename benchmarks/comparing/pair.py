@@ -9,7 +9,7 @@ from benchmarks.comparing.verdicts import contaminated
 
 
 class Outcome(StrEnum):
-    """What a pair's verdict is; the value is how people read it."""
+    """The outcome of a verdict on a pair. The value is shown to people."""
 
     FASTER = "faster"
     NO_DIFFERENCE = "no difference found"
@@ -51,7 +51,7 @@ class Pair:
 def judge_pair(first: Side, second: Side) -> Pair:
     """The verdict on two rows that took turns in the same rounds.
 
-    What others disturbed is contaminated, as `verdicts.judge` has it, unless the whole interval
+    A pair is contaminated by the rule of `verdicts.judge`, unless the whole interval
     lies within MARGIN of equality: others hardly make different times look equal.
     """
     found = ratio(first.blocks, second.blocks)

@@ -1,4 +1,4 @@
-"""Saved rows made comparable: what is judged in a session is what it saves, read the same way."""
+"""Comparisons of rows in the form in which they are saved. A session judges this same form."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,7 +71,7 @@ def compare(
         foreign = foreign_shares(ours["foreign_cpu"], ours.get("foreign_gpu", {}))
         times = samples(new[name]), samples(old[name])
         found.append(place(verdicts.time_metric(margin), *times, *stages, foreign))
-        # Caches are cold when a process starts, whoever else is at work.
+        # Other programs hardly change a first call, so contamination is not asked for.
         calls = [one_a_block(side, "first_call_seconds") for side in (ours, theirs)]
         found.append(place(verdicts.FIRST_CALL, calls[0], calls[1], *stages))
     for worker, names in workers.items():
@@ -81,7 +81,7 @@ def compare(
 
 
 def place_of(name: str) -> tuple[str, str]:
-    """Trial and implementation in a test's name."""
+    """Return trial and implementation in a test's name."""
     row = RowId.parse(name)
     return str(row.trial), row.implementation
 
@@ -89,7 +89,7 @@ def place_of(name: str) -> tuple[str, str]:
 def missing(
     name: str, new: Mapping[str, Record], old: Mapping[str, Record], environment: str
 ) -> str:
-    """Which side lacks a row."""
+    """Return which side lacks a row, in words."""
     for side, words in ((new, "here"), (old, f"in {environment}")):
         if name not in side:
             return f"not measured {words}"
@@ -97,7 +97,7 @@ def missing(
 
 
 def uneven_rounds(new: Record, old: Record, environment: str) -> str:
-    """Why two rows of one session have no rounds in common; empty where they have."""
+    """Return why two rows of one session have no rounds in common; empty if they have."""
     ours, theirs = (Counter(row["extra_info"]["blocks"]) for row in (new, old))
     for block in ours.keys() & theirs.keys():
         if ours[block] != theirs[block]:
@@ -108,7 +108,7 @@ def uneven_rounds(new: Record, old: Record, environment: str) -> str:
 def foreign_shares(
     cpu: Mapping[Any, float | None], gpu: Mapping[Any, float | None]
 ) -> dict[int, float | None]:
-    """What others took of the workers' CPUs or of the GPU, whichever is more, by block."""
+    """Return the larger of two shares that other programs used, of CPUs or GPU, by block."""
     known = {block: [s for s in (cpu[block], gpu.get(block)) if s is not None] for block in cpu}
     return {int(block): max(shares, default=None) for block, shares in known.items()}
 
@@ -170,6 +170,6 @@ def judge_all(
 
 
 def after_epoch(extra_info: Mapping[str, Any]) -> Learned:
-    """What an epoch's row learned in its first block, whose misread images are saved."""
+    """Return what an epoch's row learned in its first block, which saves the misread images."""
     first = [*extra_info.get("accuracy_by_block", ()), extra_info["accuracy"]][0]
     return learned(first, extra_info.get("misread"))

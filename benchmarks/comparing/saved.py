@@ -1,4 +1,4 @@
-"""Runs of different times: what may be compared, drift removed, and never more than a suspicion."""
+"""Runs of different times: which rows may be compared, with the drift removed; SUSPECT at most."""
 
 import re
 import shlex
@@ -86,7 +86,7 @@ def compare_runs(old: Run, new: Run, old_name: str, margin: float) -> list[Judge
         return judge_all(comparisons, ours, theirs)
     machines = new["machine_info"], old["machine_info"]
     names = list(dict.fromkeys((*ours, *theirs)))
-    # The yardstick is no result beside what is measured by it.
+    # The reference removes the drift of the other rows; it is no result itself.
     names = [name for name in names if place_of(name)[1] != REFERENCE] or names
     return [across_time(name, ours, theirs, machines, old_name, margin) for name in names]
 
@@ -143,7 +143,7 @@ def no_yardstick(
 ) -> str:
     """Why two rows of the reference cannot remove the machine's drift; empty where they can.
 
-    They must be of the same code: what else made one faster would be taken for the machine.
+    Both must run the same code. Otherwise a faster NumPy would look like a faster machine.
     """
     here, there = (side["extra_info"] for side in (ours, theirs))
     versions = [
@@ -162,7 +162,7 @@ def differences(
     our_machine: Mapping[str, Any],
     their_machine: Mapping[str, Any],
 ) -> list[str]:
-    """What keeps two rows from being compared: all that is not the framework's version."""
+    """Return the differences that forbid a comparison: all but the framework's version."""
 
     def facts(info: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
         # How a model is compiled is the framework's own choice, and may change with its version.
@@ -243,7 +243,7 @@ def unpaired(new: list[float], old: list[float]) -> Ratio:
 
 
 def suspect(found: Ratio, margin: float) -> Verdict:
-    """The strongest word across time is SUSPECT: two runs shared no minute and no process."""
+    """Return SUSPECT at most, because the two runs shared no process."""
     if found.low is None or found.high is None:
         reason = f"{found.blocks} blocks are too few for an interval"
         return Verdict(Status.INCONCLUSIVE, found, reason=reason)
@@ -290,7 +290,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 def confirm_command(judged: list[Judged], environment: str) -> str:
     """What to run to learn whether suspects are real; empty without suspects.
 
-    An environment whose name is none that tox gives, such as "a; b", is left to be filled in: ENV.
+    A name that tox cannot give, such as "a; b", is replaced by ENV for the user to fill in.
     """
     suspects = [one.comparison for one in judged if one.verdict.status is Status.SUSPECT]
     if not suspects:

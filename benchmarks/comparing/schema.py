@@ -1,4 +1,4 @@
-"""What a saved run must hold to be compared and shown. All that is read later is checked here.
+"""The fields of a saved run. Every field that is read later is checked here.
 
 Fields that are not named here are allowed: other versions of the suite may add some.
 """
@@ -19,12 +19,12 @@ from mnist_models.parity import TOLERANCES
 
 # Version of the fields below; docs/measuring.md lists them.
 SCHEMA = 1
-# Of times in seconds that are numbers above 0: wider than any clock, and no logarithm overflows.
+# Limits of times in seconds: wider than any clock, and no logarithm overflows.
 SHORTEST, LONGEST = 1e-12, 1e9
 
 
 def sensible(seconds: float) -> float:
-    """A sample; what is no time at all, such as NaN or -1, makes its row void where it is read."""
+    """Accept a sample. NaN or -1 is accepted, too, and makes its row void later."""
     if isfinite(seconds) and seconds > 0 and not SHORTEST <= seconds <= LONGEST:
         raise ValueError(f"seconds are from {SHORTEST:g} to {LONGEST:g}")
     return seconds
@@ -79,7 +79,7 @@ class InForce(Part):
 
 
 class Info(Part):
-    """What is saved beside the samples of a row."""
+    """The `extra_info` of a row."""
 
     schema_: Annotated[int, Field(ge=1, alias="schema"), AfterValidator(known_schema)]
     session: Text
@@ -154,7 +154,7 @@ class Benchmark(Part):
 
     @model_validator(mode="after")
     def itself(self) -> "Benchmark":
-        """A name that says what was measured, and a block for each sample."""
+        """Check that the name fits, and that each sample has a block."""
         info = self.extra_info
         trial = Trial(info.operation, info.architecture, info.batch_size, info.device)
         if self.name != (own := RowId(trial, info.implementation).test):
@@ -172,7 +172,7 @@ class VoidBenchmark(Benchmark):
 
 
 class Explored(Data):
-    """What a run remembers of its data, and pictures of test images by number."""
+    """Statistics of a run's data, and pictures of test images by number."""
 
     fallback: Text = ""
     train_counts: Annotated[list[Count], Field(min_length=10, max_length=10)]
@@ -250,7 +250,7 @@ class TabledRun(SavedRun):
 
 
 def fault(run: Any, model: type[SavedRun] = SavedRun) -> str:
-    """What is wrong with a saved run, its first fault with its place; empty where nothing is."""
+    """Return the first fault of a saved run with its place in the file; empty if there is none."""
     try:
         model.model_validate(run)
     except ValidationError as error:

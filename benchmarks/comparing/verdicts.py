@@ -43,7 +43,7 @@ POWER = 0.9
 
 
 class Status(StrEnum):
-    """What is said of a comparison; the value is what is printed and saved."""
+    """The result of a comparison. The value is printed and saved."""
 
     REGRESSED = "REGRESSED"
     IMPROVED = "IMPROVED"
@@ -59,7 +59,7 @@ UNDECIDED = (Status.INCONCLUSIVE, Status.CONTAMINATED, Status.NOT_COMPARABLE, St
 
 @dataclass(frozen=True)
 class Metric:
-    """What is compared, and which change of it counts.
+    """A compared quantity, and the change that counts.
 
     A change counts when it is beyond `margin`, a share, and beyond `least`, in `unit`.
     """
@@ -147,7 +147,7 @@ class Verdict:
 
 
 def suspicion(comparison: Comparison) -> int:
-    """What the screen says: 1 for slower (or more) than the margin allows, -1 for faster, else 0.
+    """Return 1 if the screen suspects more than the margin allows, -1 if less, else 0.
 
     Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED.
     """
@@ -176,7 +176,7 @@ def confirmation_blocks(suspects: int) -> tuple[int, ...]:
     with a probability of at most FAMILY / suspects, all earlier ends counted. The last one is the
     most blocks that there can be. Source: the sign test with error spent from end to end, Lan and
     DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983) 659-663.
-    Each end spends all it can, so that what is clear is confirmed soonest.
+    Each end spends all it can, so that clear changes are confirmed soonest.
     """
     ends: tuple[int, ...] = ()
     while len(ends) <= OUTLIERS:
@@ -269,7 +269,7 @@ def judge(comparison: Comparison) -> Verdict:
 def status_for(
     comparison: Comparison, found: Ratio, changed: bool | None, later: int
 ) -> tuple[Status, str]:
-    """What a ratio and a confirmation of so many `later` blocks say, and why no more."""
+    """Return the status of a ratio with `later` confirming blocks, and the reason if undecided."""
     if changed:
         return (Status.REGRESSED if found.value > 1 else Status.IMPROVED), ""
     if changed is False:

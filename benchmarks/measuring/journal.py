@@ -20,9 +20,9 @@ from pydantic import BaseModel, ValidationError
 
 FOLDER = Path(".benchmarks", "sessions")
 FILE, LOCK = "journal.jsonl", "lock"
-# What the workers' compilers leave in a session's folder, of no use to another session.
+# Folders of the workers' compilers within a session; no other session uses them.
 CACHES = ("inductor", "triton")
-# Seconds to wait for a lock: whoever only looks holds it for a moment.
+# Seconds to wait for a lock. A process that only looks holds it for a moment.
 PATIENCE = 1.0
 
 
@@ -191,7 +191,7 @@ class Facts(BaseModel):
 
 
 class Measured(BaseModel):
-    """What a contestant's trial must have; times are in seconds."""
+    """The entry of a contestant in a trial; times are in seconds."""
 
     cost: float
     facts: Facts
@@ -282,7 +282,7 @@ def check_place(records: list[dict[str, Any]]) -> None:
 
 
 def first_problem(error: ValueError) -> str:
-    """What is wrong, and where in the record."""
+    """Return what is wrong, and where in the record."""
     if not isinstance(error, ValidationError):
         return str(error)
     problem = error.errors()[0]

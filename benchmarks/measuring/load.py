@@ -46,7 +46,7 @@ def busy_seconds(stat: Path = STAT) -> dict[int, float]:
     """Seconds that each CPU was not idle since it was started, by its number.
 
     Offline CPUs are missing, and in a container whose /proc/stat is made up (lxcfs) any may be:
-    psutil gives the same figures as a list, in which one cannot tell which CPU is whose.
+    psutil gives the same figures as a list without the numbers of the CPUs.
     """
     if not stat.exists():
         return {}
@@ -62,7 +62,7 @@ def busy_seconds(stat: Path = STAT) -> dict[int, float]:
 
 
 def unknown(cpus: Iterable[int]) -> str:
-    """Why nobody can tell who else uses these CPUs; empty when one can."""
+    """Return why the use of these CPUs by other programs is unknown; empty if it is known."""
     if missing := sorted(set(cpus) - busy_seconds().keys()):
         return f"{STAT} does not list CPU {', '.join(map(str, missing))}"
     return ""

@@ -42,7 +42,7 @@ def peak(contestant: str) -> int:
 
 
 def available(groups: Path = GROUPS) -> int:
-    """Bytes that new processes may take: what is free, within the limit of the container."""
+    """Return the bytes that new processes may take, within the limit of the container."""
     free = int(psutil.virtual_memory().available)
     for limit, use, statistics, cache in FILES:
         most, taken = read(groups / limit), read(groups / use)
@@ -62,7 +62,7 @@ def read(path: Path) -> str:
 def too_many(contestants: Sequence[str], environments: Sequence[str], free: int) -> list[str]:
     """The contestants to leave out so that the others fit into `free` bytes together.
 
-    What is kept longest: the pair here, then the pair in each of the `environments`, then the other
+    Kept first are the pair here, then the pair in each of the `environments`, then the other
     implementations. The pair, and with baselines the pair in the first of them, always stays.
     """
 

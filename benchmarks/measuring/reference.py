@@ -1,4 +1,4 @@
-"""What the right answers are: `numpy_reference` in float64, asked each question once."""
+"""The right answers: those of `numpy_reference` in float64, computed once per question."""
 
 from collections.abc import Callable
 from math import inf

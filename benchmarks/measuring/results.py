@@ -1,4 +1,4 @@
-"""What a session found, row by row: samples, and the reasons why a row does not count."""
+"""The results of a session: each row's samples, and the reasons why a row does not count."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from mnist_models import parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
 from mnist_models.operations import EPOCH, Operation
 
-# What a row has one of, of all that an entry of the journal and its `facts` hold.
+# Keys of a journal entry and of its `facts` that must be the same in all blocks of a row.
 SETTINGS = ("versions", "python", "in_force", "compilation")
 
 
@@ -54,7 +54,7 @@ class Row:
         return self.complete and not self.void
 
     def mixed_settings(self) -> list[str]:
-        """What was not in force in all blocks alike; then no setting is the row's."""
+        """Return the settings that changed between blocks, in words."""
         measured = [e | e["facts"] for e in self.entries.values() if "facts" in e]
         blocks = [settings({k: v for k, v in e.items() if k in SETTINGS}) for e in measured]
         found = {
@@ -259,7 +259,7 @@ class Results:
         }
 
     def extra_info(self, row: Row) -> dict[str, Any]:
-        """What is saved beside the samples of a row; documented in docs/measuring.md."""
+        """Return the `extra_info` of a row; docs/measuring.md lists its keys."""
         entries = row.entries
         implementation, environment = split(row.name)
         first = next(iter(entries.values()))

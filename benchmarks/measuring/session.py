@@ -37,7 +37,7 @@ Entry = dict[str, Any]
 
 
 class Progress(Protocol):
-    """Whoever follows a session."""
+    """The follower of a session, such as a progress bar."""
 
     def say(self, line: str) -> None:
         """Something that must not be missed."""
@@ -53,7 +53,7 @@ class Progress(Protocol):
 
 
 class Session:
-    """One run of a plan, or the rest of it when the journal already holds some."""
+    """One run of a plan, or the rest of it if the journal already holds a part."""
 
     def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Progress) -> None:
         self.plan, self.journal, self.progress = plan, journal, progress
@@ -127,7 +127,7 @@ class Session:
             self.stop_workers()
 
     def check_machine(self) -> None:
-        """Say what disturbs the measuring; leave out whose workers do not fit into the memory."""
+        """Warn of disturbances, and drop contestants that do not fit into the memory."""
         for other in others(self.journal):
             self.progress.say(
                 f"{other} is measuring in this folder, too: each makes the other's times worse; "
@@ -139,7 +139,7 @@ class Session:
             self.fit_into_memory(device)
 
     def fit_into_memory(self, device: str) -> None:
-        """Drop contestants whose workers do not fit beside the others of a device."""
+        """Drop contestants of a device that do not fit into the memory together."""
         trials = [trial for trial in self.plan.contests if trial.device == device]
         names = list(dict.fromkeys(n for trial in trials for n in self.contestants(trial)))
         free = memory.available()
@@ -175,16 +175,16 @@ class Session:
         return range(self.plan.blocks, self.plan.blocks + blocks)
 
     def open_suspects(self) -> list[Comparison]:
-        """What the screen suspects and the confirmation has not decided yet."""
+        """Return the suspects of the screen that the confirmation has not decided yet."""
         results = Results(self.plan, self.journal)
         every = [one.comparison for judged in results.verdicts().values() for one in judged]
         return [c for c in every if suspicion(c) and decision(c)[0] is None]
 
     def contests_of(self, suspects: list[Comparison]) -> dict[str, list[str]]:
-        """What is measured again, by trial.
+        """Return the contestants to measure again, by trial.
 
-        All environments of an implementation that are involved take the same trials, because what
-        else a process did shows in its memory and in its first calls.
+        All environments of an implementation run the same trials. Otherwise other work in the
+        process would change their memory and first-call figures.
         """
         trials: dict[str, set[str]] = {}
         environments: dict[str, set[str]] = {}
@@ -231,9 +231,9 @@ class Session:
             self.keep_budget(block, monotonic() - began)
 
     def contestants(self, trial: Trial, block: int = 0) -> list[str]:
-        """Who is still in: neither dropped, nor failed or unavailable in an earlier block.
+        """Return the contestants that still run in a trial: not dropped, failed or unavailable.
 
-        Those of a confirming block are the suspects and what they are compared with.
+        In a confirming block these are the suspects and their counterparts.
         """
         out = {name for t, name in self.dropped() if t == str(trial)}
         for record in self.journal.records:
@@ -262,8 +262,8 @@ class Session:
     def keep_budget(self, block: int, seconds: float) -> None:
         """Drop what would not fit if the blocks to come cost as much as this one.
 
-        What the first block alone pays for, cold compilers above all, is not counted on; and as
-        it tells little else, the second one decides.
+        The costs that only the first block has, such as cold compilers, are not counted. So the
+        second block decides.
         """
         costs, once = {}, 0.0
         records = [record for record in self.journal.records if record.get("block") == block]
@@ -453,7 +453,7 @@ def same_bursts(entries: dict[str, Entry]) -> None:
 def shuffled(contestants: Iterable[str], chance: random.Random) -> list[str]:
     """Contestants in random order, an implementation's environments next to each other.
 
-    What the machine does changes within a tenth of a second: neighbours share most of it.
+    The machine changes within a tenth of a second, and neighbours share most of it.
     """
     groups: dict[str, list[str]] = {}
     for name in contestants:

@@ -164,7 +164,7 @@ def reason(error: Exception, spec: str) -> str:
 
 
 def last_line(trace: str) -> str:
-    """What a traceback says was wrong."""
+    """Return the last line of a traceback."""
     return trace.strip().rpartition("\n")[2]
 
 

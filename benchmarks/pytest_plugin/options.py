@@ -161,8 +161,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def choose_baseline(config: pytest.Config) -> None:
     """Let a bare --benchmark-compare mean the pinned run, or the newest that is fit.
 
-    What is compared is checked before anything is measured; pytest-benchmark drops what it cannot
-    read. Raises pytest.UsageError.
+    The saved run is checked before anything is measured, because pytest-benchmark drops files that
+    it cannot read. Raises pytest.UsageError.
     """
     chosen = config.option.benchmark_compare
     if not chosen:

@@ -1,4 +1,4 @@
-"""From pytest's selection to a session, and from its samples back into pytest-benchmark."""
+"""Measure the tests that pytest selected, and replay their samples into pytest-benchmark."""
 
 import tempfile
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Clock:
 
 @dataclass
 class Timed:
-    """What the measuring of a pytest session left to be judged; without results, why."""
+    """The measured results of a pytest session; without results, the reason."""
 
     why_not: str = ""
     results: Results | None = None
@@ -62,12 +62,12 @@ class Timed:
     written: list[Path] = field(default_factory=list)
     # Why pytest-benchmark could not save the run.
     unsaved: OSError | None = None
-    # Where the report is, or what was not saved, in words; the last line of a session.
+    # The last line of a session: where the report is, or what was not saved.
     report: str = ""
 
     @cached_property
     def beside_the_rows(self) -> dict[str, Any]:
-        """What the saved run and the report hold beside the rows: all images are looked at once."""
+        """Return what the saved run and the report hold beside the rows; computed once."""
         return beside_the_rows(self)
 
     def finish(self, session: pytest.Session) -> None:
@@ -187,7 +187,7 @@ def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> N
     loaded = config.stash.get(COMPARED, [])
     runs = saved.named([*zip(map(Path, compared), loaded, strict=True)])
     for (name, run), rows in zip(runs.items(), compared.values(), strict=True):
-        # What was not selected this time is no gap.
+        # A row that was not selected this time is not missing.
         same = [row for row in run["benchmarks"] if row["name"] in rows_here]
         timed.saved_runs[name] = old = dict(run) | {"benchmarks": same}
         timed.verdicts[name] = judged = saved.compare_runs(old, new, name, results.plan.margin)
@@ -250,7 +250,7 @@ def judge(item: Any, timed: Timed, benchmark: Any) -> Row:
         pytest.fail(row.error, pytrace=False)
     if row.skip:
         if row.unavailable and item.config.stash[SETTINGS].asked_for(trial.device, name):
-            pytest.fail(f"asked for, and not to be had: {row.skip}", pytrace=False)
+            pytest.fail(f"asked for, but impossible here: {row.skip}", pytrace=False)
         pytest.skip(row.skip)
     clock = item.get_closest_marker("benchmark").kwargs["timer"]
     benchmark.extra_info |= timed.results.extra_info(row)

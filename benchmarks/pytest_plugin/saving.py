@@ -1,4 +1,4 @@
-"""What a session saves: notes in its own file, and a file for each baseline environment."""
+"""Saving: notes in the session's own run, and a run of each baseline environment."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -100,7 +100,7 @@ def replaced(bench: dict[str, Any], row: Row, results: Results) -> dict[str, Any
 
 
 def beside_the_rows(timed: Any) -> dict[str, Any]:
-    """What a saved run holds beside pytest-benchmark's own; documented in docs/measuring.md."""
+    """Return the fields that this suite adds to a saved run; docs/measuring.md lists them."""
     if timed.results is None or timed.dataset is None:
         return {UNFIT: []}
     results = timed.results

@@ -1,4 +1,4 @@
-"""What a saved run answers: who is faster at what, by how much, how sure, at which accuracy."""
+"""The answers in a saved run: the faster side of each trial, with interval and accuracy."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +39,7 @@ class SavedRow:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What was saved beside the samples."""
+        """Return the `extra_info` beside the samples."""
         info: dict[str, Any] = self.record["extra_info"]
         return info
 
@@ -62,7 +62,7 @@ class SavedRow:
         return judge_pair(self.side(), other.side())
 
     def side(self) -> Side:
-        """What the verdict on a pair needs of it."""
+        """Return what the verdict on a pair needs of this row."""
         foreign = foreign_shares(self.info["foreign_cpu"], self.info.get("foreign_gpu", {}))
         return Side(self.blocks(), foreign, bool(self.void))
 
@@ -105,7 +105,7 @@ class Contest:
 
     @property
     def title(self) -> str:
-        """What was measured, such as "training step, lenet5, batch 128, cpu"."""
+        """Return the trial in words, such as "training step, lenet5, batch 128, cpu"."""
         architecture, batch_size, device = self.place
         return f"{OPERATIONS[self.operation]}, {architecture}, batch {batch_size}, {device}"
 
@@ -133,14 +133,14 @@ class Contest:
         return self.operation == EPOCH.name and any("moment" not in row.info for row in self.rows)
 
     def answer(self) -> str:
-        """Who is faster, by which factor within which interval; or why nothing can be said."""
+        """Return the faster side, its factor and the interval in words, or why there is none."""
         if (found := self.verdict) is None:
             return NOBODY
         first, second = self.pair()
         return verdict(first.name, second.name, found)
 
     def fastest(self) -> SavedRow | None:
-        """Who beats both of the pair for sure, and takes least time; None where nobody does."""
+        """Return the fastest row that beats both of the pair for sure, or None."""
         valid = [row for row in self.rows if not row.void and row.name != REFERENCE]
         pair = {row.name for row in self.pair()}
         best = min((row for row in valid if row.name in pair), key=SavedRow.seconds, default=None)
@@ -162,7 +162,7 @@ class Contest:
         return f"{bounds[0]:.1%} to {bounds[1]:.1%}" if bounds else ""
 
     def starter(self) -> SavedRow | None:
-        """Who is the first to have made its first call: what compiling must pay off against."""
+        """Return the row with the shortest first call; compiling must pay off against it."""
         rows = [row for row in self.rows if not row.void and row.name != REFERENCE]
         return min(rows, key=SavedRow.first_call, default=None)
 
@@ -198,7 +198,7 @@ def contests(run: Run) -> list[Contest]:
 
 
 def no_measurement(record: Record) -> tuple[str, ...]:
-    """Why a row cannot be compared whose samples are no times, such as NaN."""
+    """Return why a row with samples such as NaN cannot be compared."""
     data = np.asarray(record["stats"]["data"], float)
     wrong = data[~(np.isfinite(data) & (data > 0))]
     return (f"{wrong[0]} is no measurement",) if wrong.size else ()

@@ -26,7 +26,7 @@ from mnist_models import operations
 
 COLORS = ("#0072B2", "#D55E00", "#00875F", "#B0508A", "#3A8FC4", "#A67500", "#7F7F7F", "#6F7D00")
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x", "triangle-down")
-# Of the series of what others disturbed: grey crosses.
+# Contaminated samples are grey crosses.
 DISTURBED = COLORS.index("#7F7F7F")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
@@ -110,7 +110,7 @@ def one_line(axis: str) -> dict[str, Any]:
 def ratios(every: Sequence[Contest]) -> Chart:
     """Keras's time over PyTorch's: each contest with its interval, and a line at 1.
 
-    What is contaminated has a series of its own, in grey.
+    Contaminated ratios are a series of their own, in grey.
     """
     decided = [(contest, found) for contest in every if (found := contest.ratio())]
     disturbed = [one for one in decided if is_disturbed(one[0])]
@@ -143,7 +143,7 @@ def ratios(every: Sequence[Contest]) -> Chart:
     )
     text = "Left of the line at 1 Keras is faster, right of it PyTorch, each with its interval."
     if disturbed:
-        text += f" Grey crosses: {CONTAMINATED}, so that nobody is called faster."
+        text += f" Grey crosses: {CONTAMINATED}, so neither side is called faster."
     return Chart("chart-ratios", "Who is faster", text, data, shape, tables.answers(every))
 
 

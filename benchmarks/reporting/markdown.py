@@ -1,4 +1,4 @@
-"""Markdown: tables whose cells stay cells, and text that stays text."""
+"""Markdown tables, and text that is safe in Markdown and on a terminal."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ LINKS = re.compile(r"@|:(?=//)|(?<=www)\.|#(?=\d)", re.IGNORECASE)
 
 
 def printable(text: str) -> str:
-    """Text on one line, whose control characters do nothing to a terminal or to Markdown."""
+    """Return text on one line, without control characters that change a terminal or Markdown."""
     return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 

@@ -51,7 +51,7 @@ class Compared:
 
 
 class Report:
-    """What the page and the summary say of one run, and of others that it is held against."""
+    """The page and the summary of one run, compared with others."""
 
     def __init__(self, name: str, run: Run, others: dict[str, Compared]) -> None:
         name = f"{name} (here)" if name in others else name
@@ -89,7 +89,7 @@ class Report:
         return tables.tax(self.contests, TAXED)
 
     def learned(self) -> list["Mistakes"]:
-        """What the pair misreads, by network, where epochs were run."""
+        """Return the test images that the pair misreads, by network."""
         epochs = (contest for contest in self.contests if contest.operation == EPOCH.name)
         found = (Mistakes(contest, self.dataset.get("pictures", {})) for contest in epochs)
         return [one for one in found if one.rows]
@@ -197,7 +197,7 @@ def age(run: Run) -> tuple[list[list[int]], str]:
 
 
 class Mistakes:
-    """What was misread after one epoch of a network, by all who ran it."""
+    """The test images that were misread after one epoch of a network, by implementation."""
 
     def __init__(self, contest: Contest, pictures: dict[str, str]) -> None:
         self.contest = contest
@@ -228,7 +228,7 @@ class Mistakes:
         return next(a[image][0] for a in self.answers.values() if image in a)
 
     def read(self, row: SavedRow, image: int) -> int:
-        """What a row read in an image."""
+        """Return the digit that a row read in an image."""
         _, answer = self.answers[row.name].get(image, (0, self.digit(image)))
         return answer
 
@@ -241,12 +241,12 @@ class Mistakes:
 
 
 def literal(text: str) -> Markup:
-    """Text with what is in backticks set as code."""
+    """Return text in which words in backticks are code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def card(contest: Contest) -> dict[str, Any]:
-    """What the first screen says of a contest."""
+    """Return the card of a contest on the first screen."""
     rows = contest.pair()
     return {
         "operation": OPERATIONS[contest.operation],

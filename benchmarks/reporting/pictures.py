@@ -18,7 +18,7 @@ SHOWN = 24
 
 
 def exploration(dataset: Dataset, rows: Iterable[Row]) -> dict[str, Any]:
-    """What a saved run remembers of its data: counts, pixel statistics, and some pictures.
+    """Return what a saved run keeps of its data: counts, pixel statistics, some pictures.
 
     `pictures` are of test images that were misread by one of `rows`, by their number.
     """
@@ -51,7 +51,7 @@ def misread(rows: Iterable[Row]) -> dict[str, list[int]]:
 def chosen(by_name: Mapping[str, Iterable[int]]) -> list[int]:
     """Of the images that each misread, some of each group that the same ones misread, in turn.
 
-    So nobody's own mistakes are shown more often than another's.
+    So each implementation's own mistakes are shown equally often.
     """
     names: dict[int, list[str]] = {}
     for name, images in by_name.items():

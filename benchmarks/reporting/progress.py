@@ -48,7 +48,7 @@ class LineProgress:
 
 
 class BarProgress(LineProgress):
-    """A bar over all trials of all blocks, with what is measured now."""
+    """A bar over all trials of all blocks, with the current trial."""
 
     def __init__(self, console: Console, plan: Plan, bar: Progress) -> None:
         super().__init__(console, plan)
@@ -64,13 +64,13 @@ class BarProgress(LineProgress):
         self.bar.update(self.task, total=self.begun + later * trials)
 
     def trial(self, block: int, trial: Trial) -> None:
-        """Show what is measured now."""
+        """Show the current trial."""
         label = f"block {block + 1}/{self.blocks}  {trial}"
         self.bar.update(self.task, description=label, completed=self.begun)
         self.begun += 1
 
     def block(self, block: int, seconds_left: float) -> None:
-        """Move on, also past what was dropped."""
+        """Move to the end of the block, past dropped trials too."""
         later = max(0, block + 1 - self.plan.blocks)
         self.begun = (block + 1 - later) * len(self.plan.contests) + later * self.trials
         self.bar.update(self.task, completed=self.begun)

@@ -21,7 +21,7 @@ from mnist_models.operations import EPOCH, TRAIN_STEP
 NAMED = {int: "{:,}", float: "{:.4g}"}
 
 
-# What a saved column is in, where the page shows it in another form.
+# Units of saved columns that the page shows in another form.
 UNITS = {
     "time": "time (s)",
     "call returned after": "call returned after (s)",
@@ -273,7 +273,7 @@ def certificate(run: Run) -> Table:
 
 
 def verdicts(judged: Sequence[Judged], title: str, key: str) -> Table:
-    """What was judged against one other run."""
+    """Return the verdicts against one other run."""
     rows = []
     for one in judged:
         found = one.verdict.ratio

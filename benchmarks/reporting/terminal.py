@@ -1,4 +1,4 @@
-"""The panel that ends a session: who is faster, by how much, how sure, at which accuracy."""
+"""The panel that ends a session: the faster side, the ratio with its interval, the accuracy."""
 
 from itertools import chain
 from typing import Any
@@ -51,7 +51,7 @@ def contest(results: Results, trial: Trial) -> list[Row]:
 
 
 def heading(trial: Trial, rows: list[Row]) -> Text:
-    """What was measured, and the verdict."""
+    """Return the trial and its verdict."""
     place = f"{trial.operation} {trial.architecture} b{trial.batch_size} {trial.device}"
     return Text(f"{place:<29}", style="bold").append(verdict(rows))
 
@@ -104,7 +104,7 @@ def verdict(rows: list[Row]) -> Text:
 
 
 def side(row: Row) -> Side:
-    """What the verdict on a pair needs of a row."""
+    """Return what the verdict on a pair needs of a row."""
     cpu, gpu = (
         {block: entry.get(key) for block, entry in row.entries.items()}
         for key in ("foreign_cpu", "foreign_gpu")
@@ -119,7 +119,7 @@ def void_lines(row: Row) -> list[str]:
 
 
 def footnotes(results: Results, complete: list[Row]) -> list[str]:
-    """What was in force, and how to read the verdicts."""
+    """Return versions, settings, and how to read the verdicts."""
     plan = results.plan
     versions: dict[str, str] = {}
     used: set[int] = set()
@@ -154,7 +154,7 @@ def of_row(row: Row) -> dict[str, Any]:
 
 
 def bounds(complete: list[Row]) -> list[str]:
-    """Which accuracies were accepted where nobody calibrated them, and by which rule."""
+    """Return the accepted accuracies that were not calibrated, with their rule."""
     rules = {
         "referee": "around what the NumPy reference reached in the same epoch",
         "guessing": "better than guessing, because the reference could not train in time",

@@ -30,7 +30,7 @@ HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
 
 
 def exit_status(verdicts: Iterable[Sequence[Judged]], fail_on: str | None, strict: bool) -> int:
-    """What a run with these verdicts, on each of its baselines, ends with; 0 when all is well.
+    """Return the exit status for the verdicts on each baseline; 0 when all is well.
 
     That nothing could be compared with one of them is never a pass, and for a gate that is to fail
     on a regression nothing may be missing.
@@ -67,7 +67,7 @@ def cells(one: Judged) -> tuple[str, ...]:
 
 
 def name(one: Judged) -> str:
-    """What is compared, for people."""
+    """Return the name of a comparison, for people."""
     comparison = one.comparison
     words = re.sub(r"[\[\]-]", " ", comparison.trial).rstrip()
     metric = "" if comparison.metric.name == "time" else f", {comparison.metric.name}"

@@ -49,7 +49,7 @@ def format_bytes(size: float) -> str:
 
 
 def verdict(first: str, second: str, pair: Pair) -> str:
-    """The verdict on two implementations: who is faster, by how much; or why that is not said.
+    """Return the verdict on two implementations in words: the faster one, or why there is none.
 
     Where no difference was found, it is what the interval still allows, to either side.
     """
@@ -75,7 +75,7 @@ def verdict(first: str, second: str, pair: Pair) -> str:
 
 
 def tax(first: str, second: str, pair: Pair) -> str:
-    """What the first takes over the second where they differ for sure; else the verdict."""
+    """Return the ratio of two implementations that differ for sure; else the verdict in words."""
     if pair.outcome is Outcome.FASTER:
         return quotient(first, second, pair.ratio)
     return verdict(first, second, pair)

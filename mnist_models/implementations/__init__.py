@@ -23,7 +23,7 @@ PAIR = ("keras_tensorflow", "pytorch_eager")
 
 
 class Unavailable(Exception):
-    """Raised on import by an implementation that this machine cannot run; says what is missing."""
+    """Raised on import if this machine cannot run an implementation; names what is missing."""
 
 
 class Trainer(Protocol):
@@ -51,7 +51,7 @@ class Trainer(Protocol):
         """Logits (n, 10) of a batch."""
 
     def placement(self, images: Any) -> dict[str, Any]:
-        """What a forward pass of a batch computes with, read off its tensors.
+        """Devices, types and layout of a forward pass of a batch, read off its tensors.
 
         `devices` and `dtypes` of parameters and logits, and the `layout` of what a convolution
         gives: "channels_first" or "channels_last", None where there is no convolution.
@@ -85,7 +85,7 @@ class Trainer(Protocol):
 
 
 class Implementation(Protocol):
-    """What a module in this folder offers."""
+    """The contract of a module in this folder."""
 
     # Where its Adam adds epsilon: to √v ("hat") or to the bias-corrected √v̂ ("plain").
     ADAM_EPSILON: str

@@ -1,4 +1,4 @@
-"""Keras on JAX: the Keras code is in keras_trainer.py, here stands what is JAX's."""
+"""Keras on JAX: the Keras code is in keras_trainer.py, this file has what JAX needs."""
 
 import os
 
@@ -44,7 +44,7 @@ def peak_gpu_memory() -> int:
 
 
 def pool() -> int:
-    """Threads in XLA's pool, those that Linux lists; JAX tells nobody how many they are."""
+    """Return the number of threads in XLA's pool, as Linux lists them: JAX does not tell."""
     found = 0
     for name in Path("/proc/self/task").glob("*/comm"):
         with suppress(OSError):  # a thread that has just ended

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: the Keras code is in keras_trainer.py, here stands what is TensorFlow's."""
+"""Keras on TensorFlow: keras_trainer.py has the Keras code, this file what TensorFlow needs."""
 
 import os
 

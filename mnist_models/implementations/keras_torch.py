@@ -1,4 +1,4 @@
-"""Keras on PyTorch: the Keras code is in keras_trainer.py, here stands what is PyTorch's."""
+"""Keras on PyTorch: the Keras code is in keras_trainer.py, this file has what PyTorch needs."""
 
 import os
 
