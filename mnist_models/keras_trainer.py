@@ -1,7 +1,7 @@
 """Keras as its users write it: `compile`, `fit`, `train_on_batch`, `predict_on_batch`.
 
-The backend is chosen by whoever imports this first. What differs by backend stands in the files
-keras_tensorflow.py, keras_jax.py and keras_torch.py.
+All backends share it. The files keras_tensorflow.py, keras_jax.py and keras_torch.py choose the
+backend and have what differs.
 """
 
 from collections.abc import Callable

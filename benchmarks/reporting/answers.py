@@ -19,6 +19,7 @@ from benchmarks.reporting.words import (
     label,
     returned_late,
     verdict,
+    without_onednn,
 )
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
@@ -240,11 +241,17 @@ def circumstances(run: Run) -> str:
         f"{recipe.get('optimizer')} at a learning rate of {recipe.get('learning_rate')}, "
         f"seed {recipe.get('seed')}"
     )
+    note = without_onednn(
+        row["extra_info"]["implementation"]
+        for row in rows
+        if not row["extra_info"]["in_force"].get("onednn", True)
+    )
     return (
         f"{kind}, {cpu.get('count', '?')} CPUs, {run['machine_info'].get('system', '')}, "
         f"{info['in_force']['threads']} thread(s), Python {info['python']}; {listed}; data set "
         f"'{info['dataset']['name']}', {info['in_force']['precision']}; {learning}; "
         f"{len({*info['blocks']})} blocks of fresh processes; {str(run['datetime'])[:10]}"
+        + (f"; {note}" if note else "")
     )
 
 

@@ -134,9 +134,10 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
         f"median over {plan.blocks} block(s) of fresh processes, each verdict with an exact "
         f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
     ]
-    without = {label(row.name) for row in complete if not of_row(row).get("onednn", True)}
-    if without:
-        lines.append(f"without oneDNN: {', '.join(sorted(without))}; see docs/fairness.md")
+    if note := words.without_onednn(
+        row.name for row in complete if not of_row(row).get("onednn", True)
+    ):
+        lines.append(note)
     lines += bounds(complete)
     dropped: dict[str, dict[Trial, list[str]]] = {}
     for row in results.here():

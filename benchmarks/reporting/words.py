@@ -1,6 +1,6 @@
 """Names and quantities as people read them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from benchmarks.comparing.pair import Outcome, Pair
@@ -46,6 +46,12 @@ def returned_late(seconds: float, returned: Sequence[float | None], cause: str) 
 def format_bytes(size: float) -> str:
     """A number of bytes, in MiB."""
     return f"{size / 2**20:,.0f} MiB"
+
+
+def without_onednn(implementations: Iterable[str]) -> str:
+    """Return a note on implementations that compute without oneDNN; empty if there are none."""
+    names = ", ".join(sorted({label(name) for name in implementations}))
+    return names and f"without oneDNN: {names}; see docs/fairness.md"
 
 
 def verdict(first: str, second: str, pair: Pair) -> str:

@@ -1,4 +1,7 @@
-"""Keras on JAX: the Keras code is in keras_trainer.py, this file has what JAX needs."""
+"""Keras on JAX: the same Keras code on another backend.
+
+keras_trainer.py has the Keras code, this file what JAX needs.
+"""
 
 import os
 

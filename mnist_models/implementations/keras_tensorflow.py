@@ -1,4 +1,7 @@
-"""Keras on TensorFlow: keras_trainer.py has the Keras code, this file what TensorFlow needs."""
+"""Keras on TensorFlow as its users write it: `compile`, `fit`, `predict`.
+
+keras_trainer.py has the Keras code, this file what TensorFlow needs.
+"""
 
 import os
 

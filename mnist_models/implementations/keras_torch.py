@@ -1,4 +1,7 @@
-"""Keras on PyTorch: the Keras code is in keras_trainer.py, this file has what PyTorch needs."""
+"""Keras on PyTorch: the same Keras code on another backend.
+
+keras_trainer.py has the Keras code, this file what PyTorch needs.
+"""
 
 import os
 
