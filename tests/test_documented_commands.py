@@ -50,15 +50,13 @@ ONE = "--implementation numpy_reference"
 SHORT = {
     "python -m benchmarks baseline set 0003": "",
     "python -m benchmarks baseline set RUN": "",
-    "python -m benchmarks calibrate": "--help",  # the next one runs
     "python -m benchmarks calibrate --dataset mnist --batch-size 128 --seeds 20": (
         "--dataset small --seeds 2"
     ),
     "python -m benchmarks compare OLD NEW": "",
     "python -m benchmarks compare OLD.json NEW.json": "",
     "python -m benchmarks doctor": "--dataset small",
-    "python -m benchmarks report": "RUN",
-    "python -m benchmarks report RUN [OLDER …]": "",
+    "python -m benchmarks report RUN": "",
     "python -m benchmarks report RUN [OLDER …] -o DIR": "",
     "python -m benchmarks side_by_side --write": "",
     "python -m benchmarks versions --here": "",
@@ -75,7 +73,6 @@ SHORT = {
     "python -m tools.peers record --baseline OTHER --sessions 24": "--sessions 1",
     # They measure for minutes, and other tests run what they do.
     "python -m benchmarks selfcheck": "--help",  # test_gate
-    "python -m benchmarks versions --check": "ENV --help",  # test_versions
     "python -m examples": "--help",  # test_ease_of_use
     "python -m examples write": "--help",
     "python -m tools.notebook write": "--help",  # test_notebook

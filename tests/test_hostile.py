@@ -13,7 +13,14 @@ from rich.console import Console
 from benchmarks.__main__ import main
 from benchmarks.commands.selfcheck import clone
 from benchmarks.comparing.records import Judged
-from benchmarks.comparing.saved import RunError, compare_runs, confirm_command, named, read
+from benchmarks.comparing.saved import (
+    RunError,
+    compare_runs,
+    confirm_command,
+    environment_of,
+    named,
+    read,
+)
 from benchmarks.comparing.verdicts import Comparison, Status, Verdict, time_metric
 from benchmarks.measuring import environments
 from benchmarks.reporting import markdown, verdict_panel
@@ -181,6 +188,8 @@ def test_unknown_fields_are_allowed(tmp_path):
 
 # Names
 
+OWN = environment_of(small_run())
+
 
 def test_runs_of_equal_names_are_all_shown(tmp_path, monkeypatch):
     """Files of one name in two folders, and one file twice: each has a name of its own."""
@@ -193,18 +202,18 @@ def test_runs_of_equal_names_are_all_shown(tmp_path, monkeypatch):
     figures = json.loads(re.search(r'id="figures" type="application/json">(.*)</script>', html)[1])
     (first, *_) = figures["chart-versions"]["data"]
     assert sorted(first["x"]) == [
-        "venv (base/0001_x)",
-        "venv (base/0001_x) (2)",
-        "venv (head/0001_x)",
+        f"{OWN} (base/0001_x)",
+        f"{OWN} (base/0001_x) (2)",
+        f"{OWN} (head/0001_x)",
     ]
     assert html.count('<div class="chart" data-figure="chart-against-') == 2
 
 
 def test_a_name_is_as_short_as_tells_runs_apart():
     run = small_run()
-    assert [*named([(Path("a/b/0001_x.json"), run)])] == ["venv (0001_x)"]
+    assert [*named([(Path("a/b/0001_x.json"), run)])] == [f"{OWN} (0001_x)"]
     several = [(Path(path), run) for path in ("a/b/x.json", "c/b/x.json")]
-    assert [*named(several)] == ["venv (a/b/x)", "venv (c/b/x)"]
+    assert [*named(several)] == [f"{OWN} (a/b/x)", f"{OWN} (c/b/x)"]
 
 
 def test_a_baseline_called_like_this_environment_is_shown():

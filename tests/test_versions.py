@@ -99,7 +99,7 @@ REFUSED = {
         "in place of py313 one of py311, py312",
         "in place of tf2.16 one of tf2.20, tf2.21",
     ],
-    "py312-torch2.15-tf2.21-cuda12": ["with torch2.7, torch2.8, torch2.9, torch2.10 alone"],
+    "py312-torch2.15-tf2.21-cuda12": ["needs one of torch2.7, torch2.8, torch2.9, torch2.10"],
     "py312-torch2.10-tf2.21-cuda12": ["cuda12 needs one of tf2.20", "docs/versions.md"],
     "py313-torch2.4-tf2.21": ["torch2.4 cannot be installed on Python 3.13", "one of torch2.6, "],
 }
