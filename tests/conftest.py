@@ -15,7 +15,12 @@ from mnist_models import implementations
 from tools.parity_table import ParityWorker, few_digits
 
 # Files in which each implementation's tests share a process that is kept for it.
-KEPT = {"test_imports": "worker", "test_mutants": "mutants", "test_parity": "worker"}
+KEPT = {
+    "test_devices": "worker",
+    "test_imports": "worker",
+    "test_mutants": "mutants",
+    "test_parity": "worker",
+}
 # The groups that take longest are begun first.
 LONGEST = (
     "test_gate",
