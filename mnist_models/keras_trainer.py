@@ -10,11 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from mnist_models.conventions import Conventions
+from mnist_models.keras_weights import names
 from mnist_models.networks import Network
-from mnist_models.recipe import SGD, Adam, Recipe
+from mnist_models.recipe import SGD, Adam, AdamW, Recipe
 from mnist_models.weights import Weights
 
-ADAM_EPSILON = "hat"
+CONVENTIONS = Conventions(adam_epsilon="hat")
 
 
 class Trainer:
@@ -25,17 +27,28 @@ class Trainer:
         keras.config.set_floatx(dtype)
         keras.config.set_dtype_policy(dtype)
         self.model = network.in_keras()
+        rate = recipe.optimizer.learning_rate
+        if recipe.cosine_steps:
+            # Of a Python float Keras makes a float32 on TensorFlow, and computes in that.
+            rate = np.asarray(rate, dtype)
+            rate = keras.optimizers.schedules.CosineDecay(rate, recipe.cosine_steps)
         match recipe.optimizer:
-            case SGD(learning_rate, momentum):
-                optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
-            case Adam(learning_rate, beta_1, beta_2, epsilon):
-                optimizer = keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon)
+            case SGD(_, momentum, nesterov):
+                optimizer = keras.optimizers.SGD(rate, momentum=momentum, nesterov=nesterov)
+            case AdamW(_, beta_1, beta_2, epsilon, decay):
+                optimizer = keras.optimizers.AdamW(rate, decay, beta_1, beta_2, epsilon)
+            case Adam(_, beta_1, beta_2, epsilon):
+                optimizer = keras.optimizers.Adam(rate, beta_1, beta_2, epsilon)
         self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         optimizer.build(self.model.trainable_variables)
         # As NumPy's copies: with JAX a training step gives away the arrays that it starts from.
         self.fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
-        # Keras's own layout is the shared one: (in, out) and (height, width, in, out).
-        self.names = ["/".join(weight.path.split("/")[-2:]) for weight in self.model.weights]
+        self.names = names(self.model)
+
+    def disable_dropout(self) -> None:
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
 
     def reset(self) -> None:
         self.model.set_weights(self.start)

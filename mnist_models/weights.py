@@ -34,9 +34,10 @@ def check(weights: Weights, network: Network) -> None:
         raise ValueError(f"the weights are not those of {network.name}'s in_numpy.py: {differing}")
 
 
-def order(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """The order in which one epoch visits `count` images, the same for every implementation."""
-    return np.random.Generator(np.random.PCG64((seed, count))).permutation(count)
+def order(count: int, seed: int, epoch: int = 0) -> npt.NDArray[np.int64]:
+    """The order in which an epoch visits `count` images, the same for every implementation."""
+    entropy = (seed, count, epoch) if epoch else (seed, count)
+    return np.random.Generator(np.random.PCG64(entropy)).permutation(count)
 
 
 def to_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:

@@ -12,6 +12,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -23,7 +24,7 @@ from mnist_models.networks import IMAGE_SHAPE, Network
 from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import DEFAULT, Recipe
 
-PROTOCOL = 4
+PROTOCOL = 6
 PREPARED_BATCHES = 64
 WITH_CONVOLUTIONS = "lenet5"  # the network whose layout is looked at
 FRAMEWORKS = ("jax", "tensorflow", "torch")
@@ -130,7 +131,7 @@ class Worker:
             | {"precision": precision, "cpus": len(bound), "environment": knobs()}
             | {"layout": observed["layout"]},
             "cpu_ids": bound,
-            "adam_epsilon": self.module.ADAM_EPSILON,
+            "conventions": asdict(self.module.CONVENTIONS),
             "other_frameworks": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
 
@@ -179,20 +180,62 @@ class Worker:
         the precision in it.
         """
         self.module.set_precision(precision)
-        network = networks.load(architecture)
-        key = (architecture, *recipe.items(), dtype, precision)
-        if key not in self.trainers:
-            self.trainers[key] = self.build(network, Recipe.from_record(recipe), self.device, dtype)
-        self.trainer = self.trainers[key]
+        self.network = networks.load(architecture)
+        self.taken = (architecture, *recipe.items(), dtype, precision)
+        self.recipe, self.start_weights = Recipe.from_record(recipe), weights.from_bytes(start)
         self.batch_size, self.dtype, self.seed = recipe["batch_size"], dtype, recipe["seed"]
-        self.trainer.set_weights(weights.from_bytes(start))
+        self.trainer = self.built(dropout=True)
         return self.trainer.compilation
+
+    def built(self, dropout: bool) -> Any:
+        """The trainer last taken, or its twin without dropout, with the starting weights."""
+        key = (*self.taken, dropout)
+        if key not in self.trainers:
+            self.trainers[key] = self.build(self.network, self.recipe, self.device, self.dtype)
+            if not dropout:
+                self.trainers[key].disable_dropout()
+        self.trainers[key].set_weights(self.start_weights)
+        return self.trainers[key]
 
     def observe(self, question: str, batches: int, attempt: int = 0) -> bytes:
         """Answer one of the reference's questions (`parity.observe`) on the `attempt`-th images."""
         part = parity.part(question, batches, self.batch_size, len(self.images), attempt)
         sample = data.preprocess(self.images[part]), self.labels[part]
-        return weights.to_bytes(parity.observe(self.trainer, question, *sample, self.batch_size))
+        without = self.network.draws and question in parity.OF_TRAINING
+        trainer = self.built(dropout=False) if without else self.trainer
+        answer = parity.observe(trainer, self.network, question, *sample, self.batch_size)
+        return weights.to_bytes(answer)
+
+    def learn(
+        self, architecture: str, recipe: dict[str, Any], start: bytes, own: list[str], epochs: int
+    ) -> dict[str, Any]:
+        """Train for some epochs; returns the test accuracy after each, and the optimiser.
+
+        `own` names what is left to the framework's own defaults: any of `recipe.OWN`.
+        """
+        network, plan = networks.load(architecture), Recipe.from_record(recipe)
+        defaults = self.module.DEFAULTS
+        if "optimizer" in own:
+            plan = replace(plan, optimizer=defaults.adam())
+        if "layers" in own:
+            network = defaults.Own(architecture)
+        defaults.seed(plan.seed)
+        self.trainer = trainer = self.build(network, plan, self.device, "float32")
+        drawn = "initialisers" in own
+        trainer.set_weights(trainer.get_weights() if drawn else weights.from_bytes(start))
+        self.batch_size, self.dtype, accuracies = plan.batch_size, "float32", []
+        for epoch in range(epochs):
+            order = weights.order(len(self.images), plan.seed, epoch)
+            trainer.train_epoch(*self.training_set(), order, lambda: None)
+            accuracies.append(1 - len(self.misread()) / len(self.test_labels))
+        return {"accuracies": accuracies, "recipe": plan.record()}
+
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """What the framework does by itself (`Defaults.probe`), arrays as bytes."""
+        return {
+            name: topic | {"answers": weights.to_bytes(topic.get("answers", {}))}
+            for name, topic in self.module.DEFAULTS.probe().items()
+        }
 
     def first_call(self, operation: str) -> float:
         """Seconds of an operation's first call."""

@@ -18,6 +18,7 @@ from tools.parity_table import ParityWorker, few_digits
 KEPT = {
     "test_devices": "worker",
     "test_imports": "worker",
+    "test_layers": "layers",
     "test_mutants": "mutants",
     "test_parity": "worker",
 }

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from benchmarks.measuring.session import Session
 from benchmarks.measuring.workers import variables_of
 from benchmarks.trial import Trial
 from mnist_models import implementations
+from mnist_models.conventions import TEXTBOOK
 from mnist_models.implementations import PAIR, numpy_reference
 from mnist_models.recipe import Adam
 from mnist_models.worker import Worker
@@ -93,7 +94,7 @@ def prepared(trainer, dataset, precision):
     plan = replace(make_plan({STEP: (PAIR[0],)}, blocks=1), precision=precision)
     journal = SimpleNamespace(records=[{"fingerprint": {}}], session="made up")
     session = Session(plan, dataset, journal, None)
-    session.facts[PAIR[0]] = {"adam_epsilon": "plain", "versions": {}}
+    session.facts[PAIR[0]] = {"conventions": asdict(TEXTBOOK), "versions": {}}
     process = SimpleNamespace(
         contestant=PAIR[0],
         ask=lambda method, *arguments, limit: getattr(worker, method)(*arguments),
@@ -128,8 +129,8 @@ def test_tf32_hides_no_wrong_recipe(dataset, changed):
 def test_both_precisions_are_recorded(dataset):
     """`parity` is that of float32, whatever is timed."""
     row = prepared(Reference, dataset, "tf32")
-    assert row.parity().keys() == {"loss", "weights", "gradients"}
-    assert row.parity("tf32").keys() == {"loss", "weights"}
+    assert row.parity().keys() == {"loss", "weights", "trained_logits", "gradients"}
+    assert row.parity("tf32").keys() == {"loss", "weights", "trained_logits"}
     assert prepared(Reference, dataset, "float32").parity("tf32") == {}
 
 

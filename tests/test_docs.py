@@ -79,7 +79,12 @@ HEADINGS = {"field", "option", "word", "code", "key", "name", "line", "place", "
 def results(seconds=(1.0, 1.0), blocks=6, more=None, pair=PAIR):
     """Results of a training-step trial that never was, of as many of the pair as have seconds."""
     entry = {
-        "facts": {"versions": {"numpy": "2"}, "python": "3", "in_force": {}},
+        "facts": {
+            "versions": {"numpy": "2"},
+            "python": "3",
+            "in_force": {},
+            "conventions": {"rough_statistics": False},
+        },
         "compilation": "eager",
         "recipe": {},
         "iterations": 7,

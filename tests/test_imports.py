@@ -6,21 +6,22 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from benchmarks.measuring import workers
 from benchmarks.measuring.workers import ROOT, WorkerError, WorkerProcess, check_handshake
 from mnist_models import networks
-from mnist_models.implementations import missing, names
+from mnist_models.implementations import names
 from mnist_models.worker import FRAMEWORKS, source_hash
 
 pytestmark = pytest.mark.slow
 LIMIT = 120.0
-WITH_STATE = Path(__file__).with_name("with_state")
 # What is allowed to import a framework.
-WITH_FRAMEWORK = ("implementations/*.py", "networks/*/in_*.py", "keras_t*.py", "pytorch_w*.py")
+WITH_FRAMEWORK = (
+    *("implementations/*.py", "networks/*/in_*.py", "defaults/in_*.py"),
+    *("keras_*.py", "pytorch_w*.py"),
+)
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for package in ("mnist_models", "benchmarks")
@@ -163,7 +164,7 @@ OPERATIONS["answer"] = Answer()
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """A copy of the repository with an implementation, two networks and an operation more."""
+    """A copy of the repository with an implementation, a network and an operation more."""
     root = tmp_path_factory.mktemp("newcomer")
     folder = copy(root, "mnist_models", "benchmarks")
     shutil.copy(ROOT / "pyproject.toml", root)
@@ -173,7 +174,6 @@ def newcomer(tmp_path_factory):
     for name in ("in_keras", "in_pytorch", "in_numpy"):
         path = networks / "small" / f"{name}.py"
         path.write_text(path.read_text(encoding="utf-8").replace("512", "32"), encoding="utf-8")
-    shutil.copytree(WITH_STATE, networks / WITH_STATE.name)
     operations = root / "mnist_models" / "operations.py"
     operations.write_text(operations.read_text(encoding="utf-8") + NEW_OPERATION, encoding="utf-8")
     step = (root / "benchmarks" / "test_train_step.py").read_text(encoding="utf-8")
@@ -185,7 +185,7 @@ def test_what_is_new_is_listed(newcomer):
     """In `names()`, for which nothing is registered."""
     code = "from mnist_models import implementations, networks;"
     code += "print(*implementations.names(), *networks.names())"
-    known = {*names(), "newcomer", *networks.names(), "small", "with_state"}
+    known = {*names(), "newcomer", *networks.names(), "small"}
     assert {*run(newcomer, "-c", code).split()} == known
 
 
@@ -213,28 +213,6 @@ def test_what_is_new_is_measured_and_saved(newcomer, dataset):
             assert row["extra_info"]["parity"][kind] < 1e-5
             assert min(row["stats"]["data"]) > 0
     assert "Every answer that was timed" in (newcomer / "report" / "index.html").read_text()
-
-
-# In float32 TensorFlow's batch statistics are off by 2e-4, which is more than parity allows.
-@pytest.mark.parametrize("implementation", ["keras_jax", "keras_torch", "pytorch_eager"])
-def test_state_and_modes_travel(newcomer, dataset, implementation):
-    """Weights that are not trained move in training alone, and inference computes with them.
-
-    The network has a batch normalisation, in a block.
-    """
-    if lacks := missing(implementation):
-        pytest.skip(f"not installed: pip install {' '.join(lacks)}")
-    options = (
-        f"--implementation={implementation} --device=cpu --threads=1 --architecture=with_state"
-    )
-    options += " --quick -k step\\ or\\ forward --benchmark-json=state.json"
-    words = shlex.split(options.replace("step", "train_step"))
-    run(newcomer, "-m", "pytest", "benchmarks", *words, f"--dataset={dataset.folder}")
-    saved = json.loads((newcomer / "state.json").read_text())["benchmarks"]
-    forward, step = (row["extra_info"]["parity"] for row in saved)
-    assert forward["logits"] < 1e-5
-    # PyTorch's running variance is the unbiased one: n / (n - 1) of the reference's.
-    assert step["weights"] < 1e-4
 
 
 # Floors

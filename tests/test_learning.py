@@ -1,6 +1,6 @@
 """Accuracies are judged by what rounding can do, and by the test images that only one misreads."""
 
-from math import nan
+from math import nan, sqrt
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_many_comparisons_need_a_smaller_probability():
 
 @pytest.mark.parametrize(
     ("new", "old", "expected"),
-    [(0, 0, "EQUIVALENT"), (2, 3, "EQUIVALENT"), (100, 10, "INCONCLUSIVE"), (400, 20, "REGRESSED")],
+    [(0, 0, "EQUIVALENT"), (2, 3, "EQUIVALENT"), (100, 10, "INCONCLUSIVE"), (700, 20, "REGRESSED")],
 )
 def test_where_rounding_was_not_calibrated_the_least_and_the_most_of_it_count(new, old, expected):
     """Equal is what the steadiest network would be, changed what the shakiest would not."""
@@ -158,15 +158,15 @@ def test_another_recipe_was_not_calibrated(change):
     assert found.least < found.most
 
 
-def test_every_calibrated_network_differs_less_by_rounding_than_by_seeds():
-    """And no pair of a seed differs by more than its limit."""
+def test_no_calibrated_network_differs_more_by_rounding_than_by_seeds():
+    """Two seeds differ by √2 standard deviations; and no pair of a seed by more than its limit."""
     table = accuracy.Table().bounds
     assert len(limits(FILE)) == sum(len(sizes) for of in table.values() for sizes in of.values())
     for (dataset, network, size), limit in limits(FILE).items():
         found = np.array(table[dataset][network][str(size)]["accuracies"])
         keras, torch = found[: len(found) // 2], found[len(found) // 2 :]
         assert abs(keras - torch).max() < limit
-        assert np.std(keras - torch) < np.std(found)
+        assert np.std(keras - torch) < sqrt(2) * np.std(found)
 
 
 # In a session
@@ -186,7 +186,7 @@ def test_accuracies_of_a_session_are_paired_by_their_images():
         assert verdict.status == word
 
 
-@pytest.mark.parametrize(("alone", "said"), [(10, False), (300, True)])
+@pytest.mark.parametrize(("alone", "said"), [(10, False), (700, True)])
 def test_the_panel_says_where_the_pair_does_not_learn_alike(alone, said):
     """More than rounding parts them: a hint at parity."""
     rows = {
@@ -194,7 +194,7 @@ def test_the_panel_says_where_the_pair_does_not_learn_alike(alone, said):
             [1.0] * 6,
             {"accuracy": 1 - len(wrong) / IMAGES, "misread": misread(wrong)},
         )
-        for name, wrong in ((KERAS, range(400)), (PYTORCH, range(400 - alone)))
+        for name, wrong in ((KERAS, range(800)), (PYTORCH, range(800 - alone)))
     }
     assert ("the two may not train alike" in shown(make_results(rows))) == said
 

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.reporting.words import returned_late
 from mnist_models import implementations
 from mnist_models.worker import Worker
-from tests.test_statistics import EPOCH, KERAS, PYTORCH, make_results, shown
+from tests.test_statistics import EPOCH, KERAS, PYTORCH, SMOOTH, make_results, shown
 
 ROOT = Path(implementations.__file__).parents[2]
 WAIT = 0.3
@@ -83,7 +83,7 @@ def test_the_panel_says_who_returned_late_and_why():
 
 def test_the_panel_says_who_computes_without_onednn():
     """TensorFlow leaves it out by default on many processors."""
-    facts = {"versions": {}, "in_force": {"onednn": False}}
+    facts = {"versions": {}, "in_force": {"onednn": False}, "conventions": SMOOTH}
     rows = {(EPOCH, KERAS): ([5.0] * 6, {"facts": facts}), (EPOCH, PYTORCH): ([6.0] * 6, {})}
     assert "without oneDNN: Keras; see docs/fairness.md" in shown(make_results(rows))
     del facts["in_force"]["onednn"]

@@ -12,7 +12,7 @@ from benchmarks.reporting.answers import contests, result_table
 from benchmarks.reporting.page import TAXED, Report
 from mnist_models.implementations import PAIR
 from tests.test_report import contest, made, texts
-from tests.test_statistics import STEP, duel, make_results, shown
+from tests.test_statistics import SMOOTH, STEP, duel, make_results, shown
 
 KERAS, PYTORCH = PAIR
 DISTURBED = FOREIGN + 0.01
@@ -152,7 +152,7 @@ def test_the_pages_tax_table_has_the_verdicts_words():
 
 def test_terminal_and_page_word_the_same_verdict_alike():
     """From the same samples: the panel's headline is the page's answer."""
-    facts = {"versions": {}, "python": "3", "in_force": {}}
+    facts = {"versions": {}, "python": "3", "in_force": {}, "conventions": SMOOTH}
     more = {"facts": facts, "compilation": "none", "recipe": {}, "first_call_seconds": 1.0}
     rows = {(STEP, KERAS): ([1.0, 1.1, 1.2] * 2, more), (STEP, PYTORCH): ([1.05] * 6, more)}
     results = make_results(rows)

@@ -29,7 +29,7 @@ from tests.test_command_lines import (
 )
 from tests.test_docs import STEP, plan
 from tests.test_robustness import start, survivors, wait_for
-from tests.test_statistics import FINGERPRINT, NEXT, RECORD
+from tests.test_statistics import FINGERPRINT, NEXT, RECORD, SMOOTH
 from tools import pages
 
 REFERENCE = ("benchmarks", "--device=cpu", "--implementation=numpy_reference")
@@ -456,6 +456,7 @@ def test_no_process_is_waited_for_without_a_limit(module):
 
 def entry(**facts):
     here = {"versions": {"numpy": "2.1"}, "python": "3.12.1", "in_force": {"threads": 1}}
+    here |= {"conventions": SMOOTH}
     return {
         "facts": here | facts,
         "compilation": "eager",

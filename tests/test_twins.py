@@ -53,8 +53,9 @@ def outline(text, body=""):
     own = public(class_named("Trainer", module).body)
     methods |= {name: what for name, what in own.items() if not (body and name in OF_THE_BACKEND)}
     functions = public(module.body)
-    if "ADAM_EPSILON" in bound(module):
-        functions = {"ADAM_EPSILON": "value"} | functions
+    functions.pop("DEFAULTS", None)  # which is optional
+    if "CONVENTIONS" in bound(module):
+        functions = {"CONVENTIONS": "value"} | functions
     return [list(found.items()) for found in (functions, methods)]
 
 
@@ -67,7 +68,7 @@ METHODS = {name: what for name, what in TRAINER.items() if what != "value"}
 def test_the_contract_is_read_as_it_is_written():
     """A reader that found nothing in the contract would find it kept by everybody."""
     functions = ["versions", "devices", "configure", "set_precision", "peak_gpu_memory"]
-    assert list(MODULE) == ["ADAM_EPSILON", *functions, "Trainer"]
+    assert list(MODULE) == ["CONVENTIONS", *functions, "Trainer"]
     assert METHODS["__init__"] == ["network", "recipe", "device", "dtype"]
     assert METHODS["train_epoch"] == ["images", "labels", "order", "trained"]
 
@@ -84,7 +85,7 @@ def test_each_of_the_pair_is_the_contract_and_nothing_else(name):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("ADAM_EPSILON", "EPSILON"),
+        ("CONVENTIONS", "CONVENTION"),
         ("def versions", "def releases"),
         ("def devices()", "def devices(kind)"),
         ("class Trainer", "def helper() -> None:\n    pass\n\n\nclass Trainer"),

@@ -45,8 +45,9 @@ from benchmarks.measuring.session import Session, same_bursts
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting.verdict_panel import exit_status, headline, markdown
 from benchmarks.trial import Trial
+from mnist_models import recipe
 from mnist_models.implementations import PAIR
-from tests.test_statistics import BAD_PARITY, make_plan, make_results
+from tests.test_statistics import BAD_PARITY, SMOOTH, make_plan, make_results
 from tools.pages import recorded as recorded_run
 
 KERAS, PYTORCH = PAIR
@@ -914,7 +915,7 @@ def session_rows(factor, suspects=1):
     """A session's rows here and there: a suspect trial with a confirmation, and another."""
     random = np.random.default_rng(3)
     pace = random.uniform(1, 1.01, (17, 5))
-    more = {"suspects": suspects}
+    more = {"suspects": suspects, "recipe": recipe.DEFAULT.record()}
     ours = [
         record(STEP, PYTORCH, (factor * pace).tolist(), **more),
         record(EPOCH, PYTORCH, pace[:6, :1].tolist(), **more),
@@ -1039,7 +1040,7 @@ def test_void_rows_are_not_comparable(side):
     """Wrong answers are no slower and no faster than right ones, whoever gives them."""
     trial, facts = (
         Trial("train_step", "mlp", 128, "cpu"),
-        {"versions": {}, "python": "3", "in_force": {}},
+        {"versions": {}, "python": "3", "in_force": {}, "conventions": SMOOTH},
     )
     entry = {"facts": facts, "compilation": "none", "recipe": {}, "first_call_seconds": 1.0}
     rows = {(trial, name): ([1.0] * 6, entry) for name in (PYTORCH, f"{PYTORCH}@older")}
@@ -1052,7 +1053,7 @@ def test_void_rows_are_not_comparable(side):
 
 def test_a_session_confirms_all_its_suspects_until_each_is_decided():
     """Their number counts, and who is decided is not measured again."""
-    facts = {"versions": {}, "python": "3", "in_force": {}}
+    facts = {"versions": {}, "python": "3", "in_force": {}, "conventions": SMOOTH}
     entry = {"facts": facts, "compilation": "none", "recipe": {}, "first_call_seconds": 1.0}
     entry["peak_memory_bytes"] = 2**30
     trials = Trial("train_step", "mlp", 128, "cpu"), Trial("forward", "mlp", 128, "cpu")

@@ -5,7 +5,7 @@ import struct
 import sys
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,19 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
 from mnist_models import data, implementations, networks, parity, weights
+from mnist_models.conventions import Conventions
 from mnist_models.implementations import numpy_reference
-from mnist_models.recipe import DEFAULT, DYADIC_ADAM, DYADIC_MOMENTUM, DYADIC_SGD, SGD, Adam, Recipe
+from mnist_models.recipe import (
+    DEFAULT,
+    DYADIC_ADAM,
+    DYADIC_ADAMW,
+    DYADIC_MOMENTUM,
+    DYADIC_NESTEROV,
+    DYADIC_SGD,
+    SGD,
+    Adam,
+    Recipe,
+)
 
 BATCH_SIZE = 16
 STEPS = 100
@@ -38,21 +49,34 @@ class Question:
     optimizer: Adam | SGD
     dtype: str
     batches: int = 3
+    cosine_steps: int = 0
 
     @property
     def recipe(self) -> Recipe:
         """How the trainer trains."""
-        return Recipe(self.optimizer, BATCH_SIZE)
+        return Recipe(self.optimizer, BATCH_SIZE, cosine_steps=self.cosine_steps)
 
 
 QUESTIONS = {
     "float64 momentum": Question("train_step", DYADIC_MOMENTUM, "float64", STEPS),
     "float64 Adam": Question("train_step", DYADIC_ADAM, "float64", STEPS),
+    "float64 AdamW": Question("train_step", DYADIC_ADAMW, "float64", STEPS),
+    "float64 Nesterov": Question("train_step", DYADIC_NESTEROV, "float64", STEPS),
+    "float64 cosine": Question("train_step", DYADIC_MOMENTUM, "float64", STEPS, STEPS - 20),
+    "float64 AdamW, 10 steps": Question("train_step", DYADIC_ADAMW, "float64", 10),
     "float32 forward": Question("forward", DEFAULT.optimizer, "float32"),
     "float32 gradients": Question("gradients", DYADIC_SGD, "float32"),
     "float32 Adam": Question("train_step", DEFAULT.optimizer, "float32"),
     "float32 epoch": Question("epoch", DEFAULT.optimizer, "float32"),
 }
+# What `python -m tools.parity_table` asks besides: the same after the first step and after ten.
+EARLIER = {
+    f"{title}, {steps} steps": replace(question, batches=steps)
+    for title, question in QUESTIONS.items()
+    for steps in (1, 10)
+    if question.batches == STEPS
+}
+TABLE = QUESTIONS | EARLIER
 
 
 class ParityWorker:
@@ -75,6 +99,11 @@ class ParityWorker:
         return facts
 
     @property
+    def conventions(self) -> Conventions:
+        """The formulas that it computes by."""
+        return Conventions(**self.facts["conventions"])
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What it told in the handshake; raises WorkerError when it could not start."""
         return self.started.result()
@@ -88,7 +117,7 @@ class ParityWorker:
 
     def answer(self, architecture: str, title: str) -> Arrays:
         """Ask one of QUESTIONS, and wait."""
-        question = QUESTIONS[title]
+        question = TABLE[title]
         start = weights.to_bytes(weights.initial(networks.load(architecture), DEFAULT.seed))
         recipe = question.recipe.record()
         self.process.ask("take", architecture, recipe, question.dtype, start, limit=LIMIT)
@@ -102,23 +131,31 @@ class ParityWorker:
 
 
 @cache
-def expected(dataset: data.Dataset, architecture: str, question: str, adam_epsilon: str) -> Arrays:
+def expected(
+    dataset: data.Dataset, architecture: str, question: str, conventions: Conventions
+) -> Arrays:
     """The reference's own answer, always in float64."""
-    asked, network = QUESTIONS[question], networks.load(architecture)
-    trainer = numpy_reference.Trainer(network, asked.recipe, "cpu", "float64", adam_epsilon)
+    asked, network = TABLE[question], networks.load(architecture)
+    trainer = numpy_reference.Trainer(network, asked.recipe, "cpu", "float64", conventions)
+    if asked.asks in parity.OF_TRAINING:
+        trainer.disable_dropout()
     trainer.set_weights(weights.initial(network, DEFAULT.seed))
     total = len(dataset.train_labels)
     count = parity.part(asked.asks, asked.batches, BATCH_SIZE, total).stop
     images, labels = data.preprocess(dataset.train_images[:count]), dataset.train_labels[:count]
-    return parity.observe(trainer, asked.asks, images, labels, BATCH_SIZE)
+    return parity.observe(trainer, network, asked.asks, images, labels, BATCH_SIZE)
 
 
 def differences(
-    answer: Arrays, dataset: data.Dataset, architecture: str, question: str, adam_epsilon: str
+    answer: Arrays,
+    dataset: data.Dataset,
+    architecture: str,
+    question: str,
+    conventions: Conventions,
 ) -> dict[str, float]:
     """Relative differences; in float32 without the elements that `parity` leaves out."""
-    left_out = parity.LEFT_OUT if QUESTIONS[question].dtype == "float32" else 0.0
-    right = expected(dataset, architecture, question, adam_epsilon)
+    left_out = parity.LEFT_OUT if TABLE[question].dtype == "float32" else 0.0
+    right = expected(dataset, architecture, question, conventions)
     return parity.differences(answer, right, left_out)
 
 
@@ -131,15 +168,15 @@ def few_digits(folder: Path) -> data.Dataset:
     return data.read(folder)
 
 
-def row(witness: ParityWorker, dataset: data.Dataset, architecture: str) -> dict[str, float]:
-    """The worst difference of each kind that each question shows."""
-    found: dict[str, float] = {}
-    for question in QUESTIONS:
+def row(witness: ParityWorker, dataset: data.Dataset, architecture: str) -> list[str]:
+    """The kind that differs most in the answer to each question, and by how much."""
+    cells = []
+    for question in TABLE:
         answer = witness.ask(architecture, question).result()
-        epsilon = witness.facts["adam_epsilon"]
-        worst = differences(answer, dataset, architecture, question, epsilon)
-        found |= {f"{question}: {kind}": difference for kind, difference in worst.items()}
-    return found
+        worst = differences(answer, dataset, architecture, question, witness.conventions)
+        kind = max(worst, key=worst.__getitem__)
+        cells.append(f"{worst[kind]:.1e} {kind}")
+    return cells
 
 
 def main() -> None:
@@ -151,7 +188,8 @@ def main() -> None:
         "--architecture", action="append", choices=networks.names(), help="likewise"
     )
     options = parser.parse_args()
-    titles = ["implementation", "architecture"]
+    titles = ["implementation", "architecture", *TABLE]
+    print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
     # NumPy's threads would fight with the workers for the CPUs.
     with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
         dataset = few_digits(Path(scratch, "few_digits"))
@@ -162,12 +200,8 @@ def main() -> None:
             witness = ParityWorker(name, dataset, Path(scratch))
             try:
                 for architecture in options.architecture or networks.names():
-                    found = row(witness, dataset, architecture)
-                    if len(titles) == 2:
-                        titles += found
-                        print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
-                    cells = (f"{difference:.1e}" for difference in found.values())
-                    print(f"| {name} | {architecture} | {' | '.join(cells)} |", flush=True)
+                    cells = [name, architecture, *row(witness, dataset, architecture)]
+                    print(f"| {' | '.join(cells)} |", flush=True)
             finally:
                 witness.dismiss()
 

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +16,19 @@ LIMIT = 900.0
 
 
 def calibrate(
-    dataset: Dataset, batch_size: int, seeds: int, threads: int, file: Path = accuracy.FILE
+    dataset: Dataset,
+    architectures: Iterable[str],
+    batch_size: int,
+    seeds: int,
+    threads: int,
+    file: Path = accuracy.FILE,
 ) -> None:
-    """Train every architecture from `seeds` seeds with each of the pair; write their bounds.
+    """Train the architectures from `seeds` seeds with each of the pair; write their bounds.
 
     The seed draws the starting weights and the order. Both implementations' accuracies are pooled:
     they are the same function, so that the seed is what varies.
     """
-    found: dict[str, list[float]] = {name: [] for name in networks.names()}
+    found: dict[str, list[float]] = {name: [] for name in architectures}
     with tempfile.TemporaryDirectory() as folder:
         for name in PAIR:
             worker = WorkerProcess(name, "cpu", threads, Path(folder))
@@ -30,7 +36,7 @@ def calibrate(
                 info = worker.ask("start", name, "cpu", threads, "float32", limit=START_LIMIT)
                 check_handshake(worker, info)
                 worker.ask("read", str(dataset.folder), limit=LIMIT)
-                for architecture in map(networks.load, networks.names()):
+                for architecture in map(networks.load, found):
                     for seed in range(1, seeds + 1):
                         start = weights.to_bytes(weights.initial(architecture, seed))
                         plan = replace(recipe.DEFAULT, batch_size=batch_size, seed=seed).record()

@@ -110,6 +110,7 @@ class Info(Part):
     margin: Share | None = None
     parity: dict[str, float]
     parity_tf32: dict[str, float] = {}
+    parity_limits: dict[str, float] = {}
     accuracy: Share | None
     accuracy_by_block: list[Share] = []
     accuracy_bounds: Annotated[list[Finite], Field(min_length=2, max_length=2)] | None

@@ -5,6 +5,7 @@ from math import inf
 from typing import Any
 
 from mnist_models import networks, parity, weights
+from mnist_models.conventions import Conventions
 from mnist_models.data import Dataset, preprocess
 from mnist_models.implementations import numpy_reference
 from mnist_models.recipe import Recipe
@@ -25,7 +26,7 @@ class Reference:
         question: str,
         architecture: str,
         plan: Recipe,
-        adam_epsilon: str,
+        conventions: Conventions,
         precision: str,
     ) -> dict[str, float]:
         """Worst difference of each kind in the best of a few attempts, each on other images.
@@ -38,9 +39,11 @@ class Reference:
             if self.part(question, plan.batch_size, attempt).stop == 0:
                 break
             answer = ask("observe", question, PARITY_BATCHES, attempt)
-            found = self.judge(answer, question, architecture, plan, adam_epsilon, attempt)
+            found = self.judge(answer, question, architecture, plan, conventions, attempt)
             best = {kind: min(found[kind], best.get(kind, inf)) for kind in found}
-            if not parity.violations(best, precision):
+            network = networks.load(architecture)
+            allowed = parity.limits(network, conventions.rough_statistics, precision)
+            if not parity.violations(best, allowed):
                 break
         return best
 
@@ -54,17 +57,19 @@ class Reference:
         question: str,
         architecture: str,
         plan: Recipe,
-        adam_epsilon: str,
+        conventions: Conventions,
         attempt: int = 0,
     ) -> dict[str, float]:
         """Worst relative differences of a worker's answer (`parity.differences`)."""
-        key = (question, architecture, plan, adam_epsilon, attempt)
+        key = (question, architecture, plan, conventions, attempt)
         if key not in self.answers:
             network = networks.load(architecture)
-            trainer = numpy_reference.Trainer(network, plan, "cpu", "float64", adam_epsilon)
+            trainer = numpy_reference.Trainer(network, plan, "cpu", "float64", conventions)
+            if question in parity.OF_TRAINING:
+                trainer.disable_dropout()
             trainer.set_weights(weights.initial(network, plan.seed))
             part = self.part(question, plan.batch_size, attempt)
             sample = self.images[part], self.labels[part]
-            self.answers[key] = parity.observe(trainer, question, *sample, plan.batch_size)
+            self.answers[key] = parity.observe(trainer, network, question, *sample, plan.batch_size)
         answer = weights.from_bytes(observed)
         return parity.differences(answer, self.answers[key], parity.LEFT_OUT)

@@ -11,7 +11,7 @@ from benchmarks.comparing.schema import SCHEMA
 from benchmarks.measuring.journal import Journal
 from benchmarks.measuring.plan import Plan
 from benchmarks.trial import RowId, Trial, contestant, split
-from mnist_models import parity
+from mnist_models import networks, parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
 from mnist_models.operations import EPOCH, Operation
 
@@ -88,6 +88,12 @@ class Row:
                 worst[kind] = max(worst.get(kind, 0.0), difference)
         return worst
 
+    def parity_limits(self, precision: str = "float32") -> dict[str, float]:
+        """The largest difference of each kind that is accepted."""
+        conventions = [e["facts"]["conventions"] for e in self.entries.values() if "facts" in e]
+        rough = any(found["rough_statistics"] for found in conventions)
+        return parity.limits(networks.load(self.trial.architecture), rough, precision)
+
 
 def settings(found: Mapping[str, Any]) -> dict[str, str]:
     """All settings in a mapping and in those within it, as text by name."""
@@ -147,7 +153,8 @@ class Results:
             same = (other.name, other.trial.architecture, other.trial.device)
             if same == (row.name, row.trial.architecture, row.trial.device):
                 for precision in ("float32", "tf32"):
-                    for reason in parity.violations(other.parity(precision), precision):
+                    allowed = other.parity_limits(precision)
+                    for reason in parity.violations(other.parity(precision), allowed):
                         row.parity_faults.append(f"{other.trial}: {reason}")
         epoch = self.row(EPOCH, row.trial, row.name)
         if epoch is None:
@@ -298,6 +305,7 @@ class Results:
             "suspects": self.suspects(),
             "parity": row.parity(),
             "parity_tf32": row.parity("tf32"),
+            "parity_limits": {kind: row.parity_limits()[kind] for kind in row.parity()},
             "accuracy": row.accuracy,
             "accuracy_by_block": [e["accuracy"] for e in entries.values() if "accuracy" in e],
             "accuracy_bounds": row.accuracy_bounds and row.accuracy_bounds[:2],

@@ -26,6 +26,7 @@ from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.trial import Trial, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
+from mnist_models.conventions import Conventions
 from mnist_models.data import Dataset
 from mnist_models.operations import EPOCH
 from mnist_models.recipe import Recipe
@@ -94,7 +95,8 @@ class Session:
         """
         noted = [r["expected"]["place"] for r in self.journal.records if "expected" in r]
         table = accuracy.Table()
-        epochs = (trial for trial in self.plan.contests if trial.kind is EPOCH)
+        every = (trial for trial in self.plan.contests if trial.kind is EPOCH)
+        epochs = (trial for trial in every if self.contestants(trial))  # and was not dropped
         for name, size in sorted({(trial.architecture, trial.batch_size) for trial in epochs}):
             place = [name, size]
             if place in noted or table.get(self.plan.dataset, name, size):
@@ -102,7 +104,7 @@ class Session:
             self.progress.say(f"{name} at batch {size} is not calibrated: the reference trains it")
             try:
                 reached = self.trained_by_reference(name, size)
-                bounds = accuracy.around(reached, len(self.test_labels))
+                bounds = accuracy.around(reached, len(self.test_labels), name)
             except WorkerError as error:
                 self.progress.say(f"the reference could not train: {str(error).splitlines()[0]}")
                 bounds = accuracy.above_guessing(self.test_labels)
@@ -380,14 +382,16 @@ class Session:
         def check_all(
             questions: Iterable[str], with_recipe: Recipe, precision: str
         ) -> dict[str, float]:
-            place = (trial.architecture, with_recipe, facts["adam_epsilon"], precision)
+            place = (trial.architecture, with_recipe, conventions, precision)
             found: dict[str, float] = {}
             for question in questions:
                 found |= self.reference.check(ask, question, *place)
             return found
 
         facts = self.facts[worker.contestant]
-        start = weights.to_bytes(weights.initial(networks.load(trial.architecture), self.plan.seed))
+        conventions = Conventions(**facts["conventions"])
+        network = networks.load(trial.architecture)
+        start = weights.to_bytes(weights.initial(network, self.plan.seed))
         used = replace(recipe.DEFAULT, batch_size=trial.batch_size, seed=self.plan.seed)
         entry |= {"facts": facts, "recipe": used.record(), "samples": []}
         precision = self.plan.precision_on(trial.device)
@@ -401,6 +405,8 @@ class Session:
             # recipe in float32.
             take(used, "float32")
             entry["parity"] = check_all(trial.kind.questions, used, "float32")
+        draws = ("dropout",) if network.draws and trial.kind.learns else ()
+        entry["parity"] |= check_all(draws, used, "float32") if block == 0 else {}
         once = trial.kind.once if block == 0 else ()
         if once:
             plain = replace(used, optimizer=recipe.DYADIC_SGD)

@@ -132,13 +132,18 @@ class Settings:
     def rows(self, operation: Operation) -> list[tuple[str, str, str, str]]:
         """(architecture, batch size, device, implementation) of every test of an operation.
 
-        Some operations are timed for the pair alone, unless others were asked for by name.
+        Some operations and some networks are timed for the pair alone, unless others were asked for
+        by name.
         """
-        names = self.implementations
-        if not operation.for_all and not self.implementations_asked:
-            names = tuple(name for name in names if name in implementations.PAIR)
         places = product(self.architectures, map(str, self.batch_sizes), self.devices)
-        return [(*place, name) for place in places for name in names]
+        return [
+            (*place, name)
+            for place in places
+            for name in self.implementations
+            if name in implementations.PAIR
+            or self.implementations_asked
+            or (operation.for_all and networks.load(place[0]).for_all)
+        ]
 
 
 SETTINGS = pytest.StashKey[Settings]()

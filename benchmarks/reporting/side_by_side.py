@@ -72,9 +72,8 @@ CONTENTS = (
         "Saving and loading",
         ("get_weights", "set_weights"),
         "The shared layout is that of Keras. PyTorch keeps the output's axis first and flattens "
-        "channels first, hence `to_pytorch` and `from_pytorch` (pytorch_weights.py). As NumPy "
-        "arrays the weights of one can be loaded into the other; each framework's own files "
-        "cannot.",
+        "channels first, hence `converted` and `read` (pytorch_weights.py, weights.md). "
+        "The command mnist_models convert does the same to each framework's own files.",
     ),
 )
 LEFT_OUT = {
@@ -85,6 +84,7 @@ LEFT_OUT = {
     "peak_gpu_memory": "reads a counter",
     "placement": "proves where a worker computes and in which layout",
     "device_of": "names the device of a tensor",
+    "disable_dropout": "is for the proof alone: dropout draws, and a draw cannot be compared",
     "reset": "starts again without compiling again, which only a measurement needs",
     "synchronize": "waits for the device, which only a clock needs",
 }

@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from mnist_models.conventions import Conventions
 from mnist_models.networks import Network
-from mnist_models.recipe import Recipe
+from mnist_models.recipe import Adam, Recipe
 from mnist_models.weights import Weights
 
 FOLDER = Path(__file__).parent
@@ -37,6 +38,9 @@ class Trainer(Protocol):
     compilation: str
 
     def __init__(self, network: Network, recipe: Recipe, device: str, dtype: str) -> None: ...
+
+    def disable_dropout(self) -> None:
+        """Compute without dropout from now on; called before anything is traced or compiled."""
 
     def reset(self) -> None:
         """Restore, in place, the weights last set and a fresh optimiser; compile nothing again."""
@@ -84,11 +88,30 @@ class Trainer(Protocol):
         """Return when the device has finished all that was asked of it."""
 
 
-class Implementation(Protocol):
-    """The contract of a module in this folder."""
+class Defaults(Protocol):
+    """The contract of defaults/in_keras.py and defaults/in_pytorch.py."""
 
-    # Where its Adam adds epsilon: to √v ("hat") or to the bias-corrected √v̂ ("plain").
-    ADAM_EPSILON: str
+    Own: type[Network]
+
+    def seed(self, number: int) -> None:
+        """Make random starting weights and dropout those of a seed."""
+
+    def adam(self) -> Adam:
+        """The optimiser with the values that it has when none is given."""
+
+    def probe(self) -> dict[str, dict[str, Any]]:
+        """What each topic of `defaults.TOPICS` is, starts with and answers, by its name."""
+
+
+class Implementation(Protocol):
+    """The contract of a module in this folder.
+
+    An optional `DEFAULTS` has what its framework does by itself (`Defaults`): `python -m benchmarks
+    learn` asks for it.
+    """
+
+    # The formulas it computes by, where they are not the textbook's to the last digit.
+    CONVENTIONS: Conventions
 
     def versions(self) -> dict[str, str]:
         """Version of each package that the computation depends on."""

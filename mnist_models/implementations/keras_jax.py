@@ -15,9 +15,12 @@ import keras
 import numpy as np
 
 from mnist_models import keras_trainer
-from mnist_models.keras_trainer import ADAM_EPSILON  # noqa: F401  (the contract)
+from mnist_models.defaults import in_keras
+from mnist_models.keras_trainer import CONVENTIONS  # noqa: F401  (the contract)
 from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
+
+DEFAULTS = in_keras
 
 
 def versions() -> dict[str, str]:
@@ -55,11 +58,32 @@ def pool() -> int:
     return found
 
 
+def compute_in_float64() -> None:
+    """Undo two conversions to float32 that nobody can switch off; it changes no timed path."""
+    from keras.src.backend.common import dtypes
+
+    # Keras normalises and attends in float32, whatever the type (keras-team/keras#23704).
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+
+    def attention(query, key, value, bias=None, mask=None, *, scale=None, is_causal=False, **_):
+        # JAX's own has a softmax in float32.
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        scores = scale * jax.numpy.einsum("bthd,bshd->bhts", query, key)
+        scores = scores if bias is None else scores + bias
+        if is_causal:
+            mask = jax.numpy.tri(query.shape[1], dtype=bool)
+        scores = scores if mask is None else jax.numpy.where(mask, scores, -jax.numpy.inf)
+        return jax.numpy.einsum("bhts,bshd->bthd", jax.nn.softmax(scores), value)
+
+    jax.nn.dot_product_attention = attention
+
+
 class Trainer(keras_trainer.Trainer):
     def __init__(self, network: Network, recipe: Recipe, device: str, dtype: str) -> None:
         if dtype == "float64":
             # Without it JAX takes float64 for float32. No worker that is timed needs this.
             jax.config.update("jax_enable_x64", True)
+            compute_in_float64()
         super().__init__(network, recipe, device, dtype)
         # The default jit_compile="auto" means XLA, wherever JAX runs.
         self.compilation = "XLA" if self.model.jit_compile else "eager"

@@ -7,15 +7,28 @@ import os
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.util import _pywrap_util_port
 
 from mnist_models import keras_trainer
-from mnist_models.keras_trainer import ADAM_EPSILON  # noqa: F401  (the contract)
+from mnist_models.conventions import TEXTBOOK
+from mnist_models.defaults import in_keras
 from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
+
+# TensorFlow rounds GELU's constants to float32, in float64 as well.
+CONVENTIONS = replace(
+    keras_trainer.CONVENTIONS,
+    sqrt_half=float(np.float32(TEXTBOOK.sqrt_half)),
+    gelu_cubic=float(np.float32(TEXTBOOK.gelu_cubic)),
+    rough_statistics=True,
+)
+
+DEFAULTS = in_keras
 
 
 def versions() -> dict[str, str]:

@@ -12,9 +12,12 @@ import numpy as np
 import torch
 
 from mnist_models import keras_trainer
-from mnist_models.keras_trainer import ADAM_EPSILON  # noqa: F401  (the contract)
+from mnist_models.defaults import in_keras
+from mnist_models.keras_trainer import CONVENTIONS  # noqa: F401  (the contract)
 from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
+
+DEFAULTS = in_keras
 
 
 def versions() -> dict[str, str]:

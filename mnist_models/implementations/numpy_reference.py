@@ -8,12 +8,13 @@ from math import sqrt
 
 import numpy as np
 
+from mnist_models.conventions import Conventions
 from mnist_models.networks import Network
-from mnist_models.numpy_layers import Convolution, leaves
-from mnist_models.recipe import SGD, Adam, Recipe
+from mnist_models.numpy_layers import Convolution, Dropout, leaves
+from mnist_models.recipe import SGD, Adam, AdamW, Recipe
 from mnist_models.weights import Weights
 
-ADAM_EPSILON = "plain"
+CONVENTIONS = Conventions(rough_statistics=True)
 
 
 def versions() -> dict[str, str]:
@@ -49,14 +50,21 @@ class Trainer:
         recipe: Recipe,
         device: str = "cpu",
         dtype: str = "float64",
-        adam_epsilon: str = ADAM_EPSILON,
+        conventions: Conventions = CONVENTIONS,
     ) -> None:
         self.network, self.model = network, network.in_numpy()
         self.layers = dict(leaves(self.model))
-        self.optimizer, self.batch_size = recipe.optimizer, recipe.batch_size
+        for layer in self.layers.values():
+            layer.conventions = conventions
+        self.recipe, self.batch_size = recipe, recipe.batch_size
         self.compilation = "eager"
-        self.dtype, self.adam_epsilon = dtype, adam_epsilon
+        self.dtype, self.conventions = dtype, conventions
         self.set_weights({name: np.zeros(one.shape) for name, one in network.weights.items()})
+
+    def disable_dropout(self) -> None:
+        for layer in self.layers.values():
+            if isinstance(layer, Dropout):
+                layer.rate = 0.0
 
     def reset(self) -> None:
         for name, array in self.start.items():
@@ -109,24 +117,40 @@ class Trainer:
         return loss
 
     def update(self, gradients: Weights) -> None:
+        share = self.recipe.cosine(self.steps)
         self.steps += 1
-        weights = self.weights
-        match self.optimizer:
-            case SGD(rate, momentum):
-                for name, gradient in gradients.items():
-                    velocity = self.first_moment[name]
-                    velocity *= momentum
-                    velocity -= rate * gradient
-                    weights[name] += velocity
+        match self.recipe.optimizer:
+            case SGD(rate, momentum, nesterov):
+                self.descend(gradients, share * rate, momentum, nesterov)
+            case AdamW(rate, beta_1, beta_2, epsilon, decay):
+                for name in gradients:
+                    self.weights[name] *= 1 - share * rate * decay
+                self.adapt(gradients, share * rate, beta_1, beta_2, epsilon)
             case Adam(rate, beta_1, beta_2, epsilon):
-                bias_1, bias_2 = 1 - beta_1**self.steps, sqrt(1 - beta_2**self.steps)
-                if self.adam_epsilon == "plain":
-                    epsilon *= bias_2
-                for name, gradient in gradients.items():
-                    m, v = self.first_moment[name], self.second_moment[name]
-                    m += (1 - beta_1) * (gradient - m)
-                    v += (1 - beta_2) * (gradient * gradient - v)
-                    weights[name] -= rate * bias_2 / bias_1 * m / (np.sqrt(v) + epsilon)
+                self.adapt(gradients, share * rate, beta_1, beta_2, epsilon)
+
+    def descend(self, gradients: Weights, rate: float, momentum: float, nesterov: bool) -> None:
+        inside, outside = (rate, 1.0) if self.conventions.velocity == "steps" else (1.0, rate)
+        weights = self.weights
+        for name, gradient in gradients.items():
+            velocity = self.first_moment[name]
+            velocity *= momentum
+            velocity += inside * gradient
+            ahead = momentum * velocity + inside * gradient if nesterov else velocity
+            weights[name] -= outside * ahead
+
+    def adapt(
+        self, gradients: Weights, rate: float, beta_1: float, beta_2: float, epsilon: float
+    ) -> None:
+        bias_1, bias_2 = 1 - beta_1**self.steps, sqrt(1 - beta_2**self.steps)
+        if self.conventions.adam_epsilon == "plain":
+            epsilon *= bias_2
+        weights = self.weights
+        for name, gradient in gradients.items():
+            m, v = self.first_moment[name], self.second_moment[name]
+            m += (1 - beta_1) * (gradient - m)
+            v += (1 - beta_2) * (gradient * gradient - v)
+            weights[name] -= rate * bias_2 / bias_1 * m / (np.sqrt(v) + epsilon)
 
     def train_epoch(
         self, images: np.ndarray, labels: np.ndarray, order: np.ndarray, trained: Callable[[], None]

@@ -3,12 +3,13 @@
 Model and images are `torch.channels_last`, which PyTorch's own guide for CPUs recommends.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from mnist_models.implementations import pytorch_eager
 from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the contract)
-    ADAM_EPSILON,
     configure,
     devices,
     peak_gpu_memory,
@@ -17,6 +18,8 @@ from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the con
 )
 from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
+
+CONVENTIONS = replace(pytorch_eager.CONVENTIONS, rough_statistics=True)
 
 
 class Trainer(pytorch_eager.Trainer):

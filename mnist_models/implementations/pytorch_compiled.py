@@ -11,7 +11,7 @@ import torch
 
 from mnist_models.implementations import Unavailable, pytorch_eager
 from mnist_models.implementations.pytorch_eager import (  # noqa: F401  (the contract)
-    ADAM_EPSILON,
+    CONVENTIONS,
     configure,
     devices,
     peak_gpu_memory,

@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from mnist_models.conventions import Conventions
+from mnist_models.defaults import in_pytorch
 from mnist_models.networks import IMAGE_SHAPE, Network
-from mnist_models.pytorch_weights import places
-from mnist_models.recipe import SGD, Adam, Recipe
+from mnist_models.pytorch_weights import held
+from mnist_models.recipe import SGD, Adam, AdamW, Recipe
 from mnist_models.weights import Weights
 
-ADAM_EPSILON = "plain"
+CONVENTIONS = Conventions(running_variance="unbiased", velocity="gradients")
+DEFAULTS = in_pytorch
 
 
 def versions() -> dict[str, str]:
@@ -53,29 +56,46 @@ class Trainer:
         self.device = torch.device("cuda" if device == "gpu" else "cpu")
         self.dtype = getattr(torch, dtype)
         self.model = network.in_pytorch().to(self.device, self.dtype)
-        self.places = places(self.model)
-        self.start: dict[str, torch.Tensor] = {}
+        self.weights = held(self.model)
+        self.start: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.compilation = "eager"
         self.loss = nn.CrossEntropyLoss()
+        parameters = self.model.parameters()
         match recipe.optimizer:
-            case SGD(learning_rate, momentum):
+            case SGD(learning_rate, momentum, nesterov):
                 self.optimizer = torch.optim.SGD(
-                    self.model.parameters(), lr=learning_rate, momentum=momentum
+                    parameters, lr=learning_rate, momentum=momentum, nesterov=nesterov
+                )
+            case AdamW(learning_rate, beta_1, beta_2, epsilon, weight_decay):
+                self.optimizer = torch.optim.AdamW(
+                    parameters, learning_rate, (beta_1, beta_2), epsilon, weight_decay
                 )
             case Adam(learning_rate, beta_1, beta_2, epsilon):
                 self.optimizer = torch.optim.Adam(
-                    self.model.parameters(), lr=learning_rate, betas=(beta_1, beta_2), eps=epsilon
+                    parameters, lr=learning_rate, betas=(beta_1, beta_2), eps=epsilon
                 )
+        # CosineAnnealingLR would rise again after its last step, Keras's CosineDecay does not.
+        self.schedule = None
+        if recipe.cosine_steps:
+            self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, recipe.cosine)
+
+    def disable_dropout(self) -> None:
+        for layer in self.model.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = 0.0
 
     @torch.no_grad()
     def reset(self) -> None:
-        for name, start in self.start.items():
-            tensor, _ = self.places[name]
+        for tensor, start in self.start:
             tensor.copy_(start)
         for state in self.optimizer.state.values():
             for tensor in state.values():
                 if tensor is not None:
                     tensor.zero_()
+        if self.schedule:
+            self.schedule.last_epoch = 0
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["initial_lr"]
 
     def put(self, images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         # Convolutions in PyTorch take (n, channels, height, width). With its stride of 1, a single
@@ -122,6 +142,8 @@ class Trainer:
         loss = self.loss(self.model(images), labels)
         loss.backward()
         self.optimizer.step()
+        if self.schedule:
+            self.schedule.step()
         return loss
 
     def train_epoch(
@@ -137,15 +159,14 @@ class Trainer:
         trained()
 
     def get_weights(self) -> Weights:
-        return {
-            name: place.from_pytorch(self.fetch(tensor).copy(), self.network.weights[name])
-            for name, (tensor, place) in self.places.items()
-        }
+        shared = self.network.weights
+        return {name: weight.read(shared[name]) for name, weight in self.weights.items()}
 
     def set_weights(self, weights: Weights) -> None:
-        for name, (_, place) in self.places.items():
-            array = place.to_pytorch(weights[name], self.network.weights[name])
-            self.start[name] = torch.tensor(array, dtype=self.dtype, device=self.device)
+        self.start = []
+        for name, weight in self.weights.items():
+            started = weight.converted(weights[name], self.network.weights[name])
+            self.start += zip(weight.tensors, started, strict=True)
         self.reset()
 
     def synchronize(self) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mnist_models.implementations import keras_tensorflow
 from mnist_models.implementations.keras_tensorflow import (  # noqa: F401  (the contract)
-    ADAM_EPSILON,
+    CONVENTIONS,
     configure,
     devices,
     peak_gpu_memory,

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mnist_models.implementations import tensorflow_function
 from mnist_models.implementations.tensorflow_function import (  # noqa: F401  (the contract)
-    ADAM_EPSILON,
+    CONVENTIONS,
     configure,
     devices,
     peak_gpu_memory,

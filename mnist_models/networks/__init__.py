@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_models.numpy_layers import Layer, Weight, leaves
+from mnist_models.numpy_layers import Dropout, Layer, Weight, leaves
 
 FOLDER = Path(__file__).parent
 IMAGE_SHAPE = (28, 28, 1)
@@ -44,6 +44,11 @@ class Network:
         model: Layer = self.module("in_numpy").build()
         return model
 
+    @property
+    def for_all(self) -> bool:
+        """Whether every implementation is timed on it, or by default the pair alone."""
+        return not getattr(import_module(f"{__name__}.{self.name}"), "PAIR_ALONE", False)
+
     @cached_property
     def weights(self) -> Mapping[str, Weight]:
         """Every weight by its name, such as "conv1/kernel", in the order of the layers."""
@@ -52,6 +57,16 @@ class Network:
             for name, layer in leaves(self.in_numpy())
             for key, weight in layer.weights.items()
         }
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether training draws at random, as dropout does."""
+        return any(isinstance(layer, Dropout) for _, layer in leaves(self.in_numpy()))
+
+    @property
+    def has_state(self) -> bool:
+        """Whether training moves weights that are not trained, such as running statistics."""
+        return not all(weight.trained for weight in self.weights.values())
 
     @property
     def parameters(self) -> int:
@@ -79,6 +94,7 @@ def load(name: str) -> Network:
 
 @cache
 def names() -> tuple[str, ...]:
-    """All networks, from that with the fewest weight tensors to that with the most."""
-    found = [path.parent.name for path in FOLDER.glob("*/in_numpy.py")]
-    return tuple(sorted(found, key=lambda name: (len(Network(name).weights), name)))
+    """All networks: those for all implementations first, each from few weight tensors to many."""
+    found = [Network(path.parent.name) for path in FOLDER.glob("*/in_numpy.py")]
+    found.sort(key=lambda network: (not network.for_all, len(network.weights), network.name))
+    return tuple(network.name for network in found)

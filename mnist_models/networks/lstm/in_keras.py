@@ -8,10 +8,8 @@ def build() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(4, 3, use_bias=False, name="block_conv"),
-            layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name="block_norm"),
-            layers.ReLU(),
-            layers.Flatten(),
+            layers.Reshape((28, 28)),
+            layers.LSTM(128, name="lstm"),
             layers.Dense(10, name="logits"),
         ]
     )

@@ -1,0 +1,33 @@
+"""Where the frameworks compute the same thing by formulas that are not the same to the last digit.
+
+An implementation names its own as CONVENTIONS, and the reference computes by them.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """By default the textbook's.
+
+    `adam_epsilon` is "plain" or "hat": Kingma and Ba, "Adam" (2015), algorithm 1 or the end of
+    section 2. `running_variance` is "biased" or "unbiased": Ioffe and Szegedy, "Batch
+    Normalization" (2015), move the unbiased one in algorithm 2. `sqrt_half` and `gelu_cubic` are
+    the constants of GELU's two forms: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016).
+    `velocity` is what momentum adds up: "steps", which include the learning rate of their time, as
+    in Sutskever et al., "On the Importance of Initialization and Momentum" (2013), or "gradients".
+    The two are the same as long as the learning rate is. `rough_statistics` tells that means and
+    variances of a batch are accurate to about 1e-3 in float32, as sums of many thousands of terms
+    are that are added one by one.
+    """
+
+    adam_epsilon: str = "plain"
+    running_variance: str = "biased"
+    sqrt_half: float = sqrt(0.5)
+    gelu_cubic: float = 0.044715
+    velocity: str = "steps"
+    rough_statistics: bool = False
+
+
+TEXTBOOK = Conventions()

@@ -1,1 +1,0 @@
-"""A network whose training and inference differ, with weights that are not trained."""
