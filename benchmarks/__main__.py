@@ -5,8 +5,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.comparing.curves import ARMS
 from benchmarks.comparing.saved import RunError
-from mnist_models import data
+from benchmarks.measuring.environments import EnvironmentProblem
+from benchmarks.measuring.workers import WorkerError
+from mnist_models import data, networks
 
 DATASET_HELP = "as for pytest benchmarks"
 # What pytest calls a usage error.
@@ -28,8 +31,38 @@ def calibrate(options: argparse.Namespace) -> int:
         raise ValueError(f"--seeds {options.seeds}: at least 2, for a standard deviation")
     if options.batch_size < 1:
         raise ValueError(f"--batch-size {options.batch_size}: at least 1")
-    run(data.load(options.dataset), options.batch_size, options.seeds, options.threads)
+    run(
+        data.load(options.dataset),
+        options.architecture or networks.names(),
+        options.batch_size,
+        options.seeds,
+        options.threads,
+    )
     return 0
+
+
+def learn(options: argparse.Namespace) -> int:
+    """Learning curves of the pair over many seeds, and who learns better."""
+    from benchmarks.commands.learn import learn as run
+    from benchmarks.reporting.learning import table
+
+    for name, least in (("seeds", 2), ("epochs", 1)):
+        if getattr(options, name) < least:
+            raise ValueError(f"--{name} {getattr(options, name)}: at least {least}")
+    if options.output.is_dir():
+        raise ValueError(f"--output {options.output}: is a folder; give a file, which may be new")
+    networks_chosen = options.architecture or list(networks.names())
+    arms = options.arm or ["equal", "own"]
+    dataset = data.load(options.dataset)
+    print(table(run(dataset, networks_chosen, arms, options.seeds, options.epochs, options.output)))
+    return 0
+
+
+def defaults(options: argparse.Namespace) -> int:
+    """What both frameworks do by default, and what another environment does otherwise."""
+    from benchmarks.commands.defaults import run
+
+    return run(options.against, options.write)
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -104,9 +137,27 @@ def parser() -> argparse.ArgumentParser:
     command(doctor).add_argument("--dataset", help=DATASET_HELP)
     sub = command(calibrate)
     sub.add_argument("--dataset", required=True, help=DATASET_HELP)
+    sub.add_argument(
+        "--architecture", action="append", choices=networks.names(), help="default: all"
+    )
     sub.add_argument("--batch-size", type=int, default=128, help="images per step (default: 128)")
     sub.add_argument("--seeds", type=int, default=20, help="at least 2 (default: 20)")
     sub.add_argument("--threads", type=int, default=2)
+    sub = command(defaults)
+    text = "what changed since: a virtual environment, its Python, or an execnet spec"
+    sub.add_argument("--against", metavar="ENV", help=text)
+    sub.add_argument("--write", action="store_true", help="write it into docs/differences.md")
+    sub = command(learn)
+    sub.add_argument("--dataset", help=DATASET_HELP)
+    sub.add_argument(
+        "--architecture", action="append", choices=networks.names(), help="default: all"
+    )
+    text = "what is left to each framework's own defaults (default: equal, and own, which is all)"
+    sub.add_argument("--arm", action="append", choices=ARMS, help=text)
+    sub.add_argument("--seeds", type=int, default=10, help="at least 2 (default: 10)")
+    sub.add_argument("--epochs", type=int, default=5, help="default: 5")
+    text = "raw data, to which what is missing is added (default: learning.json)"
+    sub.add_argument("-o", "--output", type=Path, default="learning.json", help=text)
     sub = command(compare)
     sub.add_argument("old", type=Path, metavar="OLD", help="a saved run")
     sub.add_argument("new", type=Path, metavar="NEW", help="a saved run")
@@ -145,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.function(options))
     except ValueError as error:
         parser().error(str(error))
-    except (data.DataError, OSError, RunError) as error:
+    except (data.DataError, EnvironmentProblem, OSError, RunError, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
 

@@ -55,7 +55,10 @@ SHORT = {
     ),
     "python -m benchmarks compare OLD NEW": "",
     "python -m benchmarks compare OLD.json NEW.json": "",
+    "python -m benchmarks defaults": "--help",  # test_defaults
+    "python -m benchmarks defaults --against ENV": "--help",
     "python -m benchmarks doctor": "--dataset small",
+    "python -m benchmarks learn": "--help",  # test_learn
     "python -m benchmarks report RUN": "",
     "python -m benchmarks report RUN [OLDER …] -o DIR": "",
     "python -m benchmarks side_by_side --write": "",
@@ -64,6 +67,8 @@ SHORT = {
     "python -m tools.evidence epochs": f"--times 1 --dataset small {ONE}",
     "python -m tools.evidence identical": f"--times 1 --dataset small {ONE}",
     "python -m tools.evidence overhead": f"--times 1 --dataset small {ONE}",
+    "python -m mnist_models convert lenet5 lenet5.keras lenet5.pt": "--help",  # test_convert
+    "python -m tools.porting": "--help",
     "python -m tools.measured": "",
     "python -m tools.parity_table": f"--architecture mlp {ONE}",
     "python -m tools.peers table": "--help",  # asv and pyperf are in no extra

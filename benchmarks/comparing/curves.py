@@ -1,0 +1,139 @@
+"""Learning curves of the pair over many seeds, and verdicts on the accuracy that they end at."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, stdev
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from benchmarks.comparing.schema import Count, Name, NameWithDashes, Part, Share, Text, words
+from mnist_models.implementations import PAIR
+
+# Two final accuracies are as good as the same when they differ by less: half a point, 50 of 10,000
+# images. The interval of all comparisons together misses with this probability.
+MARGIN, FAMILY = 0.005, 0.05
+# Each arm of an experiment, and what it leaves to the framework's own defaults.
+ARMS = {
+    "equal": (),
+    "own": ("initialisers", "layers", "optimizer"),
+    "initialisers": ("initialisers",),
+    "layers": ("layers",),
+    "optimizer": ("optimizer",),
+}
+
+
+class Run(Part):
+    """One network, trained by one implementation from one seed; `accuracies` by epoch."""
+
+    architecture: NameWithDashes
+    implementation: Name
+    arm: Annotated[str, Field(pattern=f"^({'|'.join(ARMS)})$")]
+    seed: Count
+    accuracies: Annotated[list[Share], Field(min_length=1)]
+    recipe: dict[Text, Any]
+
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """What a run is of: no two have the same."""
+        return self.architecture, self.implementation, self.arm, self.seed
+
+
+class Curves(Part):
+    """The raw data of an experiment."""
+
+    dataset: Text
+    sha256: Text
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    versions: dict[Name, dict[Text, Text]]
+    runs: list[Run]
+
+
+def read(text: str) -> Curves:
+    """The experiment in a file's text; raises ValueError, with the first fault in words."""
+    try:
+        return Curves.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(words(error.errors(include_url=False, include_context=False)[0])) from None
+
+
+@dataclass(frozen=True)
+class Band:
+    """Mean and standard deviation over seeds of the accuracy after each epoch."""
+
+    means: list[float]
+    deviations: list[float]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Ending:
+    """By how much the second of the pair ends above the first, over seeds.
+
+    `low` and `high` are the interval, which covers all comparisons of the experiment together at
+    1 - FAMILY.
+    """
+
+    architecture: str
+    arm: str
+    difference: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def verdict(self) -> str:
+        """Who learns better, "as well as the other", or "cannot tell"."""
+        if self.low >= -MARGIN and self.high <= MARGIN:
+            return "equivalent"
+        if self.low > 0 or self.high < 0:
+            return f"{PAIR[self.low > 0]} is better"
+        return "cannot tell"
+
+
+def by_seed(runs: Iterable[Run], architecture: str, arm: str, name: str) -> dict[int, list[float]]:
+    """The accuracies by epoch of each seed."""
+    place = architecture, name, arm
+    return {run.seed: run.accuracies for run in runs if run.place[:3] == place}
+
+
+def band(runs: Iterable[Run], architecture: str, arm: str, name: str) -> Band:
+    """The band of an implementation's curves; at least two seeds."""
+    epochs = list(zip(*by_seed(runs, architecture, arm, name).values(), strict=True))
+    means, deviations = [fmean(each) for each in epochs], [stdev(each) for each in epochs]
+    return Band(means, deviations, len(epochs[0]))
+
+
+def cases(runs: Iterable[Run]) -> list[tuple[str, str]]:
+    """(architecture, arm) of each comparison that both of the pair have two seeds of."""
+    found = sorted({(run.architecture, run.arm) for run in runs})
+    return [case for case in found if len(shared_seeds(runs, *case)) > 1]
+
+
+def shared_seeds(runs: Iterable[Run], architecture: str, arm: str) -> list[int]:
+    """The seeds from which both of the pair were trained."""
+    one, other = (by_seed(runs, architecture, arm, name) for name in PAIR)
+    return sorted(one.keys() & other.keys())
+
+
+def endings(runs: list[Run]) -> list[Ending]:
+    """How the pair's final accuracies differ, for each network and arm.
+
+    Differences are paired by seed, which decides the order of the images, and in the arm "equal"
+    the starting weights. Source of the interval: Student's t for paired differences, with
+    Bonferroni's correction for the number of comparisons.
+    """
+    from scipy import stats
+
+    found = cases(runs)
+    ends = []
+    for case in found:
+        one, other = (by_seed(runs, *case, name) for name in PAIR)
+        apart = [other[seed][-1] - one[seed][-1] for seed in shared_seeds(runs, *case)]
+        spread = stdev(apart) / sqrt(len(apart))
+        room = spread * float(stats.t.ppf(1 - FAMILY / len(found) / 2, len(apart) - 1))
+        centre = fmean(apart)
+        ends.append(Ending(*case, centre, centre - room, centre + room, len(apart)))
+    return ends
