@@ -17,9 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparing import curves
 from benchmarks.comparing.saved import read
 from benchmarks.reporting import markdown, tables
 from benchmarks.reporting.answers import contests, result_table
+from benchmarks.reporting.learning import table
 from benchmarks.reporting.markdown import escape
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import format_seconds, label
@@ -29,6 +31,8 @@ from tools.campaigns import digits
 
 ROOT = Path(__file__).parents[1]
 RUN = Path(__file__).with_name("recorded") / "run.json.gz"
+# The raw data of `python -m benchmarks learn`.
+CURVES = RUN.with_name("learning.json")
 PICTURE = ROOT / "docs" / "report.png"
 PAGES = ("README.md", "docs/choosing.md")
 # What the page does not need, and what would make the file large.
@@ -100,6 +104,11 @@ def tax() -> list[str]:
     return markdown.table(table.headings, ([escape(c.text) for c in row] for row in table.rows))
 
 
+def learning() -> list[str]:
+    """Where the pair's learning curves end, and whether that is the same."""
+    return table(curves.read(CURVES.read_text(encoding="utf-8"))).splitlines()
+
+
 def tasks() -> list[str]:
     """How much there is to write, all tasks together."""
     each = [together(task[side] for task in ease()["tasks"]) for side in SIDES]
@@ -121,7 +130,7 @@ def mistakes() -> list[str]:
 
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    made.__name__: made for made in (results, reading, compiling, tax, tasks, mistakes)
+    made.__name__: made for made in (results, reading, compiling, tax, learning, tasks, mistakes)
 }
 
 
