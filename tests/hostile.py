@@ -190,7 +190,7 @@ OPTIONS = {
     "no patience": "--co --call-limit -1",
     "a margin of NaN": "--co --margin NaN",
     "a GPU that is not there": "--co --device gpu",
-    "a network that is not there": "--co --architecture resnet",
+    "a network that is not there": "--co --architecture vgg16",
     "a report that is a file": "--co --report sound.json",
     "a report below a file": "--co --report sound.json/report",
     "a run without samples": "--co --benchmark-compare broken.json",

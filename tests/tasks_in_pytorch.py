@@ -37,8 +37,8 @@ def places(model):
 def fresh():
     model, start = define.build_model(), weights.initial(LENET5, seed=0)
     for (layer, place), (name, weight) in places(model):
-        array = place.to_pytorch(start[name], weight)
-        getattr(layer, place.name).copy_(torch.from_numpy(array.copy()))
+        [tensor] = place.tensors(layer)
+        tensor.copy_(torch.from_numpy(place.to_pytorch(start[name], weight).copy()))
     return model
 
 

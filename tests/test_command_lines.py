@@ -232,7 +232,14 @@ def test_extra_info_is_complete(run_saved, name):
         *("schema", "session", "trial", "operation", "architecture", "batch_size", "device"),
         *("implementation", "versions", "python", "in_force", "recipe", "dataset", "source"),
         *("blocks", "iterations", "cpu_seconds", "first_call_seconds", "peak_memory_bytes"),
-        *("parity", "accuracy", "accuracy_by_block", "accuracy_bounds", "environment"),
+        *(
+            "parity",
+            "parity_limits",
+            "accuracy",
+            "accuracy_by_block",
+            "accuracy_bounds",
+            "environment",
+        ),
         *("peak_memory_bytes_by_block", "foreign_cpu", "screened_blocks", "suspects", "verdicts"),
         *("margin", "misread", "parity_tf32", "foreign_gpu", "peak_gpu_memory_bytes"),
         *("cpu_ids", "accuracy_rule"),
@@ -461,7 +468,7 @@ VALUES = {
 SPACED = " ".join(f"{option} {value}" for option, value in VALUES.items())
 JOINED = " ".join(f"{option}={value}" for option, value in VALUES.items())
 WRONG = {
-    "--architecture resnet": ["--architecture resnet", "mlp, deep_mlp, lenet5"],
+    "--architecture vgg16": ["--architecture vgg16", "mlp, deep_mlp, lenet5"],
     "--batch-size 0": ["--batch-size 0", "between 1 and 10000"],
     "--batch-size 10001": ["--batch-size 10001", "between 1 and 10000"],
     "--batch-size many": ["--batch-size", "'many'", "int"],
