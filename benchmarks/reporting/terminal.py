@@ -53,7 +53,7 @@ def contest(results: Results, trial: Trial) -> list[Row]:
 def heading(trial: Trial, rows: list[Row]) -> Text:
     """Return the trial and its verdict."""
     place = f"{trial.operation} {trial.architecture} b{trial.batch_size} {trial.device}"
-    return Text(f"{place:<29}", style="bold").append(verdict(rows))
+    return Text(f"{place:<28} ", style="bold").append(verdict(rows))
 
 
 def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
