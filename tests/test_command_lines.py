@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_models import data
+from mnist_models import data, networks
 from mnist_models.implementations import PAIR
 
 pytestmark = pytest.mark.slow
@@ -449,6 +449,7 @@ for line in lines:
 json.dump(answers, sys.stdout)
 """
 LISTED = "benchmarks --co -q --architecture=mlp"
+QUICK = "benchmarks --co -q --quick"
 SKIPPED = "benchmarks --benchmark-skip --architecture=mlp --dataset=small"
 UNMARKED = "benchmarks -k nothing_of_the_kind"
 DISTRIBUTED = "benchmarks -n 1 -rs --architecture=mlp --dataset=small"
@@ -497,7 +498,7 @@ UNUSABLE = ["--time-budget nan --co", "--call-limit nan --co", "--call-limit inf
 def quiet(tmp_path_factory):
     """The copy, and status, output and settings of each command line."""
     folder = fresh_copy(tmp_path_factory)
-    lines = [LISTED, SKIPPED, UNMARKED, DISTRIBUTED]
+    lines = [LISTED, QUICK, SKIPPED, UNMARKED, DISTRIBUTED]
     lines += [f"benchmarks {more}" for more in [*WRONG, *UNUSABLE]]
     lines += [f"benchmarks --co {options}" for options in (SPACED, JOINED)]
     session = subprocess.run(
@@ -529,6 +530,15 @@ def test_collect_only_lists_the_ids(quiet):
         for name in ids(operation, *names, device=device)
     ]
     assert [line for line in output.splitlines() if "::" in line] == expected
+    assert status == 0
+
+
+def test_a_quick_look_has_epochs(quiet):
+    """The networks that all implementations run, so that there is time for accuracies."""
+    status, output, _ = quiet[1][QUICK]
+    looked_at = {name for name in networks.names() if f"[{name}-" in output}
+    assert looked_at == {"mlp", "deep_mlp", "lenet5"}
+    assert "test_epoch[lenet5-b128-cpu-pytorch_eager]" in output
     assert status == 0
 
 

@@ -72,7 +72,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"seconds until a silent worker is ended (default: {DEFAULTS['call_limit']:.0f})",
     )
     group.addoption(
-        "--quick", action="store_true", help="the pair in one short block: a look, no verdicts"
+        "--quick",
+        action="store_true",
+        help="the pair on small networks in one short block: no verdicts",
     )
     group.addoption(
         "--resume", action="store_true", help="take up the session that was killed or interrupted"
@@ -206,6 +208,9 @@ def settings(config: pytest.Config) -> Settings:
     except (EnvironmentProblem, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
     names = asked or (implementations.PAIR if quick or baselines else everybody)
+    # The others would leave no time for epochs, and with them none for accuracies.
+    small = [name for name in networks.names() if networks.load(name).for_all]
+    architectures = option("architecture") or (small if quick else None)
     defaults = QUICK if quick else DEFAULTS
     fail_on = option("fail_on")
     if fail_on is not None:
@@ -233,7 +238,7 @@ def settings(config: pytest.Config) -> Settings:
             )
     chosen_devices = devices(option("device"))
     return Settings(
-        architectures=chosen("--architecture", option("architecture"), networks.names()),
+        architectures=chosen("--architecture", architectures, networks.names()),
         batch_sizes=batch_sizes(option("batch_size") or [recipe.BATCH_SIZE]),
         devices=chosen_devices,
         device_asked=bool(option("device")) and "gpu" in chosen_devices,
