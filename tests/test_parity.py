@@ -324,8 +324,10 @@ def count_in_pytorch(channel, architecture):
     model = networks.load(architecture).in_pytorch()
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 1, 28, 28))
-    trained = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
-    channel.send([sum(trained), counter.get_total_flops()])
+    counted = 0
+    for weight in model.parameters():
+        counted += weight.numel() if weight.requires_grad else 0
+    channel.send([counted, counter.get_total_flops()])
 
 
 @pytest.mark.parametrize("architecture", networks.names())
