@@ -61,13 +61,17 @@ class Operation:
         return max(1, round(BURST_SECONDS / seconds))
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Wall and CPU seconds per call, as `seconds` and `cpu_seconds`, after a fresh reset."""
+        """Wall and CPU seconds per call, as `seconds` and `cpu_seconds`, after a fresh reset.
+
+        `counted` is what the process did meanwhile, per call (`counters.Counters.read`).
+        """
         worker.trainer.reset()
         call = self.bind(worker)
         # Caches are cold, and the threads of the worker before may still be spinning.
         worker.clock(call, max(1, round(iterations * WARM_UP_SECONDS / BURST_SECONDS)))
-        wall, cpu = worker.limited(worker.clock(call, iterations), iterations)
-        return {"seconds": wall, "cpu_seconds": cpu}
+        wall, cpu, counted = worker.counted(lambda: worker.clock(call, iterations), iterations)
+        worker.limited((wall, cpu), iterations)
+        return {"seconds": wall, "cpu_seconds": cpu, "counted": counted}
 
     def images(self, batch_size: int, training_set: int) -> int:
         """How many images a call computes with."""
@@ -126,12 +130,20 @@ class Epoch(Operation):
         every test image that it misread.
         """
         worker.trainer.reset()
-        trained, returned = worker.run_epoch(weights.order(len(worker.images), worker.seed))
-        seconds, cpu = worker.limited(trained, 1)
+        order, returned = weights.order(len(worker.images), worker.seed), 0.0
+
+        def run() -> tuple[float, float]:
+            nonlocal returned
+            trained, returned = worker.run_epoch(order)
+            return trained
+
+        seconds, cpu, counted = worker.counted(run, 1)
+        worker.limited((seconds, cpu), 1)
         misread = worker.misread()
         return {
             "seconds": seconds,
             "cpu_seconds": cpu,
+            "counted": counted,
             "returned_seconds": returned,
             "returns_late": getattr(worker.trainer, "returns_late", ""),
             "accuracy": (len(worker.test_labels) - len(misread)) / len(worker.test_labels),

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from mnist_models import cpus, data, implementations, networks, parity, weights
+from mnist_models import counters, cpus, data, implementations, networks, parity, weights
 from mnist_models.networks import IMAGE_SHAPE, Network
 from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import DEFAULT, Recipe
 
-PROTOCOL = 6
+PROTOCOL = 7
 PREPARED_BATCHES = 64
 WITH_CONVOLUTIONS = "lenet5"  # the network whose layout is looked at
 FRAMEWORKS = ("jax", "tensorflow", "torch")
@@ -111,6 +111,7 @@ class Worker:
         # A first trainer makes the framework import and initialise the rest of itself, while the
         # workers still start side by side on all CPUs.
         observed = self.placement(device)
+        self.counters = counters.Counters()
         own, bound = self.module.versions(), bind(threads)
         if in_force["threads"] != threads:
             found = f"{in_force['threads']} threads"
@@ -248,6 +249,19 @@ class Worker:
     def sample(self, operation: str, iterations: int) -> dict[str, Any]:
         """One sample of an operation: `seconds`, `cpu_seconds` and whatever it adds."""
         return OPERATIONS[operation].sample(self, iterations)
+
+    def counted(
+        self, call: Callable[[], tuple[float, float]], calls: int
+    ) -> tuple[float, float, dict[str, float]]:
+        """Wall and CPU seconds that `call` returns, and what was counted meanwhile, per call."""
+        before = self.counters.read(self.trainer)
+        wall, cpu = call()
+        after = self.counters.read(self.trainer)
+        return wall, cpu, {name: (after[name] - before[name]) / calls for name in after}
+
+    def threads_that_ran(self) -> int | None:
+        """How many threads used the CPU since this was last asked; None where unknown."""
+        return self.counters.threads_that_ran()
 
     def run_epoch(self, order: np.ndarray) -> tuple[tuple[float, float], float]:
         """Wall and CPU seconds until all steps are done; seconds until the call returns."""

@@ -242,7 +242,7 @@ def test_extra_info_is_complete(run_saved, name):
         ),
         *("peak_memory_bytes_by_block", "foreign_cpu", "screened_blocks", "suspects", "verdicts"),
         *("margin", "misread", "parity_tf32", "foreign_gpu", "peak_gpu_memory_bytes"),
-        *("cpu_ids", "accuracy_rule"),
+        *("cpu_ids", "accuracy_rule", "counted", "threads_that_ran", "stolen_cpu"),
     }
     place = (info["architecture"], info["batch_size"], info["device"], info["implementation"])
     assert name == "test_{}[{}-b{}-{}-{}]".format(info["operation"], *place)

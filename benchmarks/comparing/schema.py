@@ -100,6 +100,9 @@ class Info(Part):
     returns_late: Text = ""
     blocks: list[Annotated[int, Field(ge=0, le=10**6)]]
     cpu_seconds: list[Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]] = []
+    counted: dict[Name, list[Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = {}
+    threads_that_ran: list[Count | None] = []
+    stolen_cpu: dict[Number, float | None] = {}
     first_call_seconds: list[Seconds]
     peak_memory_bytes: Count
     peak_memory_bytes_by_block: list[Count]
@@ -130,6 +133,9 @@ class Info(Part):
             raise ValueError(
                 f"cpu_seconds has {len(self.cpu_seconds)} values for {len(self.blocks)} samples"
             )
+        for name, values in self.counted.items():
+            if len(values) != len(self.blocks):
+                raise ValueError(f"counted has {len(values)} {name} for {len(self.blocks)} samples")
         if unknown := self.parity.keys() - TOLERANCES.keys():
             known = ", ".join(TOLERANCES)
             raise ValueError(f"parity has {shown(min(unknown))}, this version knows {known}")

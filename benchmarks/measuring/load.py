@@ -22,6 +22,7 @@ class Meter:
         self.pids = [pid for pid in pids if pid is not None]
         self.cpus = set(cpus)
         self.began, self.busy, self.own = monotonic(), busy_seconds(), self.own_busy()
+        self.steal = busy_seconds(stolen=True)
 
     def foreign(self) -> float | None:
         """Share of the CPUs' time that went to others, other machines included; None if unknown."""
@@ -31,6 +32,13 @@ class Meter:
             return None
         busy = sum(after[cpu] - self.busy[cpu] for cpu in self.cpus)
         return max(0.0, (busy - self.own_busy() + self.own) / seconds)
+
+    def stolen(self) -> float | None:
+        """Share of the CPUs' time that the hypervisor gave to other machines; None if unknown."""
+        seconds, after = (monotonic() - self.began) * len(self.cpus), busy_seconds(stolen=True)
+        if seconds <= 0 or self.cpus - self.steal.keys() or self.cpus - after.keys():
+            return None
+        return sum(after[cpu] - self.steal[cpu] for cpu in self.cpus) / seconds
 
     def own_busy(self) -> float:
         """CPU seconds of the workers."""
@@ -42,8 +50,8 @@ class Meter:
         return total
 
 
-def busy_seconds(stat: Path = STAT) -> dict[int, float]:
-    """Seconds that each CPU was not idle since it was started, by its number.
+def busy_seconds(stat: Path = STAT, stolen: bool = False) -> dict[int, float]:
+    """Seconds that each CPU was not idle since it was started, by its number, or `stolen` alone.
 
     Offline CPUs are missing, and in a container whose /proc/stat is made up (lxcfs) any may be:
     psutil gives the same figures as a list without the numbers of the CPUs.
@@ -56,7 +64,7 @@ def busy_seconds(stat: Path = STAT) -> dict[int, float]:
         if name.startswith("cpu") and name[3:].isdecimal():
             user, nice, system, _idle, _waiting, irq, softirq, steal, *_guests = map(int, ticks)
             # Guests' time is already in the user's.
-            busy = user + nice + system + irq + softirq + steal
+            busy = steal if stolen else user + nice + system + irq + softirq + steal
             found[int(name[3:])] = busy / os.sysconf("SC_CLK_TCK")
     return found
 

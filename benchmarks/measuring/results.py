@@ -1,6 +1,6 @@
 """The results of a session: each row's samples, and the reasons why a row does not count."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -101,6 +101,15 @@ def settings(found: Mapping[str, Any]) -> dict[str, str]:
     for name, value in found.items():
         texts |= settings(value) if isinstance(value, Mapping) else {name: str(value)}
     return texts
+
+
+def counted(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """What was counted in each sample, by name, block after block."""
+    found: dict[str, list[float]] = {}
+    for entry in entries:
+        for name, values in entry.get("counted", {}).items():
+            found.setdefault(name, []).extend(values)
+    return found
 
 
 class Results:
@@ -291,6 +300,8 @@ class Results:
             "blocks": [block for block, n in zip(entries, counts, strict=True) for _ in range(n)],
             "iterations": {str(block): e.get("iterations", 1) for block, e in entries.items()},
             "cpu_seconds": [cpu for entry in entries.values() for _, cpu in entry["samples"]],
+            "counted": counted(entries.values()),
+            "threads_that_ran": [entry.get("threads_that_ran") for entry in entries.values()],
             **self.moments(row),
             "first_call_seconds": [entry["first_call_seconds"] for entry in entries.values()],
             "peak_memory_bytes": max(e.get("peak_memory_bytes", 0) for e in entries.values()),
@@ -300,6 +311,7 @@ class Results:
             ),
             "foreign_cpu": {str(block): e.get("foreign_cpu") for block, e in entries.items()},
             "foreign_gpu": {str(block): e.get("foreign_gpu") for block, e in entries.items()},
+            "stolen_cpu": {str(block): e.get("stolen_cpu") for block, e in entries.items()},
             "screened_blocks": self.plan.blocks,
             "margin": self.plan.margin,
             "suspects": self.suspects(),

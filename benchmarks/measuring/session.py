@@ -345,10 +345,15 @@ class Session:
                     if "error" not in entries[name]:
                         self.attempt(entries[name], self.sample, name, trial)
         foreign = meter.foreign()
+        stolen = meter.stolen()
         for name in live:
-            entries[name] |= {"foreign_cpu": foreign, "foreign_gpu": foreign_gpu}
+            entries[name] |= {
+                "stolen_cpu": stolen,
+                "foreign_cpu": foreign,
+                "foreign_gpu": foreign_gpu,
+            }
             if "error" not in entries[name]:
-                self.attempt(entries[name], self.read_memory, name, trial)
+                self.attempt(entries[name], self.read_totals, name, trial)
         record = {"block": block, "trial": str(trial), "results": entries}
         self.journal.append(record | {"seconds": monotonic() - began})
 
@@ -393,7 +398,8 @@ class Session:
         network = networks.load(trial.architecture)
         start = weights.to_bytes(weights.initial(network, self.plan.seed))
         used = replace(recipe.DEFAULT, batch_size=trial.batch_size, seed=self.plan.seed)
-        entry |= {"facts": facts, "recipe": used.record(), "samples": []}
+        entry |= {"facts": facts, "recipe": used.record()}
+        entry |= {"samples": [], "counted": {}}
         precision = self.plan.precision_on(trial.device)
         entry["compilation"] = take(used, precision)
         entry["first_call_seconds"] = ask("first_call", trial.operation)
@@ -417,18 +423,22 @@ class Session:
         entry["once_seconds"] = entry["first_call_seconds"] + monotonic() - began
         if not trial.kind.whole:
             entry["iterations"] = ask("iterations", trial.operation)
+        ask("threads_that_ran")  # from now on
 
     def sample(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
         """One sample: a burst, or an epoch with its accuracy."""
         limit, iterations = self.plan.call_limit, entry.get("iterations", 1)
         found = worker.ask("sample", trial.operation, iterations, limit=limit)
         entry["samples"].append((found.pop("seconds"), found.pop("cpu_seconds")))
+        for what, count in found.pop("counted").items():
+            entry["counted"].setdefault(what, []).append(round(count, 9))
         entry |= found
 
-    def read_memory(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
-        """Note how much memory the worker has needed so far."""
+    def read_totals(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
+        """Note how much memory the worker has needed so far, and how many threads ran."""
         for what in ("peak_memory", "peak_gpu_memory"):
             entry[f"{what}_bytes"] = worker.ask(what, limit=self.plan.call_limit)
+        entry["threads_that_ran"] = worker.ask("threads_that_ran", limit=self.plan.call_limit)
 
 
 def refuse_full_disk(error: WorkerError) -> None:

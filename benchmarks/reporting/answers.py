@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import causes
 from benchmarks.comparing.pair import Outcome, Pair, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio
 from benchmarks.comparing.records import Record, foreign_shares, samples
@@ -81,6 +82,15 @@ class SavedRow:
         returned = self.info.get("returned_seconds", ())
         words = returned_late(self.seconds(), returned, self.info.get("returns_late", ""))
         return words and f"{label(self.name)}: {words}"
+
+    @cached_property
+    def counts(self) -> causes.Counts | None:
+        """What was counted while it was timed; None in a run from before anything was."""
+        return causes.Counts.of(self.record)
+
+    def findings(self) -> list[causes.Finding]:
+        """The causes that matter, what takes most first; none of a row that does not count."""
+        return causes.findings(self.counts) if self.counts and not self.void else []
 
     def first_call(self) -> float:
         """Seconds of the very first call of a session, when compilers' caches are empty."""

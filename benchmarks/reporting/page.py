@@ -27,7 +27,7 @@ from benchmarks.reporting.answers import (
 from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.pictures import chosen
 from benchmarks.reporting.tables import Table
-from benchmarks.reporting.words import OPERATIONS, format_seconds, label
+from benchmarks.reporting.words import OPERATIONS, cause, format_seconds, label
 from mnist_models.implementations import FOLDER as IMPLEMENTATIONS
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
@@ -93,6 +93,10 @@ class Report:
         epochs = (contest for contest in self.contests if contest.operation == EPOCH.name)
         found = (Mistakes(contest, self.dataset.get("pictures", {})) for contest in epochs)
         return [one for one in found if one.rows]
+
+    def causes(self) -> Table:
+        """What was counted beside the clock, and which causes matter."""
+        return tables.causes(self.contests)
 
     def memory(self) -> Table:
         """Peak memory by implementation."""
@@ -259,6 +263,7 @@ def card(contest: Contest) -> dict[str, Any]:
         and f"{label(best.name)} {format_seconds(best.seconds())}",
         "late": [line for row in rows if (line := row.late())]
         + ([RETURNED] if contest.until_returned else []),
+        "causes": [cause(row.name, found[0]) for row in rows if (found := row.findings())],
         "accuracies": contest.accuracies(),
         "accepted": contest.accepted(),
         "void": any(row.void for row in rows),

@@ -18,6 +18,15 @@ from benchmarks.reporting.words import OPERATIONS, format_bytes, format_seconds,
 from mnist_models import operations, parity
 from mnist_models.operations import EPOCH, TRAIN_STEP
 
+# Headings of counters, and of those that are shares of the time.
+COUNTED = {
+    "minor_faults": "page faults",
+    "major_faults": "from disk",
+    "waits": "waits",
+    "preemptions": "lost CPU",
+    "compilations": "compilations",
+}
+SHARES = {"kernel_seconds": "kernel", "gc_seconds": "garbage collection"}
 NAMED = {int: "{:,}", float: "{:.4g}"}
 
 
@@ -187,6 +196,26 @@ def peaks(run: Run) -> Table:
     ]
     headings = ("implementation", "training steps alone", "whole session", "epochs in it")
     return Table("memory", "Peak memory of a process, its framework included", headings, rows)
+
+
+def causes(every: Iterable[Contest]) -> Table:
+    """What kernel and Python did during the samples of each row, per operation."""
+    rows = []
+    for contest in every:
+        for row in contest.rows:
+            if (counts := row.counts) is None:
+                continue
+            said = "; ".join(f"{one.cause}: {one.words}" for one in row.findings())
+            figures = [
+                *(cell(counts[name], f"{counts[name]:,.1f}") for name in COUNTED),
+                *(cell(counts.share(name), f"{counts.share(name):.1%}") for name in SHARES),
+            ]
+            threads = cell(counts.threads, f"{counts.threads}" if counts.threads else "")
+            rows.append([cell(contest.title), cell(label(row.name)), *figures, threads, cell(said)])
+    headings = ("what", "implementation", *COUNTED.values(), *SHARES.values())
+    headings = (*headings, "threads that ran", "causes that matter")
+    caption = "Counted while it was timed, per operation"
+    return Table("causes", caption, headings, rows)
 
 
 def samples(contest: Contest) -> Table:

@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
+from benchmarks import causes
 from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
@@ -68,7 +69,16 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
         text.append(line.append("  void", "red") if row.void else line)
-    return text + [Text(f"  {said}") for row in rows if (said := late(row))]
+    text += [Text(f"  {said}") for row in rows if (said := late(row))]
+    return text + [Text(f"  {said}") for row in rows if (said := cause(row, results))]
+
+
+def cause(row: Row, results: Results) -> str:
+    """What takes most of a row's time beside its arithmetic, and what to do; mostly empty."""
+    record = {"extra_info": results.extra_info(row), "stats": {"data": row.samples()}}
+    counts = causes.Counts.of(record)
+    found = causes.findings(counts) if counts and not row.void else []
+    return words.cause(row.name, found[0]) if found else ""
 
 
 def late(row: Row) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from benchmarks.causes import Finding
 from benchmarks.comparing.pair import Outcome, Pair
 from benchmarks.comparing.ratios import LEAST_BLOCKS, Ratio
 from mnist_models import operations
@@ -41,6 +42,12 @@ def returned_late(seconds: float, returned: Sequence[float | None], cause: str) 
         return ""
     why = f": {cause}; docs/fairness.md says how to avoid it" if cause else ""
     return f"the call returned after {format_seconds(median(known))}{why}"
+
+
+def cause(implementation: str, found: Finding) -> str:
+    """Whose time a cause takes, how much of it, and the remedy where there is one."""
+    said = f"{label(implementation)}: {found.words}"
+    return f"{said}; {found.remedy}" if found.remedy else said
 
 
 def format_bytes(size: float) -> str:

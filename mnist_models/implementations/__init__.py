@@ -32,7 +32,8 @@ class Trainer(Protocol):
 
     `dtype` is "float32" or "float64". A tensor is whatever the framework computes with.
     `compilation` tells how it is run: "eager", "graph", "XLA", … An optional `returns_late` tells
-    why the call of an epoch may return long after its last step.
+    why the call of an epoch may return long after its last step. An optional method `compilations`
+    tells how often its code was traced or compiled so far: what is timed should do neither.
     """
 
     compilation: str

@@ -21,6 +21,15 @@ from mnist_models.networks import Network
 from mnist_models.recipe import Recipe
 
 DEFAULTS = in_keras
+COMPILED: list[float] = []  # seconds of each program
+
+
+def note(event: str, seconds: float, **_: object) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        COMPILED.append(seconds)
+
+
+jax.monitoring.register_event_duration_secs_listener(note)
 
 
 def versions() -> dict[str, str]:
@@ -99,6 +108,9 @@ class Trainer(keras_trainer.Trainer):
 
     def device_of(self, tensor: jax.Array) -> str:
         return tensor.device.platform
+
+    def compilations(self) -> int:
+        return len(COMPILED)
 
     def synchronize(self) -> None:
         # JAX waits for arrays, not for the device; these are all that a step or a reset leaves.

@@ -77,5 +77,9 @@ class Trainer(keras_trainer.Trainer):
     def device_of(self, tensor: tf.Tensor) -> str:
         return "gpu" if "GPU" in tensor.device else "cpu"
 
+    def compilations(self) -> int:
+        functions = (self.model.train_function, self.model.predict_function)
+        return sum(f.experimental_get_tracing_count() for f in functions if f)
+
     def synchronize(self) -> None:
         tf.test.experimental.sync_devices()

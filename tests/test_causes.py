@@ -1,0 +1,141 @@
+"""Causes of a number: each is counted, and is said when it is there and only then."""
+
+import gc
+import mmap
+import threading
+from time import perf_counter, sleep
+
+import pytest
+
+from benchmarks import causes
+from benchmarks.causes import Counts
+from benchmarks.causes.page_faults import STEADY
+from mnist_models.counters import Counters
+
+QUIET = Counts(seconds=0.01, cpu_seconds=0.01, counted={"waits": 0.2, "preemptions": 0.01})
+
+
+def during(work):
+    counters = Counters()
+    before, began = counters.read(None), perf_counter()
+    work()
+    seconds = perf_counter() - began
+    after = counters.read(None)
+    gc.callbacks.remove(counters.collect)
+    counted = {name: after[name] - before[name] for name in after}
+    return Counts(seconds, seconds, counted, threads=counters.threads_that_ran() or 0)
+
+
+def named(counts):
+    return [one.cause for one in causes.findings(counts)]
+
+
+def touch_pages():
+    for _ in range(50):
+        with mmap.mmap(-1, 4_000_000) as memory:
+            memory[::4096] = b"x" * len(range(0, 4_000_000, 4096))
+
+
+def leave_garbage():
+    kept = [[] for _ in range(200_000)]
+    for one in kept:
+        one.append(one)
+    gc.collect()
+
+
+def hand_over():
+    for _ in range(200):
+        sleep(0.0005)
+
+
+def test_quiet_row_has_no_cause():
+    assert causes.findings(QUIET) == []
+
+
+def test_page_faults_are_counted_and_said():
+    """The planted fault: memory that is mapped, touched and given back, again and again."""
+    counts = during(touch_pages)
+    assert counts["minor_faults"] > 10_000
+    [found] = [one for one in causes.findings(counts) if one.cause == "page faults"]
+    assert "clears memory" in found.words
+    assert "MALLOC_TRIM_THRESHOLD_" in found.remedy
+
+
+def test_page_faults_have_no_remedy_where_it_is_in_force():
+    counts = Counts(0.01, 0.01, {"minor_faults": 900, "kernel_seconds": 0.002}, environment=STEADY)
+    assert [(one.cause, one.remedy) for one in causes.findings(counts)] == [("page faults", "")]
+
+
+def test_garbage_collection_is_counted_and_said():
+    counts = during(leave_garbage)
+    assert counts["collections"] >= 1
+    assert "garbage collection" in named(counts)
+
+
+def test_waits_are_counted():
+    counts = during(hand_over)
+    assert counts["waits"] >= 200
+
+
+def test_threads_that_ran_are_counted():
+    def spin():
+        end = perf_counter() + 0.05
+        while perf_counter() < end:
+            pass
+
+    stop = threading.Event()
+    held = Counters()
+    alive = [threading.Thread(target=lambda: (spin(), stop.wait(5))) for _ in range(3)]
+    for thread in alive:
+        thread.start()
+    sleep(0.4)
+    found = held.threads_that_ran()
+    gc.callbacks.remove(held.collect)
+    stop.set()
+    if found is None:
+        pytest.skip("this kernel keeps no count of threads' CPU time")
+    assert found >= 3
+
+
+@pytest.mark.parametrize(
+    ("planted", "cause"),
+    [
+        ({"counted": {"minor_faults": 2000, "kernel_seconds": 0.002}}, "page faults"),
+        ({"counted": {"minor_faults": 3, "kernel_seconds": 0.002}}, "kernel time"),
+        ({"counted": {"compilations": 1.0}}, "compilations"),
+        ({"counted": {"gc_seconds": 0.001}}, "garbage collection"),
+        ({"cpu_seconds": 0.008}, "waiting"),
+        ({"counted": {"preemptions": 1.0}}, "lost CPU"),
+        ({"stolen": 0.2}, "stolen time"),
+    ],
+)
+def test_each_cause_is_said_where_it_matters(planted, cause):
+    row = {"seconds": 0.01, "cpu_seconds": 0.01, "counted": {}} | planted
+    assert named(Counts(**row)) == [cause]
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"counted": {"minor_faults": 9, "kernel_seconds": 0.0009}},
+        {"counted": {"minor_faults": 2000, "kernel_seconds": 0.0004}},
+        {"counted": {"compilations": 0.01}},
+        {"counted": {"gc_seconds": 0.0001}},
+        {"cpu_seconds": 0.0095},
+        {"counted": {"preemptions": 0.4}},
+        {"stolen": 0.02},
+        {"cpu_seconds": 0.005, "allowed_threads": 2},
+    ],
+)
+def test_no_cause_is_said_below_its_limit(planted):
+    row = {"seconds": 0.01, "cpu_seconds": 0.01, "counted": {}} | planted
+    assert named(Counts(**row)) == []
+
+
+def test_what_takes_most_comes_first():
+    counted = {"minor_faults": 900, "kernel_seconds": 0.001, "gc_seconds": 0.003}
+    assert named(Counts(0.01, 0.01, counted)) == ["garbage collection", "page faults"]
+
+
+def test_rows_from_before_anything_was_counted_have_no_counts():
+    assert Counts.of({"extra_info": {}, "stats": {"data": [1.0]}}) is None
