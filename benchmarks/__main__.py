@@ -65,6 +65,28 @@ def defaults(options: argparse.Namespace) -> int:
     return run(options.against, options.write)
 
 
+def explain(options: argparse.Namespace) -> int:
+    """What moves the times, and what turns the verdict round."""
+    from rich.console import Console
+
+    from benchmarks.commands.explain import chosen, chosen_trials
+    from benchmarks.commands.explain import explain as run
+    from benchmarks.reporting.explained import table, turned
+
+    for name in ("blocks", "rounds"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} {getattr(options, name)}: at least 1")
+    if options.output.is_dir():
+        raise ValueError(f"--output {options.output}: is a folder; give a file, which may be new")
+    trials, knobs = chosen_trials(options.trial), chosen(options.knob)
+    dataset, console = data.load(options.dataset), Console(stderr=True, highlight=False)
+    settings = options.blocks, options.rounds, options.output, console
+    found = run(dataset, trials, knobs, *settings)
+    print(table(found))
+    print("\nThese turn the verdict round:\n\n" + "\n".join(turned(found)))
+    return 0
+
+
 def compare(options: argparse.Namespace) -> int:
     """Verdicts on the saved run NEW against OLD."""
     from benchmarks.commands.compare import compare as run
@@ -158,6 +180,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--epochs", type=int, default=5, help="default: 5")
     text = "raw data, to which what is missing is added (default: learning.json)"
     sub.add_argument("-o", "--output", type=Path, default="learning.json", help=text)
+    sub = command(explain)
+    text = "such as train_step[mlp-b128-cpu] (default: mlp and lenet5, and an epoch of mlp)"
+    sub.add_argument("trial", nargs="*", metavar="TRIAL", help=text)
+    sub.add_argument("--dataset", help=DATASET_HELP)
+    sub.add_argument("--knob", action="append", help="what to change; repeatable (default: all)")
+    sub.add_argument("--blocks", type=int, default=6, help="as for pytest benchmarks (default: 6)")
+    sub.add_argument("--rounds", type=int, default=20, help="likewise (default: 20)")
+    text = "raw data, to which what is missing is added (default: explain.json)"
+    sub.add_argument("-o", "--output", type=Path, default="explain.json", help=text)
     sub = command(compare)
     sub.add_argument("old", type=Path, metavar="OLD", help="a saved run")
     sub.add_argument("new", type=Path, metavar="NEW", help="a saved run")

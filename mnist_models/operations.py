@@ -13,9 +13,10 @@ from mnist_models import parity, weights
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# A sample is a burst of calls that lasts about so long, after a warm-up.
-BURST_SECONDS = 0.025
-WARM_UP_SECONDS = 0.015
+# A sample is a burst of calls that lasts about so long, after a warm-up. Longer ones are no less
+# noisy, because what disturbs them lasts longer still: more of them tell more (docs/measured.md).
+BURST_SECONDS = 0.010
+WARM_UP_SECONDS = 0.006
 
 
 class Operation:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_models import counters, cpus, data, implementations, networks, parity, weights
+from mnist_models import counters, cpus, data, implementations, knobs, networks, parity, weights
 from mnist_models.networks import IMAGE_SHAPE, Network
 from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import DEFAULT, Recipe
@@ -98,9 +98,12 @@ class Worker:
     """An implementation in its process. Every public method is a request of the controller."""
 
     def start(
-        self, implementation: str, device: str, threads: int, precision: str
+        self, implementation: str, device: str, threads: int, precision: str, knob: str = ""
     ) -> dict[str, Any]:
-        """Import the implementation, set its knobs; tell what runs here and with which settings."""
+        """Import the implementation, set its knobs; tell what runs here and with which settings.
+
+        `knob` is one thing to change about it (`mnist_models.knobs`), empty for nothing.
+        """
         # TensorFlow imports jax where it is installed; a worker holds one framework alone.
         hidden = {*FRAMEWORKS, *UNUSED} - implementations.packages(implementation)
         sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
@@ -121,7 +124,7 @@ class Worker:
         self.trainers: dict[tuple[Any, ...], Any] = {}
         self.batches: dict[tuple[int, str], list[tuple[Any, Any]]] = {}
         self.whole: dict[str, Any] = {}
-        return {
+        facts = {
             "protocol": PROTOCOL,
             "source": source_hash(),
             "observed": observed,
@@ -129,12 +132,16 @@ class Worker:
             "python": platform.python_version(),
             "machine": machine(),
             "in_force": in_force
-            | {"precision": precision, "cpus": len(bound), "environment": knobs()}
+            | {"precision": precision, "cpus": len(bound), "environment": settings()}
             | {"layout": observed["layout"]},
             "cpu_ids": bound,
             "conventions": asdict(self.module.CONVENTIONS),
             "other_frameworks": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
+        if knob:
+            sys.meta_path[:] = [getattr(finder, "finder", finder) for finder in sys.meta_path]
+            self.module.Trainer = knobs.changed(self.module, knob)
+        return facts
 
     def build(self, network: Network, recipe: Recipe, device: str, dtype: str) -> Any:
         """A new trainer; raises ValueError unless its weights are the network's."""
@@ -351,7 +358,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def knobs() -> dict[str, str]:
+def settings() -> dict[str, str]:
     """Environment variables that are set and change what is measured."""
     return {name: value for name, value in sorted(os.environ.items()) if is_knob(name)}
 

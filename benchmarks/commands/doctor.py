@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.measuring import gpu, load, memory
 from mnist_models import cpus, data, implementations
-from mnist_models.worker import knobs
+from mnist_models.worker import settings
 
 PACKAGES = (
     "tensorflow", "keras", "torch", "torchvision", "jax", "numpy", "pytest", "pytest_benchmark",
@@ -29,7 +29,7 @@ def examine(dataset: str | None) -> int:
     for finding in (
         *frameworks(),
         *machine(),
-        *((*knob, "") for knob in knobs().items()),
+        *((*knob, "") for knob in settings().items()),
         data_found(dataset),
     ):
         table.add_row(*finding)

@@ -90,7 +90,11 @@ def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Rati
     Each end leaves out at most (1 - confidence) / 2. Fewer than six blocks give no two-sided 95 %
     interval.
     """
-    logs = block_log_ratios(first, second)
+    return of_logs(block_log_ratios(first, second), confidence)
+
+
+def of_logs(logs: list[float], confidence: float = CONFIDENCE) -> Ratio:
+    """The same from each block's log-ratio."""
     if not logs or not all(map(isfinite, logs)):
         return Ratio(nan, None, None, len(logs))
     ends = interval(logs, confidence)

@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,16 +41,24 @@ class Environment:
     """A name, the execnet spec of its workers, and the versions found in it.
 
     The versions of a spec that is not a local interpreter are unknown until its workers answer.
+    `knob` is what its workers change about themselves (`mnist_models.knobs`), `threads` how many
+    they have where that is not the session's number.
     """
 
     name: str
     spec: str
     versions: dict[str, str] = field(default_factory=dict)
+    knob: str = ""
+    threads: int | None = None
 
 
-def local_spec(python: str | Path) -> str:
-    """The execnet spec of a local interpreter; execnet splits its path as a shell does."""
-    return f"popen//python={shlex.quote(str(python))}"
+def local_spec(python: str | Path, variables: Mapping[str, str] | None = None) -> str:
+    """The execnet spec of a local interpreter; execnet splits its path as a shell does.
+
+    `variables` are set before it starts: the C library reads some of them never again.
+    """
+    words = [f"{name}={value}" for name, value in (variables or {}).items()]
+    return f"popen//python={shlex.join([*(['env', *words] if words else []), str(python)])}"
 
 
 def folder_name(text: str) -> str:

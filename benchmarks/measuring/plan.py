@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.measuring.environments import Environment, own
 from benchmarks.trial import Trial, split
-from mnist_models import implementations
-from mnist_models.worker import knobs, source_hash
+from mnist_models import implementations, networks
+from mnist_models.worker import settings, source_hash
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Plan:
     time_budget: float
     baselines: dict[str, Environment] = field(default_factory=dict)
     margin: float = 0.02
+    # Whether suspects against the baselines are measured again.
+    confirms: bool = True
     # A GPU is fed by more than one thread; None means `threads`.
     gpu_threads: int | None = None
 
@@ -56,8 +58,11 @@ class Plan:
             "suite": source_hash(Path(__file__).parents[1]),
             "versions": implementations.installed(sorted(self.packages())),
             "host": f"{platform.node()}, Python {platform.python_version()}",
-            "environment": knobs(),
-            "baselines": {name: [e.spec, e.versions] for name, e in self.baselines.items()},
+            "environment": settings(),
+            "baselines": {
+                name: [e.spec, e.versions, *filter(None, (e.knob, e.threads))]
+                for name, e in self.baselines.items()
+            },
         }
 
     def environment(self, contestant: str) -> Environment:
@@ -107,23 +112,37 @@ def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[
     """Rows to leave out so that at least `saving` seconds a block are saved.
 
     Of another implementation each row goes by itself (in all environments), of the pair all rows of
-    a trial go together; the pair's operations of rank 0 are always kept. What is dropped is the
-    cheapest that suffices by itself; where nothing does, the costliest, and the question is asked
-    again.
+    a trial go together; the pair's operations of rank 0 are always kept. What matters least goes
+    first (`importance`). Of that, the cheapest goes that suffices by itself; where nothing does,
+    the costliest, and the question is asked again.
     """
-    units: dict[tuple[str, ...], list[tuple[Trial, str]]] = {}
+    units: dict[int, dict[tuple[str, ...], list[tuple[Trial, str]]]] = {}
     for trial, name in costs:
         implementation, _ = split(name)
+        alike = units.setdefault(importance(trial, implementation), {})
         if implementation not in implementations.PAIR:
-            units.setdefault((str(trial), implementation), []).append((trial, name))
+            alike.setdefault((str(trial), implementation), []).append((trial, name))
         elif trial.kind.rank > 0:
-            units.setdefault((str(trial),), []).append((trial, name))
-    priced = [(sum(map(costs.__getitem__, rows)), rows) for rows in units.values()]
-    priced.sort(key=lambda unit: unit[0])
+            alike.setdefault((str(trial),), []).append((trial, name))
     dropped: list[tuple[Trial, str]] = []
-    while saving > 0 and priced:
-        enough = next((i for i, (price, _) in enumerate(priced) if price >= saving), -1)
-        price, rows = priced.pop(enough)
-        saving -= price
-        dropped += rows
+    for _, alike in sorted(units.items()):
+        priced = [(sum(map(costs.__getitem__, rows)), rows) for rows in alike.values()]
+        priced.sort(key=lambda unit: unit[0])
+        while saving > 0 and priced:
+            enough = next((i for i, (price, _) in enumerate(priced) if price >= saving), -1)
+            price, rows = priced.pop(enough)
+            saving -= price
+            dropped += rows
     return dropped
+
+
+def importance(trial: Trial, implementation: str) -> int:
+    """How late a row is dropped.
+
+    Epochs of networks that by default the pair alone is timed on go first, because one takes longer
+    than all else of such a network. The other implementations follow, then the pair's other epochs,
+    then its forward passes.
+    """
+    if trial.kind.whole and not networks.load(trial.architecture).for_all:
+        return 0
+    return 1 if implementation not in implementations.PAIR else 4 - trial.kind.rank

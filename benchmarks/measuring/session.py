@@ -34,6 +34,9 @@ from mnist_models.recipe import Recipe
 # An implementation that raises one of these is skipped with the reason, unless it was asked for.
 UNAVAILABLE = ("ModuleNotFoundError", "Unavailable")
 REFERENCE = "numpy_reference"
+# Seconds of rounds that a contestant has in a trial, and the fewest rounds: of a network whose
+# calls are long, a block has fewer than --rounds.
+ROUNDS_SECONDS, LEAST_ROUNDS = 1.0, 10
 Entry = dict[str, Any]
 
 
@@ -164,7 +167,8 @@ class Session:
         """The blocks in which suspects are measured again, noted in the journal beforehand."""
         noted = [r["confirmation"] for r in self.journal.records if "confirmation" in r]
         # A single block screens nothing.
-        if not noted and self.plan.baselines and self.plan.rounds and self.plan.blocks > 1:
+        several = self.plan.confirms and self.plan.rounds and self.plan.blocks > 1
+        if not noted and self.plan.baselines and several:
             suspects = self.open_suspects()
             blocks = confirmation_blocks(len(suspects))[-1] if suspects else 0
             rounds = confirmation_rounds(suspects, self.plan.rounds)
@@ -306,13 +310,15 @@ class Session:
     def spawn(self, name: str, device: str) -> None:
         """Start a worker and tell it what to prepare, without waiting for it."""
         plan = self.plan
-        spec = plan.environment(name).spec
-        threads = plan.threads_on(device)
-        self.workers[name] = WorkerProcess(name, device, threads, self.journal.folder, spec)
+        environment = plan.environment(name)
+        threads = environment.threads or plan.threads_on(device)
+        folder, spec = self.journal.folder, environment.spec
+        self.workers[name] = WorkerProcess(name, device, threads, folder, spec)
         implementation, _ = split(name)
         # Before it starts, because it is bound to few CPUs from then on.
         self.workers[name].send("read", plan.dataset_folder)
-        self.workers[name].send("start", implementation, device, threads, plan.precision)
+        settings = implementation, device, threads, plan.precision
+        self.workers[name].send("start", *settings, environment.knob)
 
     def check(self, name: str, device: str) -> None:
         """Check that a worker has read the data set, and that it is what it should be."""
@@ -340,10 +346,14 @@ class Session:
         theirs, ours = cpus.share(self.plan.threads_on(trial.device))
         meter = Meter((worker.pid for worker in self.workers.values()), theirs)
         with cpus.bound(ours):
-            for _ in range(1 if trial.kind.whole else self.rounds):
+            started, rounds, done = monotonic(), 1 if trial.kind.whole else self.rounds, 0
+            while done < rounds:
                 for name in shuffled(live, chance):
                     if "error" not in entries[name]:
                         self.attempt(entries[name], self.sample, name, trial)
+                done += 1
+                if done == 1:
+                    rounds = self.affordable(rounds, (monotonic() - started) / max(1, len(live)))
         foreign = meter.foreign()
         stolen = meter.stolen()
         for name in live:
@@ -356,6 +366,14 @@ class Session:
                 self.attempt(entries[name], self.read_totals, name, trial)
         record = {"block": block, "trial": str(trial), "results": entries}
         self.journal.append(record | {"seconds": monotonic() - began})
+
+    def affordable(self, rounds: int, seconds: float) -> int:
+        """How many of the rounds fit, going by the seconds of a contestant in the first of them.
+
+        A confirmation, which has more rounds than the screen, has as much more time for them.
+        """
+        time = ROUNDS_SECONDS * max(1.0, self.rounds / max(1, self.plan.rounds))
+        return min(rounds, max(LEAST_ROUNDS, round(time / seconds)))
 
     def attempt(self, entry: Entry, step: Callable[..., None], name: str, *arguments: Any) -> None:
         """Take one step of a contestant; a failure is written into its entry and costs it alone."""

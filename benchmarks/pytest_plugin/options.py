@@ -27,7 +27,7 @@ DEVICES = ("cpu", "gpu", "auto")
 LARGEST_BATCH = 10_000
 LARGEST_NUMBER = 1_000_000
 # Fewer than 6 blocks cannot give an exact 95 % interval: 2 · 2⁻⁵ is above 0.05, 2 · 2⁻⁶ is not.
-DEFAULTS = {"blocks": 6, "rounds": 20, "time_budget": 300.0, "call_limit": 180.0}
+DEFAULTS = {"blocks": 6, "rounds": 40, "time_budget": 300.0, "call_limit": 180.0}
 QUICK = DEFAULTS | {"blocks": 1, "rounds": 3, "time_budget": 40.0}
 DEFAULT_MARGIN = "2%"
 FAIL_ON = ("regression",)
@@ -59,7 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--rounds",
         type=int,
-        help=f"samples of each contestant in a block (default: {DEFAULTS['rounds']})",
+        help=f"samples of each contestant in a block, fewer of what takes long "
+        f"(default: {DEFAULTS['rounds']})",
     )
     group.addoption(
         "--time-budget",

@@ -39,10 +39,6 @@ class Trainer(keras_tensorflow.Trainer):
         self.model.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
-    def compilations(self) -> int:
-        functions = (self.forward, self.train_step)
-        return sum(function.experimental_get_tracing_count() for function in functions)
-
     def train_epoch(
         self, images: tf.Tensor, labels: tf.Tensor, order: np.ndarray, trained: Callable[[], None]
     ) -> None:

@@ -1,0 +1,105 @@
+"""What may move a time: one object for each knob and for each classic mistake.
+
+`python -m benchmarks explain` measures each against the same thing unchanged. Those that are code
+stand in `mnist_models/knobs`, under the same name.
+"""
+
+import ctypes.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchmarks.causes.page_faults import STEADY
+from benchmarks.measuring.environments import Environment, local_spec
+from mnist_models import cpus
+from mnist_models.implementations import PAIR
+from mnist_models.operations import EPOCH, FORWARD, TRAIN_STEP, Operation
+
+KERAS, PYTORCH = PAIR
+BOTH = PAIR
+CALLS = (TRAIN_STEP, FORWARD)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One thing to change, in whom of the pair, where it can matter, and how a user changes it.
+
+    `variables` are set before the process starts; `library` is loaded before the C library, where
+    it is installed; `threads` takes the place of one. All else is code. `mistake` marks what a
+    published comparison should not have.
+    """
+
+    name: str
+    title: str
+    who: tuple[str, ...] = BOTH
+    operations: tuple[Operation, ...] = CALLS
+    variables: Mapping[str, str] = field(default_factory=dict)
+    library: str = ""
+    threads: int | None = None
+    mistake: bool = False
+
+    def missing(self) -> str:
+        """Why it cannot be changed on this machine; empty where it can."""
+        if self.library and not ctypes.util.find_library(self.library):
+            return f"lib{self.library} is not installed"
+        if self.threads and self.threads > len(cpus.available()):
+            return f"there are {len(cpus.available())} CPUs"
+        return ""
+
+    def environment(self) -> Environment:
+        """The knob as an environment of a session."""
+        variables = dict(self.variables)
+        if self.library:
+            variables["LD_PRELOAD"] = str(ctypes.util.find_library(self.library))
+        code = "" if variables or self.threads else self.name
+        spec = local_spec(sys.executable, variables)
+        return Environment(self.name, spec, knob=code, threads=self.threads)
+
+
+KNOBS = (
+    Knob("steady", "glibc keeps freed memory (`MALLOC_TRIM_THRESHOLD_` …)", variables=STEADY),
+    Knob(
+        "huge_pages",
+        "glibc asks for huge pages (`GLIBC_TUNABLES`)",
+        variables={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+    ),
+    Knob("jemalloc", "jemalloc in place of glibc's allocator", library="jemalloc"),
+    Knob("tcmalloc", "tcmalloc in place of glibc's allocator", library="tcmalloc_minimal"),
+    Knob("two_threads", "two threads in place of one", threads=2),
+    Knob("gc_off", "`gc.disable()`"),
+    Knob(
+        "tensorflow_onednn_off",
+        "TensorFlow without oneDNN",
+        (KERAS,),
+        variables={"TF_ENABLE_ONEDNN_OPTS": "0"},
+    ),
+    Knob("onednn_off", "PyTorch without oneDNN", (PYTORCH,)),
+    Knob("xla", "`jit_compile=True`", (KERAS,)),
+    Knob("compiled", "`model.compile()`", (PYTORCH,)),
+    Knob("channels_last", "`channels_last`", (PYTORCH,)),
+    Knob("fused", "Adam with `fused=True`", (PYTORCH,), (TRAIN_STEP,)),
+    Knob("foreach", "Adam with `foreach=True`", (PYTORCH,), (TRAIN_STEP,)),
+    Knob("gradients_zeroed", "`zero_grad(set_to_none=False)`", (PYTORCH,), (TRAIN_STEP,)),
+    Knob("deterministic", "`use_deterministic_algorithms(True)`", (PYTORCH,)),
+    Knob("no_grad", "`no_grad` in place of `inference_mode`", (PYTORCH,), (FORWARD,)),
+    Knob("call", "`model(images)` in place of `predict_on_batch`", (KERAS,), (FORWARD,)),
+    Knob("accuracy_metric", '`metrics=["accuracy"]`', (KERAS,), (TRAIN_STEP,)),
+    Knob("loss_read", "the loss is read at every step", operations=(TRAIN_STEP,)),
+    Knob("loss_printed", "the loss is printed at every step", operations=(TRAIN_STEP,)),
+    Knob("steps_per_execution", "`steps_per_execution=10`", (KERAS,), (EPOCH,)),
+    Knob("autotuner_off", "tf.data without its autotuner", (KERAS,), (EPOCH,)),
+    Knob("from_numpy", "batches come as NumPy arrays", mistake=True),
+    Knob("predict", "`predict` for each batch", (KERAS,), (FORWARD,), mistake=True),
+    Knob("eager", "`run_eagerly=True` forgotten", (KERAS,), mistake=True),
+    Knob("gradients_kept", "forward pass without `no_grad`", (PYTORCH,), (FORWARD,), mistake=True),
+    Knob(
+        "anomalies_detected",
+        "`set_detect_anomaly(True)` forgotten",
+        (PYTORCH,),
+        (TRAIN_STEP,),
+        mistake=True,
+    ),
+    Knob("both_frameworks", "both frameworks in one process", mistake=True),
+    Knob("float64", "float64 in place of float32", mistake=True),
+    Knob("other_epsilon", "another epsilon of Adam", operations=(TRAIN_STEP,), mistake=True),
+)

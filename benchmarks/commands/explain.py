@@ -1,0 +1,278 @@
+"""What moves a time, and what turns the verdict round: `python -m benchmarks explain`."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from math import log
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+
+from benchmarks.causes.knobs import KNOBS, Knob
+from benchmarks.comparing import moves
+from benchmarks.comparing.moves import Explained, Logs, Moved
+from benchmarks.comparing.ratios import block_log_ratios
+from benchmarks.measuring import journal
+from benchmarks.measuring.environments import Environment
+from benchmarks.measuring.plan import Plan
+from benchmarks.measuring.results import Results, Row
+from benchmarks.measuring.session import Session
+from benchmarks.reporting.progress import LineProgress
+from benchmarks.trial import Trial, contestant
+from mnist_models import data, implementations, parity, recipe
+from mnist_models.implementations import PAIR
+from mnist_models.operations import EPOCH
+from mnist_models.worker import source_hash
+
+# Knobs that are measured at once; each has two workers of about 1 GiB beside the pair's own.
+AT_ONCE = 4
+CALL_LIMIT = 180.0
+# Calls of which the first is one, where it is included by mistake.
+CALLS = 100
+FIRST_CALL, ONE_AFTER_THE_OTHER = "first_call_included", "one_after_the_other"
+
+
+def explain(
+    dataset: data.Dataset,
+    trials: Sequence[Trial],
+    knobs: Sequence[Knob],
+    blocks: int,
+    rounds: int,
+    output: Path,
+    console: Console,
+) -> Explained:
+    """Measure every knob that `output` does not have yet, a few at a time, and write it there.
+
+    Raises ValueError for a file of another experiment.
+    """
+    found = Explained(
+        dataset=dataset.name,
+        blocks=blocks,
+        rounds=rounds,
+        machine=machine(),
+        versions=versions(),
+    )
+    if output.exists():
+        found = continued(found, output)
+    found.skipped = {knob.name: why for knob in knobs if (why := knob.missing())}
+    todo = missing(found, trials, knobs)
+    for start in range(0, len(todo), AT_ONCE):
+        group = todo[start : start + AT_ONCE]
+        console.print(f"measuring {', '.join(knob.name for knob in group)}")
+        results = measured(dataset, trials, group, blocks, rounds, console)
+        there = {(one.knob, one.trial) for one in found.moved}
+        for one in moved(results, trials, group):
+            if (one.knob, one.trial) not in there:
+                found.moved.append(one)
+        write(found, output)
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that the pair imports."""
+    packages = set[str]().union(*map(implementations.packages, PAIR))
+    found = implementations.installed(sorted(packages))
+    return {name: version for name, version in found.items() if version}
+
+
+def machine() -> str:
+    """The CPU's name."""
+    from cpuinfo import get_cpu_info
+
+    return str(get_cpu_info().get("brand_raw", "unknown CPU"))
+
+
+def continued(new: Explained, output: Path) -> Explained:
+    """The experiment in a file, if it is the same as the new one."""
+    try:
+        old = moves.read(output.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{output} is no experiment of explain: {error}") from None
+    for field in ("dataset", "blocks", "rounds", "machine", "versions"):
+        if (there := getattr(old, field)) != (here := getattr(new, field)):
+            raise ValueError(
+                f"{output} has {field} {there}, this run {here}; give another --output"
+            )
+    return old
+
+
+def missing(found: Explained, trials: Sequence[Trial], knobs: Sequence[Knob]) -> list[Knob]:
+    """The knobs that can be had and lack a trial."""
+    there = {(one.knob, one.trial) for one in found.moved}
+    return [
+        knob
+        for knob in knobs
+        if knob.name not in found.skipped
+        and any((knob.name, str(trial)) not in there for trial in concerned(knob, trials))
+    ]
+
+
+def concerned(knob: Knob, trials: Iterable[Trial]) -> list[Trial]:
+    """The trials in which a knob can matter."""
+    return [trial for trial in trials if trial.kind in knob.operations]
+
+
+def measured(
+    dataset: data.Dataset,
+    trials: Sequence[Trial],
+    knobs: Sequence[Knob],
+    blocks: int,
+    rounds: int,
+    console: Console,
+) -> Results:
+    """A session of the pair, unchanged and with each of these knobs, in the same rounds."""
+    contests = {}
+    for trial in trials:
+        turned = [knob for knob in knobs if trial in concerned(knob, trials)]
+        changed = (contestant(who, knob.name) for knob in turned for who in knob.who)
+        if turned:
+            contests[trial] = (*PAIR, *changed)
+    environments: dict[str, Environment] = {knob.name: knob.environment() for knob in knobs}
+    plan = Plan(
+        contests=contests,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        dataset_folder=str(dataset.folder),
+        images=len(dataset.train_labels),
+        source=source_hash(),
+        blocks=blocks,
+        rounds=rounds,
+        threads=1,
+        precision="float32",
+        seed=recipe.DEFAULT.seed,
+        call_limit=CALL_LIMIT,
+        time_budget=float("inf"),
+        baselines=environments,
+        confirms=False,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        record = journal.create(Path(folder), plan.fingerprint())
+        try:
+            if not Session(plan, dataset, record, LineProgress(console, plan)).run():
+                raise KeyboardInterrupt
+            return Results(plan, record)
+        finally:
+            record.close()
+
+
+def moved(results: Results, trials: Sequence[Trial], knobs: Sequence[Knob]) -> list[Moved]:
+    """What each knob did in each trial, and what the pair's own samples say about two mistakes."""
+    found = []
+    for trial in results.plan.contests:
+        pair = {name: results.rows[trial, name] for name in PAIR}
+        if any(row.error or row.skip for row in pair.values()):
+            continue
+        for knob in knobs:
+            if trial in concerned(knob, trials):
+                rows = {who: results.rows[trial, contestant(who, knob.name)] for who in knob.who}
+                found.append(of_knob(knob.name, trial, pair, rows))
+        if trial.kind is not EPOCH:
+            found += [first_call(trial, pair), sequence(trial, pair)]
+    return found
+
+
+def of_knob(knob: str, trial: Trial, pair: dict[str, Row], rows: dict[str, Row]) -> Moved:
+    """A knob's rows against the pair's own."""
+    usable = {who: row for who, row in rows.items() if not (row.error or row.skip)}
+    sides = {who: logs(row, pair[who]) for who, row in usable.items()}
+    changed = {who: logs(*(pair | {who: row}).values()) for who, row in usable.items()}
+    if len(usable) == len(PAIR):
+        changed["both"] = logs(*(usable[who] for who in PAIR))
+    failed = {
+        who: (row.error or row.skip).strip().splitlines()[0]
+        for who, row in rows.items()
+        if who not in usable
+    }
+    equal = {
+        who: not parity.violations(row.parity(), row.parity_limits()) for who, row in usable.items()
+    }
+    return moved_from(knob, trial, pair, sides, changed).model_copy(
+        update={"failed": failed, "equal": equal}
+    )
+
+
+def moved_from(
+    knob: str, trial: Trial, pair: dict[str, Row], sides: dict[str, Logs], changed: dict[str, Logs]
+) -> Moved:
+    """What a knob did, with figures as short as they may be."""
+    return Moved(
+        knob=knob,
+        trial=str(trial),
+        sides={who: short(values) for who, values in sides.items()},
+        pair=short(logs(*pair.values())),
+        changed={who: short(values) for who, values in changed.items()},
+        seconds={who: float(f"{row.seconds():.5g}") for who, row in pair.items()},
+    )
+
+
+def short(values: Logs) -> Logs:
+    """Log-ratios with five digits after the point."""
+    return [round(value, 5) for value in values]
+
+
+def logs(first: Row, second: Row) -> Logs:
+    """Each block's median log-ratio of two rows."""
+    return block_log_ratios(first.by_block(), second.by_block())
+
+
+def first_call(trial: Trial, pair: dict[str, Row]) -> Moved:
+    """The mean of CALLS calls of which the first, with all it compiles, is one."""
+    sides = {}
+    for name, row in pair.items():
+        sides[name] = [
+            log((entry["first_call_seconds"] / seconds + CALLS - 1) / CALLS)
+            for entry in row.entries.values()
+            for seconds in [median(wall for wall, _ in entry["samples"])]
+        ]
+    changed = [
+        one + more - less
+        for one, more, less in zip(logs(*pair.values()), *sides.values(), strict=True)
+    ]
+    return moved_from(FIRST_CALL, trial, pair, sides, {"both": changed})
+
+
+def sequence(trial: Trial, pair: dict[str, Row]) -> Moved:
+    """One framework is measured after the other, in the next block, in place of side by side."""
+    middle = {
+        name: [log(median(block)) for block in row.by_block().values()]
+        for name, row in pair.items()
+    }
+    sides = {name: steps(values, values) for name, values in middle.items()}
+    keras, pytorch = middle.values()
+    return moved_from(
+        ONE_AFTER_THE_OTHER, trial, pair, sides, {"both": [-one for one in steps(keras, pytorch)]}
+    )
+
+
+def steps(first: Logs, second: Logs) -> Logs:
+    """From each block's value in `first` to the next block's in `second`, around the end."""
+    return [after - before for before, after in zip(first, second[1:] + second[:1], strict=True)]
+
+
+def write(found: Explained, output: Path) -> None:
+    """Write the file whole, or not at all."""
+    part = output.with_name(f"{output.name}.part")
+    part.write_text(found.model_dump_json(), encoding="utf-8")
+    os.replace(part, output)
+
+
+def chosen(names: Sequence[str] | None) -> list[Knob]:
+    """The knobs of these names; all where none is given. Raises ValueError."""
+    known = {knob.name: knob for knob in KNOBS}
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"--knob {name}: no such knob; choose from {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names or known)]
+
+
+def chosen_trials(texts: Sequence[str]) -> list[Trial]:
+    """The trials that are named, or the usual ones. Raises ValueError."""
+    if texts:
+        return [Trial.parse(text) for text in dict.fromkeys(texts)]
+    usual = [
+        (operation, name) for operation in ("train_step", "forward") for name in ("mlp", "lenet5")
+    ]
+    return [Trial(operation, name, recipe.BATCH_SIZE, "cpu") for operation, name in usual] + [
+        Trial(EPOCH.name, "mlp", recipe.BATCH_SIZE, "cpu")
+    ]

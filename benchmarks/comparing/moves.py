@@ -1,0 +1,77 @@
+"""By how much a knob moves a time, and whether it turns the verdict round."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmarks.comparing.ratios import Ratio, of_logs
+
+# Log-ratios by block.
+Logs = list[float]
+
+
+class Effect(StrEnum):
+    """What becomes of the verdict on the pair. The value is shown to people."""
+
+    SAME = ""
+    ROUND = "turns it round"
+    LOST = "no winner any more"
+    WON = "makes a winner"
+
+
+class Moved(BaseModel):
+    """One knob in one trial: log-ratios of each block.
+
+    `sides` are changed over unchanged, by implementation. `pair` is Keras over PyTorch unchanged,
+    `changed` with the knob in one of them or in both, by who has it. `seconds` are each side's
+    medians unchanged, `equal` whether its answers still were the reference's. `failed` is why a
+    side could not be measured.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    knob: str
+    trial: str
+    sides: dict[str, Logs]
+    pair: Logs
+    changed: dict[str, Logs]
+    seconds: dict[str, float]
+    equal: dict[str, bool] = {}
+    failed: dict[str, str] = {}
+
+    def factor(self, side: str) -> Ratio:
+        """Seconds with the knob over seconds without it."""
+        return of_logs(self.sides[side])
+
+    def effect(self, who: str) -> Effect:
+        """What the knob in these does to the verdict on the pair."""
+        before, after = of_logs(self.pair).winner, of_logs(self.changed[who]).winner
+        if before == after:
+            return Effect.SAME
+        if after is None:
+            return Effect.LOST
+        return Effect.WON if before is None else Effect.ROUND
+
+
+class Explained(BaseModel):
+    """A whole experiment: what was moved, where and with which versions."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    dataset: str
+    blocks: int
+    rounds: int
+    machine: str
+    versions: dict[str, str]
+    moved: list[Moved] = []
+    skipped: dict[str, str] = {}
+
+
+def read(text: str) -> Explained:
+    """An experiment from its file; raises ValueError with the first fault."""
+    try:
+        return Explained.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise ValueError(f"{place}: {first['msg']}") from None

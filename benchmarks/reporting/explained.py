@@ -1,0 +1,155 @@
+"""What moves the times, in Markdown and as a chart: for the terminal and for docs/causes.md."""
+
+from html import escape
+from math import log
+
+from benchmarks.causes.knobs import KNOBS
+from benchmarks.comparing.moves import Effect, Explained, Moved
+from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, Ratio
+from benchmarks.reporting.words import OPERATIONS, label
+from benchmarks.trial import Trial
+from mnist_models.implementations import PAIR
+
+DERIVED = {
+    "first_call_included": "the first of 100 calls is included",
+    "one_after_the_other": "one framework after the other",
+}
+TITLES = {knob.name: knob.title for knob in KNOBS} | DERIVED
+MISTAKES = {knob.name for knob in KNOBS if knob.mistake} | {*DERIVED}
+ORDER = [*TITLES]
+COLORS = dict(zip(PAIR, ("#D55E00", "#0072B2"), strict=True))
+WIDTH, LEFT, LINE, TOP = 920, 380, 22, 46
+
+
+def title(trial: str) -> str:
+    """A trial in words."""
+    parsed = Trial.parse(trial)
+    return f"{OPERATIONS[parsed.operation]}, {parsed.architecture}, batch {parsed.batch_size}"
+
+
+def in_order(found: Explained) -> dict[str, list[Moved]]:
+    """What was moved in each trial, knobs before mistakes, as they are listed."""
+    trials: dict[str, list[Moved]] = {}
+    for one in sorted(found.moved, key=lambda o: (o.knob in MISTAKES, ORDER.index(o.knob))):
+        trials.setdefault(one.trial, []).append(one)
+    return trials
+
+
+def figure(found: Ratio) -> str:
+    """A factor with its interval."""
+    if found.low is None or found.high is None:
+        return f"{found.value:.2f}"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def cell(one: Moved, who: str) -> str:
+    """By what a knob multiplies a side's time; a star where the answers are others."""
+    if who in one.failed:
+        return "failed"
+    if who not in one.sides:
+        return ""
+    return figure(one.factor(who)) + ("" if one.equal.get(who, True) else " *")
+
+
+def effects(one: Moved) -> str:
+    """What it does to the verdict, and in whom it must be changed for that."""
+    said = {who: effect for who in one.changed if (effect := one.effect(who)) is not Effect.SAME}
+    names = {"both": "in both", **{who: f"in {label(who)}" for who in PAIR}}
+    return "; ".join(f"{effect}, {names[who]}" for who, effect in said.items())
+
+
+def table(found: Explained) -> str:
+    """A table for each trial: each knob's factor for both, and what it does to the verdict."""
+    lines: list[str] = []
+    for trial, every in in_order(found).items():
+        seconds = every[0].seconds
+        before = ", ".join(f"{label(who)} {1000 * seconds[who]:.2f} ms" for who in PAIR)
+        lines += [f"### {title(trial)}", "", f"Unchanged: {before}.", ""]
+        lines += ["| | " + " | ".join(map(label, PAIR)) + " | the verdict |", "|---|---|---|---|"]
+        for one in every:
+            mark = "mistake: " if one.knob in MISTAKES else ""
+            cells = (mark + TITLES[one.knob], *(cell(one, who) for who in PAIR), effects(one))
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join([*lines, about(found)])
+
+
+def about(found: Explained) -> str:
+    """Where and how it was measured."""
+    listed = ", ".join(found.versions.values())
+    return (
+        f"Time with the change over time without it, both in the same rounds of {found.blocks} "
+        f"blocks of fresh processes, with intervals of {CONFIDENCE:.0%}. A star: the answers are "
+        f"no longer the reference's. A verdict needs a difference of {MARGIN:.0%}. "
+        f"{found.machine}; {listed}; data set '{found.dataset}'; one thread."
+    )
+
+
+def turned(found: Explained) -> list[str]:
+    """Which changes turn the verdict round, where, as a list in Markdown."""
+    lines = []
+    for trial, every in in_order(found).items():
+        for one in every:
+            for who in one.changed:
+                if one.effect(who) is Effect.ROUND:
+                    where = "both" if who == "both" else label(who)
+                    lines.append(f"- {title(trial)}: {TITLES[one.knob]}, in {where}")
+    return lines or ["- none"]
+
+
+def chart(found: Explained, trial: str) -> str:
+    """One trial as an SVG picture: a bar from low to high for each side of each knob."""
+    every = [one for one in in_order(found)[trial] if one.sides]
+    ends = [
+        abs(log(value)) for one in every for side in one.sides for value in limits(one.factor(side))
+    ]
+    reach = max([*ends, log(1.2)]) * 1.05
+    middle = LEFT + (WIDTH - LEFT - 20) / 2
+
+    def x(factor: float) -> float:
+        return middle + log(factor) / reach * (WIDTH - LEFT - 20) / 2
+
+    height = TOP + LINE * len(every) + 20
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        'font-family="sans-serif" font-size="13" role="img">',
+        f"<title>{escape(title(trial))}: time with a change over time without it</title>",
+        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+        f'<text x="10" y="18" font-weight="bold">{escape(title(trial))}</text>',
+    ]
+    for place, who in enumerate(PAIR):
+        left = LEFT + 120 * place
+        parts.append(f'<rect x="{left}" y="8" width="14" height="10" fill="{COLORS[who]}"/>')
+        parts.append(f'<text x="{left + 20}" y="18">{label(who)}</text>')
+    for tick in (0.1, 0.2, 0.5, 0.8, 1, 1.25, 2, 5, 10, 20, 50):
+        if abs(log(tick)) <= reach:
+            parts.append(
+                f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP - 8}" y2="{height - 18}" '
+                f'stroke="{"#333" if tick == 1 else "#ddd"}"/>'
+            )
+            parts.append(
+                f'<text x="{x(tick):.1f}" y="{height - 4}" text-anchor="middle">{tick:g}×</text>'
+            )
+    for row, one in enumerate(every):
+        y = TOP + LINE * row
+        words = TITLES[one.knob].replace("`", "")
+        mark = "✗ " if one.knob in MISTAKES else ""
+        parts.append(
+            f'<text x="{LEFT - 10}" y="{y + 12}" text-anchor="end">{mark}{escape(words)}</text>'
+        )
+        for side in one.sides:
+            low, high = limits(one.factor(side))
+            shift = 2 + 8 * PAIR.index(side)
+            width = max(2.0, x(high) - x(low))
+            parts.append(
+                f'<rect x="{x(low):.1f}" y="{y + shift}" width="{width:.1f}" height="7" '
+                f'fill="{COLORS[side]}"/>'
+            )
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def limits(found: Ratio) -> tuple[float, float]:
+    """The ends of an interval, or the value where there are too few blocks for one."""
+    if found.low is None or found.high is None:
+        return found.value, found.value
+    return found.low, found.high

@@ -1,0 +1,98 @@
+"""What moves a time: changes of one thing about an implementation, each a small class or function.
+
+`changed` makes one in a worker that is about to build its trainers. in_keras.py and in_pytorch.py
+have what one of the pair alone can change, this file what any implementation can.
+`benchmarks/causes/knobs.py` lists them with those that are no code: variables and threads.
+"""
+
+import gc
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+
+def changed(module: Any, knob: str) -> Any:
+    """An implementation's trainer with one thing changed; raises LookupError for what is unknown.
+
+    A knob is a function of the implementation's module that returns a class in place of its
+    Trainer.
+    """
+    framework = "keras" if "keras" in module.versions() else "pytorch"
+    own = import_module(f"mnist_models.knobs.in_{framework}")
+    for place in (own, import_module(__name__)):
+        if (change := getattr(place, knob, None)) is not None:
+            return change(module)
+    raise LookupError(f"{framework} has no knob {knob}")
+
+
+def gc_off(module: Any) -> Any:
+    """Python collects no garbage."""
+    gc.disable()
+    return module.Trainer
+
+
+def both_frameworks(module: Any) -> Any:
+    """The other framework is imported into the same process."""
+    import_module("torch" if "keras" in module.versions() else "tensorflow")
+    return module.Trainer
+
+
+def float64(module: Any) -> Any:
+    """It computes in float64."""
+
+    class Trainer(module.Trainer):  # type: ignore[misc]
+        def __init__(self, network: Any, recipe: Any, device: str, dtype: str) -> None:
+            super().__init__(network, recipe, device, "float64")
+
+    return Trainer
+
+
+def other_epsilon(module: Any) -> Any:
+    """Adam's epsilon is ten times as large, as between the two frameworks' defaults."""
+
+    class Trainer(module.Trainer):  # type: ignore[misc]
+        def __init__(self, network: Any, recipe: Any, device: str, dtype: str) -> None:
+            if hasattr(recipe.optimizer, "epsilon"):
+                adam = replace(recipe.optimizer, epsilon=10 * recipe.optimizer.epsilon)
+                recipe = replace(recipe, optimizer=adam)
+            super().__init__(network, recipe, device, dtype)
+
+    return Trainer
+
+
+def from_numpy(module: Any) -> Any:
+    """Batches lie in NumPy arrays and are moved in at each call."""
+
+    class Trainer(module.Trainer):  # type: ignore[misc]
+        def put(self, images: Any, labels: Any) -> tuple[Any, Any]:
+            return images, labels
+
+        def train_step(self, images: Any, labels: Any) -> Any:
+            return super().train_step(*super().put(images, labels))
+
+        def forward(self, images: Any) -> Any:
+            return super().forward(super().put(images, images[:, 0, 0, 0].astype("uint8"))[0])
+
+    return Trainer
+
+
+def loss_read(module: Any) -> Any:
+    """The loss is read as a Python number at every step."""
+
+    class Trainer(module.Trainer):  # type: ignore[misc]
+        def train_step(self, images: Any, labels: Any) -> Any:
+            return float(super().train_step(images, labels))
+
+    return Trainer
+
+
+def loss_printed(module: Any) -> Any:
+    """The loss is printed at every step."""
+
+    class Trainer(module.Trainer):  # type: ignore[misc]
+        def train_step(self, images: Any, labels: Any) -> Any:
+            loss = super().train_step(images, labels)
+            print(f"loss {float(loss):.4f}", flush=True)
+            return loss
+
+    return Trainer

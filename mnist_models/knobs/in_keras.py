@@ -1,0 +1,87 @@
+"""What Keras's users change, or forget to change, that moves a time."""
+
+import keras
+
+
+def xla(module):
+    """`jit_compile=True`: XLA compiles what is a graph by default."""
+
+    class Trainer(module.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.model.jit_compile = True
+
+    return Trainer
+
+
+def eager(module):
+    """`run_eagerly=True`, as for debugging."""
+
+    class Trainer(module.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.model.run_eagerly = True
+
+    return Trainer
+
+
+def accuracy_metric(module):
+    """`metrics=["accuracy"]` in `compile`."""
+
+    class Trainer(module.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            model = self.model
+            model.compile(model.optimizer, model.loss, metrics=["accuracy"])
+
+        def train_step(self, images, labels):
+            return super().train_step(images, labels)[0]
+
+    return Trainer
+
+
+def predict(module):
+    """`predict` for each batch, in place of `predict_on_batch`."""
+
+    class Trainer(module.Trainer):
+        def forward(self, images):
+            return self.model.predict(images, batch_size=self.batch_size, verbose=0)
+
+    return Trainer
+
+
+def call(module):
+    """`model(images)`, which is not compiled, in place of `predict_on_batch`."""
+
+    class Trainer(module.Trainer):
+        def forward(self, images):
+            return self.model(images, training=False)
+
+    return Trainer
+
+
+def steps_per_execution(module):
+    """`steps_per_execution=10`: `fit` runs ten steps in one call."""
+
+    class Trainer(module.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.model.steps_per_execution = 10
+
+    return Trainer
+
+
+def autotuner_off(module):
+    """`fit` on a data set of tf.data without its autotuner."""
+    import tensorflow as tf
+
+    class Trainer(module.Trainer):
+        def train_epoch(self, images, labels, order, trained):
+            options = tf.data.Options()
+            options.autotune.enabled = False
+            data = tf.data.Dataset.from_tensor_slices(self.ordered(images, labels, order))
+            data = data.batch(self.batch_size).prefetch(2).with_options(options)
+            after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: trained())
+            self.model.fit(data, verbose=0, callbacks=[after])
+
+    return Trainer
