@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import causes
 from benchmarks.causes import Counts
-from benchmarks.causes.page_faults import STEADY
+from benchmarks.measuring.environments import STEADY
 from mnist_models.counters import Counters
 
 QUIET = Counts(seconds=0.01, cpu_seconds=0.01, counted={"waits": 0.2, "preemptions": 0.01})

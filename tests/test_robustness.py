@@ -342,16 +342,33 @@ COSTS = costs(
         (0, {}),
         (0.5, {"train_step[mlp-b128-cpu]": ["another"]}),
         (3, {"train_step[lenet5-b128-cpu]": ["another"]}),
-        (6, {"epoch[mlp-b128-cpu]": [*PAIR]}),
-        (12, {"epoch[lenet5-b128-cpu]": [*PAIR], "forward[mlp-b128-cpu]": [*PAIR]}),
+        (6, {"train_step[lenet5-b128-cpu]": ["another"], "forward[mlp-b128-cpu]": ["another"]}),
+        (
+            13,
+            {
+                "train_step[lenet5-b128-cpu]": ["another"],
+                "forward[mlp-b128-cpu]": ["another"],
+                "train_step[mlp-b128-cpu]": ["another"],
+                "epoch[mlp-b128-cpu]": [*PAIR],
+            },
+        ),
     ],
 )
-def test_the_cheapest_that_suffices_is_dropped(saving, dropped):
-    """One thing that saves enough, or the costliest and then again; the pair goes together."""
+def test_what_matters_least_is_dropped_first(saving, dropped):
+    """The other implementations before the pair, which goes together, and its epochs first.
+
+    Of these, one thing that saves enough, or the costliest and then again.
+    """
     found: dict = {}
     for trial, name in to_drop(COSTS, saving):
         found.setdefault(str(trial), []).append(name)
     assert found == dropped
+
+
+def test_epochs_of_large_networks_are_dropped_before_all_else():
+    """One of them takes longer than all other implementations together."""
+    large = costs(epoch__resnet=(20.0, 20.0), epoch__mlp=(3.0, 3.0), train_step__mlp=(1, 1, 9))
+    assert {str(trial) for trial, _ in to_drop(large, 5)} == {"epoch[resnet-b128-cpu]"}
 
 
 def test_the_pairs_training_steps_are_never_dropped():

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.causes.page_faults import STEADY
-from benchmarks.measuring.environments import Environment, local_spec
+from benchmarks.measuring.environments import STEADY, Environment, local_spec
 from mnist_models import cpus
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH, FORWARD, TRAIN_STEP, Operation

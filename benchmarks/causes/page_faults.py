@@ -1,16 +1,10 @@
 """Pages of memory that the kernel must fetch or clear while an operation runs."""
 
 from benchmarks.causes.counts import Counts, Finding
+from benchmarks.measuring.environments import STEADY
 
 # Faults per operation, and the share of its time in the kernel, from which on they matter.
 FAULTS, SHARE = 10, 0.05
-# glibc keeps what was freed: it neither shortens its heap nor maps large blocks one by one.
-# https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
-STEADY = {
-    "MALLOC_MMAP_THRESHOLD_": "1000000000",
-    "MALLOC_TOP_PAD_": "100000000",
-    "MALLOC_TRIM_THRESHOLD_": "1000000000",
-}
 
 
 def found(counts: Counts) -> Finding | None:

@@ -84,6 +84,43 @@ def interval(values: list[float], confidence: float = CONFIDENCE) -> tuple[float
     return (ordered[found[0]], ordered[found[1]]) if found else None
 
 
+@cache
+def cut(count: int, error: float) -> int | None:
+    """How many pairwise means of so many values lie beyond each end of their centre's interval.
+
+    The largest number whose one-sided error is at most `error`; None for too few values.
+    Source: Wilcoxon's signed ranks, as in Hollander and Wolfe, "Nonparametric Statistical Methods"
+    (1999), section 3.3.
+    """
+    sums = np.ones(1)  # of how many subsets of the ranks 1 to count each sum is the sum
+    for rank in range(1, count + 1):
+        sums = np.convolve(sums, [1.0, *[0.0] * (rank - 1), 1.0])
+    below = int(np.searchsorted(np.cumsum(sums) / 2.0**count, error, side="right"))
+    return below - 1 if below else None
+
+
+def centre(first: Blocks, second: Blocks, error: float) -> Ratio:
+    """Ratio of identical twins: the median of all pairwise means, with Wilcoxon's exact interval.
+
+    Each end leaves out at most `error`. The blocks' log-ratios must be as likely on either side of
+    the true one, which they are where only the environments differ: both sides run the same code.
+    """
+    logs = block_log_ratios(first, second)
+    if not logs or not all(map(isfinite, logs)):
+        return Ratio(nan, None, None, len(logs))
+    pairs = np.add.outer(logs, logs)[np.triu_indices(len(logs))] / 2
+    means, beyond = np.sort(pairs), cut(len(logs), error)
+    low, high = (None, None) if beyond is None else (means[beyond], means[-1 - beyond])
+    spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
+    return Ratio(
+        exp(float(np.median(means))),
+        None if low is None else exp(low),
+        None if high is None else exp(high),
+        len(logs),
+        spread,
+    )
+
+
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
     """Median ratio over blocks with its exact interval.
 

@@ -17,10 +17,10 @@ from statistics import median
 import numpy as np
 
 from benchmarks.comparing.ratios import (
-    CONFIDENCE,
     Blocks,
     Ratio,
     block_log_ratios,
+    centre,
     median_ratio,
     ratio,
 )
@@ -40,6 +40,14 @@ OF_MEDIAN = sqrt(pi / 2)
 FOREIGN = 0.1
 FOREIGN_BLOCKS = 1
 POWER = 0.9
+# After so many blocks equality is looked at, each time with this error: a row that differs by the
+# margin is called EQUIVALENT in at most 5 % of sessions, all looks together. Source: equal errors
+# at all looks, Pocock, "Group sequential methods in the design and analysis of clinical trials",
+# Biometrika 64 (1977) 191-199; tests/test_looks.py has the sum.
+LOOKS = (6, 7, 8, 10, 13, 18)
+LOOK_ERROR = 0.016
+# An interval of so small an error reaches so many standard errors from its centre.
+LOOK_DEVIATIONS = 2.2
 
 
 class Status(StrEnum):
@@ -247,29 +255,86 @@ def decision(comparison: Comparison) -> tuple[bool | None, int]:
 def judge(comparison: Comparison) -> Verdict:
     """The verdict on times, first calls and peak memory.
 
-    A change is judged by its confirmation alone, a refuted suspicion by all blocks until it was
-    refuted, anything else by the screen. Blocks after a decision were measured for others.
+    A change is judged by its confirmation alone, an equality by the blocks of the first look that
+    finds it, a refuted suspicion by all blocks until it was refuted, an open one by the screen,
+    anything else by all blocks. Blocks after a decision were measured for others.
     """
     if reason := comparison.reason or bad_values(comparison):
         return Verdict(Status.NOT_COMPARABLE, reason=reason)
     changed, end = decision(comparison)
-    new, old = comparison.screen()
-    if changed is not None:
-        new, old = comparison.between(comparison.screened if changed else 0, end)
-    found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects if changed else CONFIDENCE)
+    if changed:
+        new, old = comparison.between(comparison.screened, end)
+        found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects)
+    elif look := equal_after(comparison, changed, end):
+        found = centre(*comparison.between(0, look), LOOK_ERROR)
+        return Verdict(Status.EQUIVALENT, found, sees(found, comparison))
+    else:
+        new, old = comparison.new, comparison.old
+        if changed is False:
+            new, old = comparison.between(0, end)
+        elif suspicion(comparison):
+            new, old = comparison.screen()
+        found = centre(new, old, LOOK_ERROR)
     word, reason = status_for(comparison, found, changed, end - comparison.screened)
-    if word is not Status.EQUIVALENT and (count := contaminated(comparison.foreign, new)):
+    if count := contaminated(comparison.foreign, new):
         word = Status.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
-    # One block does not know its spread.
-    sees = detectable(found.spread, comparison) if found.blocks > 1 else None
-    return Verdict(word, found, sees, reason)
+    return Verdict(word, found, sees(found, comparison), reason)
+
+
+def equal_after(comparison: Comparison, changed: bool | None, end: int) -> int | None:
+    """Before which block the first look ended that finds both sides equal; None if none does.
+
+    Nothing is looked at while a suspicion is open, that is before the block `end` if it was
+    refuted.
+    """
+    if changed is None and suspicion(comparison):
+        return None
+    common = sorted(comparison.new.keys() & comparison.old.keys())
+    for count in LOOKS:
+        if count > len(common) or (changed is False and common[count - 1] + 1 < end):
+            continue
+        look = common[count - 1] + 1
+        if equal(centre(*comparison.between(0, look), LOOK_ERROR), comparison):
+            return look
+    return None
+
+
+def equal(found: Ratio, comparison: Comparison) -> bool:
+    """Whether the whole interval of a ratio lies within the margin."""
+    old = comparison.screen()[1]
+    if found.low is None or found.high is None:
+        return False
+    return not any(direction(end, old, comparison.metric) for end in (found.low, found.high))
+
+
+def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
+    """About how many blocks in all would find both sides equal, if they go on as they did.
+
+    None where that is hopeless: they differ by nearly the margin, or no look comes so late.
+    """
+    found = verdict.ratio
+    if verdict.status not in UNDECIDED or found is None or found.blocks < 2:
+        return None
+    room = log(1 + comparison.metric.margin) - abs(log(found.value))
+    for count in LOOKS:
+        if count > found.blocks and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
+            return count
+    return None
+
+
+def sees(found: Ratio, comparison: Comparison) -> float | None:
+    """What a confirmation would find; None of one block, which does not know its spread."""
+    return detectable(found.spread, comparison) if found.blocks > 1 else None
 
 
 def status_for(
     comparison: Comparison, found: Ratio, changed: bool | None, later: int
 ) -> tuple[Status, str]:
-    """Return the status of a ratio with `later` confirming blocks, and the reason if undecided."""
+    """Return the status of a change, or of what is undecided with the reason.
+
+    `later` is how many confirming blocks there were.
+    """
     if changed:
         return (Status.REGRESSED if found.value > 1 else Status.IMPROVED), ""
     if changed is False:
@@ -277,11 +342,9 @@ def status_for(
         return Status.INCONCLUSIVE, f"suspected, but not confirmed: {against}"
     if found.low is None or found.high is None:
         return Status.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
-    ends = found.low, found.high
-    if not any(direction(end, comparison.screen()[1], comparison.metric) for end in ends):
-        return Status.EQUIVALENT, ""
     if not suspicion(comparison):
-        return Status.INCONCLUSIVE, "the interval is wider than the margin"
+        most = max(found.high, 1 / found.low) - 1
+        return Status.INCONCLUSIVE, f"differs by at most {most:.1%}"
     if not later:
         return Status.INCONCLUSIVE, "suspected; its confirmation was not measured"
     least, *_, most = confirmation_blocks(comparison.suspects)

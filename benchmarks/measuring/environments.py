@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import execnet
@@ -17,6 +17,13 @@ import psutil
 OLDEST_PYTHON = (3, 11)
 # Seconds for an interpreter to say what it is.
 ANSWER_LIMIT = 60.0
+# glibc keeps what was freed: it neither shortens its heap nor maps large blocks one by one.
+# https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
+STEADY = {
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+    "MALLOC_TOP_PAD_": "100000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+}
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "numpy")
 # Asked of an interpreter without importing any framework in it.
 QUESTION = f"""
@@ -57,8 +64,20 @@ def local_spec(python: str | Path, variables: Mapping[str, str] | None = None) -
 
     `variables` are set before it starts: the C library reads some of them never again.
     """
-    words = [f"{name}={value}" for name, value in (variables or {}).items()]
-    return f"popen//python={shlex.join([*(['env', *words] if words else []), str(python)])}"
+    return f"popen//python={shlex.join([*setting(variables or {}), str(python)])}"
+
+
+def setting(variables: Mapping[str, str]) -> list[str]:
+    """The words of a command that sets variables for what follows; none where there are none."""
+    words = [f"{name}={value}" for name, value in variables.items()]
+    return ["env", *words] if words else []
+
+
+def steady(environment: Environment) -> Environment:
+    """The same with an allocator that gives no memory back; a spec that names no Python stays."""
+    command = shlex.join(setting(STEADY))
+    spec = environment.spec.replace("//python=", f"//python={command} ")
+    return replace(environment, spec=spec)
 
 
 def folder_name(text: str) -> str:

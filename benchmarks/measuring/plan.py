@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.environments import Environment, own
+from benchmarks.measuring.environments import Environment, own, steady
 from benchmarks.trial import Trial, split
 from mnist_models import implementations, networks
 from mnist_models.worker import settings, source_hash
@@ -37,6 +37,10 @@ class Plan:
     time_budget: float
     baselines: dict[str, Environment] = field(default_factory=dict)
     margin: float = 0.02
+    # Seconds for further blocks of what the screen left undecided.
+    until_decided: float = 0.0
+    # "steady": glibc keeps freed memory; "installed": as it is.
+    allocator: str = "installed"
     # Whether suspects against the baselines are measured again.
     confirms: bool = True
     # A GPU is fed by more than one thread; None means `threads`.
@@ -52,6 +56,7 @@ class Plan:
             "threads with a GPU": self.threads_on("gpu"),
             "precision": self.precision,
             "margin": self.margin,
+            "allocator": self.allocator,
             "seed": self.seed,
             "data set": f"{self.dataset} {self.dataset_sha256[:12]}",
             "source": self.source,
@@ -68,7 +73,8 @@ class Plan:
     def environment(self, contestant: str) -> Environment:
         """Where a contestant's worker runs; this process's own environment for ""."""
         _, name = split(contestant)
-        return self.baselines[name] if name else own()
+        found = self.baselines[name] if name else own()
+        return steady(found) if self.allocator == "steady" else found
 
     def threads_on(self, device: str) -> int:
         """CPU threads of a worker for a device."""

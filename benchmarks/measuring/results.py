@@ -79,6 +79,15 @@ class Row:
         """Median seconds per operation over all samples."""
         return float(np.median(self.samples()))
 
+    def counters(self) -> dict[str, Any]:
+        """What was counted while it was timed, as it is saved."""
+        entries = self.entries
+        return {
+            "counted": counted(entries.values()),
+            "threads_that_ran": [entry.get("threads_that_ran") for entry in entries.values()],
+            "stolen_cpu": {str(block): e.get("stolen_cpu") for block, e in entries.items()},
+        }
+
     def parity(self, precision: str = "float32") -> dict[str, float]:
         """Worst difference from the reference of each kind over all blocks."""
         worst: dict[str, float] = {}
@@ -300,8 +309,7 @@ class Results:
             "blocks": [block for block, n in zip(entries, counts, strict=True) for _ in range(n)],
             "iterations": {str(block): e.get("iterations", 1) for block, e in entries.items()},
             "cpu_seconds": [cpu for entry in entries.values() for _, cpu in entry["samples"]],
-            "counted": counted(entries.values()),
-            "threads_that_ran": [entry.get("threads_that_ran") for entry in entries.values()],
+            **row.counters(),
             **self.moments(row),
             "first_call_seconds": [entry["first_call_seconds"] for entry in entries.values()],
             "peak_memory_bytes": max(e.get("peak_memory_bytes", 0) for e in entries.values()),
@@ -311,7 +319,6 @@ class Results:
             ),
             "foreign_cpu": {str(block): e.get("foreign_cpu") for block, e in entries.items()},
             "foreign_gpu": {str(block): e.get("foreign_gpu") for block, e in entries.items()},
-            "stolen_cpu": {str(block): e.get("stolen_cpu") for block, e in entries.items()},
             "screened_blocks": self.plan.blocks,
             "margin": self.plan.margin,
             "suspects": self.suspects(),

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from benchmarks.comparing.verdicts import (
     PEAK_MEMORY,
     Comparison,
+    blocks_to_decide,
     confirmation_blocks,
     confirmation_rounds,
     decision,
@@ -55,6 +56,9 @@ class Progress(Protocol):
     def confirm(self, suspects: int, trials: int) -> None:
         """The screen is over; suspects, if any, are measured again in new blocks."""
 
+    def decide(self, undecided: int, seconds: float) -> None:
+        """All is confirmed or refuted; what is undecided is measured further for some seconds."""
+
 
 class Session:
     """One run of a plan, or the rest of it if the journal already holds a part."""
@@ -84,6 +88,7 @@ class Session:
                     self.progress.say("every suspect is confirmed or refuted")
                     break
                 self.run_block(block)
+            self.decide()
             self.expect_accuracy()
         except KeyboardInterrupt:
             return False
@@ -179,6 +184,34 @@ class Session:
         count, blocks, self.rounds = (noted[0][key] for key in ("suspects", "blocks", "rounds"))
         self.progress.confirm(count, len(self.contests_of(self.open_suspects())))
         return range(self.plan.blocks, self.plan.blocks + blocks)
+
+    def decide(self) -> None:
+        """Measure what is undecided in further blocks, until it is decided or time is over."""
+        plan, began, said = self.plan, monotonic(), False
+        if not (plan.confirms and plan.baselines and plan.rounds):
+            return
+        self.rounds = plan.rounds
+        # One that was cut off is measured to its end.
+        block = max(plan.blocks, *(record.get("block", 0) for record in self.journal.records))
+        while monotonic() - began < plan.until_decided and (undecided := self.undecided()):
+            if not said:
+                self.progress.decide(len(undecided), plan.until_decided)
+                said = True
+            self.suspected = self.contests_of(undecided)
+            self.run_block(block)
+            block += 1
+
+    def undecided(self) -> list[Comparison]:
+        """Return the comparisons of times that some more blocks will probably find equal."""
+        results = Results(self.plan, self.journal)
+        every = [one for judged in results.verdicts().values() for one in judged]
+        return [
+            one.comparison
+            for one in every
+            if one.comparison.metric.name == "time"
+            and not (suspicion(one.comparison) and decision(one.comparison)[0] is None)
+            and blocks_to_decide(one.verdict, one.comparison)
+        ]
 
     def open_suspects(self) -> list[Comparison]:
         """Return the suspects of the screen that the confirmation has not decided yet."""

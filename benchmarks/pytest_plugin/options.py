@@ -31,6 +31,7 @@ DEFAULTS = {"blocks": 6, "rounds": 40, "time_budget": 300.0, "call_limit": 180.0
 QUICK = DEFAULTS | {"blocks": 1, "rounds": 3, "time_budget": 40.0}
 DEFAULT_MARGIN = "2%"
 FAIL_ON = ("regression",)
+ALLOCATORS = ("installed", "steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,6 +87,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "measured in the same rounds (then default: the pair, one thread)",
     )
     group.addoption(
+        "--until-decided",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="with --baseline: seconds for further blocks of what is undecided (default: 60)",
+    )
+    group.addoption(
+        "--allocator",
+        help="steady: glibc keeps freed memory, which is less noisy; installed: as it is "
+        "(default: installed, with --baseline steady)",
+    )
+    group.addoption(
         "--margin",
         default=DEFAULT_MARGIN,
         help="changes of time up to this are no regression, such as 2%% or 0.02 (default: 2%%)",
@@ -122,6 +135,8 @@ class Settings:
     quick: bool
     resume: bool
     baselines: dict[str, Environment]
+    until_decided: float
+    allocator: str
     margin: float
     fail_on: str | None
     strict_verdicts: bool
@@ -224,6 +239,8 @@ def settings(config: pytest.Config) -> Settings:
     if baselines and option("benchmark_disable"):
         raise pytest.UsageError("--baseline with --benchmark-disable: nothing would be timed")
 
+    allocator = option("allocator") or ("steady" if baselines else "installed")
+
     def number(name: str, kind: type) -> Any:
         value = option(name)
         value = defaults[name] if value is None else value
@@ -256,11 +273,21 @@ def settings(config: pytest.Config) -> Settings:
         quick=quick,
         resume=option("resume"),
         baselines=baselines,
+        until_decided=until_decided(option("until_decided")),
+        allocator=chosen("--allocator", [allocator], ALLOCATORS)[0],
         margin=margin,
         fail_on=fail_on,
         strict_verdicts=option("strict_verdicts"),
         report=report_folder(option("report")),
     )
+
+
+def until_decided(seconds: float) -> float:
+    """Seconds from 0 on; UsageError for others."""
+    if not 0 <= seconds <= LARGEST_NUMBER:
+        limits = f"from 0 to {LARGEST_NUMBER}"
+        raise pytest.UsageError(f"--until-decided {seconds}: must be {limits}")
+    return seconds
 
 
 def report_folder(text: str | None) -> Path | None:

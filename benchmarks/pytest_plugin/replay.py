@@ -233,6 +233,8 @@ def make_plan(
         call_limit=settings.call_limit,
         time_budget=settings.time_budget,
         baselines=settings.baselines,
+        until_decided=settings.until_decided,
+        allocator=settings.allocator,
         margin=settings.margin,
     )
 

@@ -34,6 +34,10 @@ class LineProgress:
         new = f"{least} to {most} new blocks"
         self.say(f"screened: {suspects} suspect(s), to be confirmed in {new}")
 
+    def decide(self, undecided: int, seconds: float) -> None:
+        """Say what is measured further, and for how long."""
+        self.say(f"{undecided} undecided: measured further for up to {seconds:.0f} s")
+
     def trial(self, block: int, trial: Trial) -> None:
         """A trial begins."""
 

@@ -75,9 +75,16 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
 
 def cause(row: Row, results: Results) -> str:
     """What takes most of a row's time beside its arithmetic, and what to do; mostly empty."""
-    record = {"extra_info": results.extra_info(row), "stats": {"data": row.samples()}}
-    counts = causes.Counts.of(record)
-    found = causes.findings(counts) if counts and not row.void else []
+    entries = row.entries.values()
+    if row.void or not all(entry.get("counted") for entry in entries):
+        return ""
+    info = row.counters() | {
+        "cpu_seconds": [cpu for entry in entries for _, cpu in entry["samples"]],
+        "in_force": of_row(row) | {"threads": results.plan.threads_on(row.trial.device)},
+        "operation": row.trial.operation,
+    }
+    counts = causes.Counts.of({"extra_info": info, "stats": {"data": row.samples()}})
+    found = causes.findings(counts) if counts else []
     return words.cause(row.name, found[0]) if found else ""
 
 

@@ -1,0 +1,99 @@
+"""When two environments are called equal: several looks, one error."""
+
+from itertools import product
+from math import exp, log
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.comparing.ratios import centre, cut
+from benchmarks.comparing.verdicts import LOOK_ERROR, LOOKS, Comparison, judge, time_metric
+
+MARGIN = 0.02
+EDGE = log(1 + MARGIN)
+SESSIONS = 20_000
+NOISES = {
+    "normal": lambda chance, size: chance.normal(size=size),
+    "heavy tails": lambda chance, size: chance.standard_t(3, size=size),
+    "peaked": lambda chance, size: chance.laplace(size=size),
+}
+
+
+def compared(logs, suspects=0, screened=6):
+    new = {block: [exp(one)] for block, one in enumerate(logs)}
+    old = {block: [1.0] for block in new}
+    return Comparison("step[]", "x", "y", time_metric(MARGIN), new, old, screened, suspects)
+
+
+def word(logs, **more):
+    return judge(compared(logs, **more)).status.value
+
+
+@pytest.mark.parametrize("count", [6, 8, 13])
+def test_cut_is_wilcoxons(count):
+    """The error of the cut is at most what it may be, and of the next one it is more."""
+    ranks = np.arange(1, count + 1)
+    sums = np.array([np.dot(ranks, signs) for signs in product((0, 1), repeat=count)])
+    beyond = cut(count, LOOK_ERROR)
+    assert np.mean(sums <= beyond) <= LOOK_ERROR < np.mean(sums <= beyond + 1)
+
+
+def test_centre_agrees_with_scipy():
+    """Whatever lies within the interval is not rejected by the signed-rank test, and vice versa."""
+    logs = np.random.default_rng(3).normal(0.003, 0.01, 10)
+    new = {block: [exp(one)] for block, one in enumerate(logs)}
+    found = centre(new, {block: [1.0] for block in new}, LOOK_ERROR)
+    for shift in (log(found.low), log(found.high)):
+        inside, outside = (shift * share + (1 - share) * np.median(logs) for share in (0.99, 1.01))
+        assert stats.wilcoxon(logs - inside, method="exact").pvalue > 2 * LOOK_ERROR
+        assert stats.wilcoxon(logs - outside, method="exact").pvalue <= 2 * LOOK_ERROR
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_all_looks_together_err_as_often_as_they_may(noise):
+    """Log-ratios around the very edge of the margin: called equal in about 5 % at most."""
+    draws = NOISES[noise](np.random.default_rng(5), (SESSIONS, LOOKS[-1]))
+    rejected = np.zeros(SESSIONS, bool)
+    for count in LOOKS:
+        seen = draws[:, :count]
+        ranks = np.abs(seen).argsort(axis=1).argsort(axis=1) + 1
+        rejected |= (ranks * (seen > 0)).sum(axis=1) <= cut(count, LOOK_ERROR)
+    assert 0.03 < rejected.mean() <= 0.05
+
+
+def test_verdict_errs_as_the_looks_do():
+    """The same through `judge`: a difference of the margin, two thousand sessions."""
+    logs = np.random.default_rng(8).normal(EDGE, 0.015, (2000, LOOKS[-1]))
+    assert 0.02 < np.mean([word(one) == "EQUIVALENT" for one in logs]) <= 0.05
+
+
+def test_a_wide_screen_is_decided_by_later_blocks():
+    logs = [0.021, -0.004, 0.002, -0.002, 0.004, -0.001, *[0.003, -0.003] * 6]
+    assert word(logs[:6]) == "INCONCLUSIVE"
+    assert word(logs) == "EQUIVALENT"
+
+
+def test_more_blocks_never_decide_less():
+    """Once equal, always equal: whatever comes later was measured for others."""
+    chance = np.random.default_rng(13)
+    for logs in chance.normal(0.002, 0.012, (200, LOOKS[-1])):
+        words = [word(logs[:count]) == "EQUIVALENT" for count in range(6, LOOKS[-1] + 1)]
+        assert words == sorted(words)
+
+
+def test_a_refuted_suspicion_can_end_equal():
+    screen, later = [0.03, 0.03, 0.03, 0.03, 0.0, 0.0], [0.001, -0.001] * 2
+    assert word([*screen, *later], suspects=1) == "INCONCLUSIVE"
+    assert word([*screen, *later, *[0.001, -0.001] * 5], suspects=1) == "EQUIVALENT"
+
+
+def test_an_open_suspicion_is_not_called_equal():
+    screen = [0.03] * 6
+    assert word([*screen, 0.0, 0.0], suspects=1) == "INCONCLUSIVE"
+    assert "cut off" in judge(compared([*screen, 0.0, 0.0], suspects=1)).reason
+
+
+def test_what_is_undecided_says_by_how_much_it_differs_at_most():
+    found = judge(compared([-0.05, 0.03, 0.01, 0.0, -0.01, 0.02]))
+    assert found.reason.startswith("differs by at most 5.1%")
