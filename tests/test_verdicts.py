@@ -1078,6 +1078,37 @@ def test_a_session_confirms_all_its_suspects_until_each_is_decided():
     assert session.confirmation() == range(6, 6 + 24)  # as noted, when it is taken up again
 
 
+@pytest.mark.parametrize(("seconds", "measured_on"), [(60.0, [6]), (0.0, [])])
+def test_a_session_measures_on_what_is_undecided_until_it_is_equal(seconds, measured_on):
+    """One row is equal at once, another with one block more; without time for it it is not."""
+    facts = {"versions": {}, "python": "3", "in_force": {}, "conventions": SMOOTH}
+    entry = {"facts": facts, "compilation": "none", "recipe": {}, "first_call_seconds": 1.0}
+    entry["peak_memory_bytes"] = 2**30
+    step, forward = Trial("train_step", "mlp", 128, "cpu"), Trial("forward", "mlp", 128, "cpu")
+    noisy = [1.021, 0.996, 1.002, 0.998, 1.004, 0.999, 0.999, 1.001]
+    rows = {}
+    for trial, blocks in ((step, noisy), (forward, [1.0] * 6)):
+        rows[trial, PYTORCH] = blocks, entry
+        rows[trial, f"{PYTORCH}@older"] = [1.0] * len(blocks), entry
+    results, said, done = with_baseline(rows), [], []
+    records = [r for r in results.journal.records if r.get("block", 0) < 6]
+    later = [r for r in results.journal.records if r.get("block", 0) >= 6]
+
+    def run_block(block):
+        assert [*session.suspected] == [str(step)]
+        done.append(block)
+        records.extend(r for r in later if r["block"] == block)
+
+    session = object.__new__(Session)
+    session.plan = replace(results.plan, until_decided=seconds)
+    session.progress = SimpleNamespace(decide=lambda *told: said.append(told))
+    session.journal = SimpleNamespace(records=records, session="made up")
+    session.run_block = run_block
+    session.decide()
+    assert done == measured_on
+    assert said == ([(1, 60.0)] if measured_on else [])
+
+
 # Baselines
 
 
