@@ -209,7 +209,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command(selfcheck)
     sub.add_argument("--architecture", default="mlp", help="network (default: mlp)")
     sub.add_argument("--blocks", type=int, default=6, help="as for pytest benchmarks (default: 6)")
-    sub.add_argument("--rounds", type=int, default=20, help="likewise (default: 20)")
+    sub.add_argument("--rounds", type=int, default=40, help="likewise (default: 40)")
     either = command(versions).add_mutually_exclusive_group()
     either.add_argument("--check", metavar="ENV", help="are this environment's versions ENV's?")
     either.add_argument("--write", action="store_true", help="write the page into docs/")

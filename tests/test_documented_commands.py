@@ -58,6 +58,8 @@ SHORT = {
     "python -m benchmarks defaults": "--help",  # test_defaults
     "python -m benchmarks defaults --against ENV": "--help",
     "python -m benchmarks doctor": "--dataset small",
+    "python -m benchmarks explain": "--help",  # test_explain
+    'python -m benchmarks explain "forward[lenet5-b128-cpu]" --knob steady': "--help",
     "python -m benchmarks learn": "--help",  # test_learn
     "python -m benchmarks report RUN": "",
     "python -m benchmarks report RUN [OLDER …] -o DIR": "",

@@ -19,6 +19,15 @@ def test_figures_on_a_page_are_the_recorded_ones(page):
     assert re.search(r"<!-- \w+ -->\n\|", text)
 
 
+def test_charts_are_of_the_recorded_data():
+    """Each is shown on the page, and is what would be drawn now."""
+    page = (pages.ROOT / "docs" / "causes.md").read_text(encoding="utf-8")
+    assert {*pages.CHARTS.glob("*.svg")} == {*pages.charts()}
+    for file, chart in pages.charts().items():
+        assert file.read_text(encoding="utf-8") == chart
+        assert f"(causes/{file.name})" in page
+
+
 def test_a_stale_figure_is_noticed():
     """A block is replaced as a whole, what is around it is kept."""
     text = (pages.ROOT / "README.md").read_text(encoding="utf-8")

@@ -1051,6 +1051,14 @@ def test_void_rows_are_not_comparable(side):
     assert "differ from the NumPy reference" in found.verdict.reason
 
 
+def test_first_calls_are_suspected_only_where_nearly_all_say_so():
+    """One value a process: to measure them again costs as much as everything else."""
+    for metric, unit in ((FIRST_CALL, 1.0), (PEAK_MEMORY, 2**30)):
+        split = compared([1.5] * 4 + [1.0] * 2, metric=metric, old=unit, suspects=0)
+        clear = compared([1.5] * 5 + [1.0], metric=metric, old=unit, suspects=0)
+        assert (suspicion(split), suspicion(clear)) == (0, 1)
+
+
 def test_a_session_confirms_all_its_suspects_until_each_is_decided():
     """Their number counts, and who is decided is not measured again."""
     facts = {"versions": {}, "python": "3", "in_force": {}, "conventions": SMOOTH}

@@ -1,4 +1,4 @@
-"""The figures in README.md and docs/choosing.md, written from what was recorded.
+"""The figures in README.md and in pages of docs/, written from what was recorded.
 
     python -m tools.pages record RUN     # keep a saved run as the one that the pages speak of
     python -m tools.pages write          # figures anew; docs/report.png where there is a browser
@@ -9,6 +9,7 @@ function of that name in BLOCKS; nothing else of the pages is touched.
 
 import argparse
 import gzip
+import inspect
 import json
 import re
 import shutil
@@ -17,9 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparing import curves
+from benchmarks.causes import CAUSES
+from benchmarks.comparing import curves, moves
 from benchmarks.comparing.saved import read
-from benchmarks.reporting import markdown, tables
+from benchmarks.reporting import explained, markdown, tables
 from benchmarks.reporting.answers import contests, result_table
 from benchmarks.reporting.learning import table
 from benchmarks.reporting.markdown import escape
@@ -33,8 +35,11 @@ ROOT = Path(__file__).parents[1]
 RUN = Path(__file__).with_name("recorded") / "run.json.gz"
 # The raw data of `python -m benchmarks learn`.
 CURVES = RUN.with_name("learning.json")
+# The raw data of `python -m benchmarks explain`.
+MOVES = RUN.with_name("explain.json")
+CHARTS = ROOT / "docs" / "causes"
 PICTURE = ROOT / "docs" / "report.png"
-PAGES = ("README.md", "docs/choosing.md")
+PAGES = ("README.md", "docs/choosing.md", "docs/causes.md")
 # What the page does not need, and what would make the file large.
 LEFT_OUT = ("commit_info",)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -109,6 +114,38 @@ def learning() -> list[str]:
     return table(curves.read(CURVES.read_text(encoding="utf-8"))).splitlines()
 
 
+def rules() -> list[str]:
+    """Each cause: what it is, when it matters, and what is done then."""
+    rows = []
+    for cause in CAUSES:
+        name = cause.__name__.rpartition(".")[2].replace("_", " ")
+        texts = (inspect.getdoc(cause) or "", inspect.getdoc(cause.found) or "")
+        rows.append([name, *(text.partition("\n")[0] for text in texts)])
+    return markdown.table(("cause", "what it is", "when it is said"), rows)
+
+
+def moved() -> moves.Explained:
+    """What `python -m benchmarks explain` recorded."""
+    return moves.read(MOVES.read_text(encoding="utf-8"))
+
+
+def turned() -> list[str]:
+    """What turns the verdict round."""
+    return explained.turned(moved())
+
+
+def knobs() -> list[str]:
+    """By how much each knob and each mistake moves both sides."""
+    return explained.table(moved()).splitlines()
+
+
+def charts() -> dict[Path, str]:
+    """A picture of each trial that was explained, by its file."""
+    found = moved()
+    names = {trial: re.sub(r"\W+", "_", trial).strip("_") for trial in explained.in_order(found)}
+    return {CHARTS / f"{name}.svg": explained.chart(found, trial) for trial, name in names.items()}
+
+
 def tasks() -> list[str]:
     """How much there is to write, all tasks together."""
     each = [together(task[side] for task in ease()["tasks"]) for side in SIDES]
@@ -130,8 +167,8 @@ def mistakes() -> list[str]:
 
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    made.__name__: made for made in (results, reading, compiling, tax, learning, tasks, mistakes)
-}
+    made.__name__: made for made in (results, reading, compiling, tax, learning)
+} | {made.__name__: made for made in (tasks, mistakes, rules, turned, knobs)}
 
 
 def filled(text: str) -> str:
@@ -171,6 +208,9 @@ def main() -> None:
     for page in PAGES:
         path = ROOT / page
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+    CHARTS.mkdir(exist_ok=True)
+    for file, chart in charts().items():
+        file.write_text(chart, encoding="utf-8")
     if find_browser():
         picture()
     else:

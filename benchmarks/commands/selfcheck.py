@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 import mnist_models
+from benchmarks import causes
 from benchmarks.commands.doctor import machine
 from benchmarks.comparing.ratios import block_log_ratios
 from benchmarks.comparing.records import Record, place_of, samples
 from benchmarks.comparing.saved import by_name, read
 from benchmarks.comparing.verdicts import OF_MEDIAN, Comparison, Status, detectable, time_metric
+from benchmarks.reporting import words
 from benchmarks.trial import RowId
 from mnist_models.implementations import PAIR
 from mnist_models.operations import TRAIN_STEP
@@ -48,6 +50,10 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         same = gate(Path(folder), [twin], options)
         seconds = monotonic() - began
         console.print(noise(same, rounds, seconds))
+        equal = sum(word(row) == Status.EQUIVALENT for row in same[0].values())
+        console.print(f"found equal: {equal} of {len(same[0])} rows in {seconds:.0f} s")
+        for line in disturbances(same[0]):
+            console.print(line)
         wrong = [
             name for name in same[0] if word(same[0][name]) in (Status.REGRESSED, Status.IMPROVED)
         ]
@@ -62,6 +68,17 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         console.print(f"dose of {SHARE:.0%} in the baseline of {name}, {more}: {word(row)}")
     found_all = len(steps) == len(PAIR) and set(map(word, steps.values())) == {Status.IMPROVED}
     return int(bool(wrong) or not found_all)
+
+
+def disturbances(rows: Mapping[str, Record]) -> list[str]:
+    """The causes that matter in each row, in words."""
+    lines = []
+    for name, row in rows.items():
+        counts = causes.Counts.of(row)
+        for found in causes.findings(counts) if counts else ():
+            implementation = RowId.parse(name).implementation
+            lines.append(f"{RowId.parse(name).trial} {words.cause(implementation, found)}")
+    return lines
 
 
 def clone(folder: Path) -> Path:

@@ -157,12 +157,19 @@ class Verdict:
 def suspicion(comparison: Comparison) -> int:
     """Return 1 if the screen suspects more than the margin allows, -1 if less, else 0.
 
-    Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED.
+    Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED. Of first
+    calls and memory, which have one value a process, all blocks but one must say so: to measure
+    them again costs as much as everything else.
     """
     new, old = comparison.screen()
     if comparison.reason or bad_values(comparison) or contaminated(comparison.foreign, new):
         return 0
-    return direction(median_ratio(new, old), old, comparison.metric)
+    suspected = direction(median_ratio(new, old), old, comparison.metric)
+    if suspected and comparison.metric.name != "time":
+        logs = block_log_ratios(new, old)
+        agreeing = sum(direction(exp(one), old, comparison.metric) == suspected for one in logs)
+        return suspected if agreeing >= len(logs) - 1 else 0
+    return suspected
 
 
 def direction(value: float, old: Blocks, metric: Metric) -> int:
