@@ -17,7 +17,9 @@ import numpy as np
 
 from benchmarks.comparing.ratios import CONFIDENCE, Ratio, ratio
 from benchmarks.comparing.verdicts import (
+    LOOKS,
     Comparison,
+    Status,
     Verdict,
     confirmation_blocks,
     judge,
@@ -27,6 +29,8 @@ from benchmarks.comparing.verdicts import (
 from tools.campaigns import by_block, planted, recorded
 from tools.measured import CHANGES, EARLIER, MARGIN, SIMULATED
 
+# Lasting differences that must not be called none.
+DIFFERENCES = (0.02, 0.03)
 BENCHMARKS = 12
 BLOCKS = 6
 Chance = np.random.Generator
@@ -125,16 +129,24 @@ def one_each(logs: np.ndarray) -> tuple[dict[int, list[float]], dict[int, list[f
 
 
 def gate(
-    pool: list[Samples], noise: tuple[Noise, ...], chance: Chance, rounds: int
+    pool: list[Samples],
+    noise: tuple[Noise, ...],
+    chance: Chance,
+    rounds: int,
+    difference: float = 0.0,
 ) -> tuple[list[Verdict], Samples]:
-    """One session: the verdicts, and the samples of its screen."""
+    """One session: the verdicts, and the samples of its screen.
+
+    One side is slower by `difference`, a share. What is neither suspected nor found equal is
+    measured on to the last look.
+    """
     everything = np.arange(BENCHMARKS) % len(pool)
     # A confirmation goes on where the screen ended, with the same sides.
     most = max(confirmation_blocks(suspects)[-1] for suspects in range(1, BENCHMARKS + 1))
-    samples = draw(pool, everything, BLOCKS + most, rounds, chance)
+    samples = draw(pool, everything, max(BLOCKS + most, LOOKS[-1]), rounds, chance)
     for add in noise:
         samples = add(samples, chance)
-    logs = medians(samples)
+    logs = medians(samples) + log(1 + difference)
     place = ("step[]", "x", "y", time_metric(MARGIN))
 
     def comparison(index: int, blocks: int, suspects: int = 0) -> Comparison:
@@ -143,25 +155,34 @@ def gate(
     suspects = [i for i in range(BENCHMARKS) if suspicion(comparison(i, BLOCKS))]
     blocks = BLOCKS + (confirmation_blocks(len(suspects))[-1] if suspects else 0)
     found = [
-        judge(comparison(i, blocks if i in suspects else BLOCKS, len(suspects)))
+        judge(comparison(i, blocks if i in suspects else LOOKS[-1], len(suspects)))
         for i in range(BENCHMARKS)
     ]
     return found, samples[:, :BLOCKS]
 
 
 def simulate(
-    pool: list[Samples], noise: tuple[Noise, ...], gates: int, seed: int = 1
+    pool: list[Samples],
+    noise: tuple[Noise, ...],
+    gates: int,
+    seed: int = 1,
+    difference: float = 0.0,
 ) -> dict[str, float]:
     """Number of sessions with a false alarm; shares of reported intervals that hold the truth.
 
     `suspected` is the share of sessions with a suspect, `naive` the coverage of the same interval
-    if every round were evidence of its own.
+    if every round were evidence of its own, `equal` the share of verdicts that are EQUIVALENT,
+    `at_once` of those that are so after the screen. With a `difference` only the last two mean
+    anything.
     """
     chance = np.random.default_rng(seed)
     rounds = min(blocks.shape[2] for blocks in pool)
-    alarms = held = naive = suspected = 0
+    alarms = held = naive = suspected = equal = at_once = 0
     for _ in range(gates):
-        verdicts, screen = gate(pool, noise, chance, rounds)
+        verdicts, screen = gate(pool, noise, chance, rounds, difference)
+        found_equal = [v.ratio for v in verdicts if v.status is Status.EQUIVALENT and v.ratio]
+        equal += len(found_equal)
+        at_once += sum(found.blocks == BLOCKS for found in found_equal)
         alarm = any(verdict.status in CHANGES for verdict in verdicts)
         alarms += alarm
         suspected += alarm or any("suspected" in verdict.reason for verdict in verdicts)
@@ -173,6 +194,8 @@ def simulate(
         "coverage": held / (gates * BENCHMARKS),
         "naive": naive / gates,
         "suspected": suspected / gates,
+        "equal": equal / (gates * BENCHMARKS),
+        "at_once": at_once / (gates * BENCHMARKS),
     }
 
 
@@ -192,10 +215,14 @@ def main() -> None:
     pool = pools()
     if not pool:
         parser.error("nothing recorded: run python -m tools.campaigns identical first")
-    found = {}
+    found: dict[str, dict[str, dict[str, float]]] = {"identical": {}, "different": {}}
     for name, noise in NOISES.items():
-        found[name] = simulate(pool, noise, options.gates)
-        print(name, found[name], flush=True)
+        found["identical"][name] = simulate(pool, noise, options.gates)
+        print(name, found["identical"][name], flush=True)
+    for difference in DIFFERENCES:
+        each = simulate(pool, (), options.gates, difference=difference)
+        found["different"][f"{difference:.0%}"] = each
+        print(f"{difference:.0%}", each, flush=True)
     SIMULATED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
