@@ -1,5 +1,6 @@
 """Does the gate keep its promises on a real machine? Long, resumable series of live sessions.
 
+    python -m tools.campaigns looks     --baseline OTHER --sessions 150
     python -m tools.campaigns identical --baseline OTHER --sessions 60
     python -m tools.campaigns detection --baseline OTHER --sessions 20
     python -m tools.campaigns hog       --baseline OTHER --sessions 5
@@ -29,7 +30,7 @@ from benchmarks.commands.selfcheck import ROOT, STEPS, gate, plant
 from benchmarks.comparing.ratios import Blocks
 
 RECORDED = Path(__file__).with_name("recorded")
-CAMPAIGNS = ("identical", "detection", "hog", "drift")
+CAMPAIGNS = ("looks", "identical", "detection", "hog", "drift")
 # Doses that commands/planted.py is set to. docs/measured.md has what each was measured to add.
 SHARES = (0.05, 0.10)
 # Busy loops of random length on the CPU that the workers are bound to, and pauses between them.
