@@ -45,6 +45,11 @@ class Counts:
         """The share of the time that a counter of seconds is."""
         return self[name] / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def off_cpu(self) -> float:
+        """The share of the time in which no thread was on a CPU, with one thread."""
+        return 1 - self.cpu_seconds / self.seconds if self.seconds > 0 else 0.0
+
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self | None:
         """The counts of a saved row; None for one that was saved before anything was counted."""
