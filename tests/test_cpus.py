@@ -168,8 +168,8 @@ def test_meter_knows_nothing_of_a_cpu_that_is_not_listed(monkeypatch):
 
 def test_meter_sees_what_others_do(monkeypatch):
     """The busy time of the workers' CPUs that is not the workers' own."""
-    readings = iter([{0: 1.0, 3: 5.0}, {0: 1.5, 3: 5.5}])
+    readings = iter([{0: 1.0, 3: 5.0}, {3: 2.0}, {0: 1.5, 3: 5.5}])
     moments = iter([10.0, 12.0])
-    monkeypatch.setattr(load, "busy_seconds", lambda: next(readings))
+    monkeypatch.setattr(load, "busy_seconds", lambda **_: next(readings))
     monkeypatch.setattr(load, "monotonic", lambda: next(moments))
     assert load.Meter([], [3]).foreign() == 0.25

@@ -53,7 +53,8 @@ def outline(text, body=""):
     own = public(class_named("Trainer", module).body)
     methods |= {name: what for name, what in own.items() if not (body and name in OF_THE_BACKEND)}
     functions = public(module.body)
-    functions.pop("DEFAULTS", None)  # which is optional
+    for found, optional in ((functions, "DEFAULTS"), (methods, "compilations")):
+        found.pop(optional, None)
     if "CONVENTIONS" in bound(module):
         functions = {"CONVENTIONS": "value"} | functions
     return [list(found.items()) for found in (functions, methods)]
