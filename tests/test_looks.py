@@ -8,7 +8,14 @@ import pytest
 from scipy import stats
 
 from benchmarks.comparing.ratios import centre, cut
-from benchmarks.comparing.verdicts import LOOK_ERROR, LOOKS, Comparison, judge, time_metric
+from benchmarks.comparing.verdicts import (
+    EQUAL_ERROR,
+    LOOK_ERROR,
+    LOOKS,
+    Comparison,
+    judge,
+    time_metric,
+)
 
 MARGIN = 0.02
 EDGE = log(1 + MARGIN)
@@ -59,7 +66,7 @@ def test_all_looks_together_err_as_often_as_they_may(noise):
         seen = draws[:, :count]
         ranks = np.abs(seen).argsort(axis=1).argsort(axis=1) + 1
         rejected |= (ranks * (seen > 0)).sum(axis=1) <= cut(count, LOOK_ERROR)
-    assert 0.03 < rejected.mean() <= 0.05
+    assert 0.03 < rejected.mean() <= EQUAL_ERROR
 
 
 def test_verdict_errs_as_the_looks_do():
@@ -95,5 +102,7 @@ def test_an_open_suspicion_is_not_called_equal():
 
 
 def test_what_is_undecided_says_by_how_much_it_differs_at_most():
-    found = judge(compared([-0.05, 0.03, 0.01, 0.0, -0.01, 0.02]))
-    assert found.reason.startswith("differs by at most 5.1%")
+    found = judge(compared([-0.09, 0.05, 0.01, 0.0, -0.01, 0.02]))
+    assert found.reason == "differs by at most 9.4%"  # hopeless: no look comes so late
+    found = judge(compared([0.022, -0.01, 0.01, 0.0, -0.004, 0.003]))
+    assert found.reason == "differs by at most 2.2%; about 8 blocks would decide it"

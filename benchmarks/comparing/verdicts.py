@@ -8,7 +8,7 @@ is not timed, has a rule of its own.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
@@ -46,6 +46,7 @@ POWER = 0.9
 # Biometrika 64 (1977) 191-199; tests/test_looks.py has the sum.
 LOOKS = (6, 7, 8, 10, 13, 18)
 LOOK_ERROR = 0.016
+EQUAL_ERROR = 0.05
 # An interval of so small an error reaches so many standard errors from its centre.
 LOOK_DEVIATIONS = 2.2
 
@@ -286,7 +287,11 @@ def judge(comparison: Comparison) -> Verdict:
     if count := contaminated(comparison.foreign, new):
         word = Status.CONTAMINATED
         reason = f"others took the CPUs in {count} of {len(new)} blocks"
-    return Verdict(word, found, sees(found, comparison), reason)
+    verdict = Verdict(word, found, sees(found, comparison), reason)
+    open_ = word is Status.INCONCLUSIVE and not suspicion(comparison)
+    if open_ and (more := blocks_to_decide(verdict, comparison)):
+        return replace(verdict, reason=f"{reason}; about {more} blocks would decide it")
+    return verdict
 
 
 def equal_after(comparison: Comparison, changed: bool | None, end: int) -> int | None:

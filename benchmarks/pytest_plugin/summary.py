@@ -8,7 +8,7 @@ from rich.console import Console
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import confirm_command, environment_of
-from benchmarks.comparing.verdicts import FAMILY
+from benchmarks.comparing.verdicts import EQUAL_ERROR, FAMILY
 from benchmarks.measuring.results import Results
 from benchmarks.pytest_plugin.options import SETTINGS
 from benchmarks.pytest_plugin.saving import baseline_run, this_run
@@ -89,5 +89,6 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
     return [
         f"ratio: here over {name}; {results.plan.threads} thread(s), margin {margin}, "
         f"{results.plan.blocks} blocks, {confirmed}; family-wise error {FAMILY:.0%}",
+        f"EQUIVALENT: within the margin, with an error of {EQUAL_ERROR:.0%} over all looks; "
         "sees: the smallest change that a confirmation finds in 9 of 10 sessions",
     ]

@@ -96,13 +96,13 @@ def panel(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> Panel:
         word, *figures = cells(one)
         style = STYLES.get(one.verdict.status, "dim")
         table.add_row(Text(word, style=style), Text(printable(name(one))), *map(Text, figures))
-    reasons = dict.fromkeys(
-        f"{name(one)}: {one.verdict.reason}"
-        for one in shown
-        if one.verdict.reason and one.verdict.status in UNDECIDED
-    )
+    alike: dict[str, list[str]] = {}
+    for one in shown:
+        if one.verdict.reason and one.verdict.status in UNDECIDED:
+            alike.setdefault(one.verdict.reason, []).append(name(one))
+    reasons = [f"{'; '.join(names)}: {reason}" for reason, names in alike.items()]
     more = len(judged) - len(shown)
-    lines = [Text(printable(line), style="yellow") for line in [*reasons][:MOST_LINES]]
+    lines = [Text(printable(line), style="yellow") for line in reasons[:MOST_LINES]]
     if len(shown) > MOST_LINES:
         lines.append(Text(f"the first {MOST_LINES} of {len(shown)}; compare --markdown has all"))
     if more:
