@@ -105,4 +105,4 @@ def test_what_is_undecided_says_by_how_much_it_differs_at_most():
     found = judge(compared([-0.09, 0.05, 0.01, 0.0, -0.01, 0.02]))
     assert found.reason == "differs by at most 9.4%"  # hopeless: no look comes so late
     found = judge(compared([0.022, -0.01, 0.01, 0.0, -0.004, 0.003]))
-    assert found.reason == "differs by at most 2.2%; about 8 blocks would decide it"
+    assert found.reason == "differs by at most 2.2%; about 7 blocks would decide it"
