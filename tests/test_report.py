@@ -216,6 +216,34 @@ def test_parity_that_does_not_hold_is_called_broken():
     assert texts(tables.certificate(run))[0][-1] == "broken"
 
 
+def counting(run, name, **counted):
+    """The run, in which one row has counted something."""
+    for row in run["benchmarks"]:
+        if row["name"] == name:
+            count = len(row["stats"]["data"])
+            row["extra_info"]["counted"] = {key: [n] * count for key, n in counted.items()}
+    return run
+
+
+def test_a_cause_that_matters_is_on_the_card_and_in_the_table():
+    """Much of PyTorch's time in the kernel, with page faults: said with its remedy."""
+    name = "test_train_step[lenet5-b128-cpu-pytorch_eager]"
+    run = counting(made(), name, minor_faults=2300.0, kernel_seconds=0.0006)
+    said = "PyTorch: 2,300 page faults a training step: 30% of its time is the kernel"
+    text = page(run)
+    assert text.count(said) == 1
+    assert "MALLOC_TRIM_THRESHOLD_" in text
+    [row] = Report("here", run, {}).causes().rows
+    assert [cell.text for cell in row[1:3]] == ["PyTorch", "2,300.0"]
+    assert row[-1].text.startswith("page faults: 2,300 page faults")
+
+
+def test_rows_without_counters_have_no_causes():
+    """Runs of before, and what counted nothing."""
+    assert Report("here", made(), {}).causes().rows == []
+    assert "beside the clock" not in page(made())
+
+
 def test_older_epochs_rank_nobody():
     """They were timed until the call returned, and the summary says so."""
     run = made()
