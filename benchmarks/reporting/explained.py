@@ -18,7 +18,7 @@ TITLES = {knob.name: knob.title for knob in KNOBS} | DERIVED
 MISTAKES = {knob.name for knob in KNOBS if knob.mistake} | {*DERIVED}
 ORDER = [*TITLES]
 COLORS = dict(zip(PAIR, ("#D55E00", "#0072B2"), strict=True))
-WIDTH, LEFT, LINE, TOP = 920, 380, 22, 46
+WIDTH, LEFT, LINE, TOP = 960, 420, 22, 46
 
 
 def title(trial: str) -> str:
@@ -100,14 +100,11 @@ def turned(found: Explained) -> list[str]:
 def chart(found: Explained, trial: str) -> str:
     """One trial as an SVG picture: a bar from low to high for each side of each knob."""
     every = [one for one in in_order(found)[trial] if one.sides]
-    ends = [
-        abs(log(value)) for one in every for side in one.sides for value in limits(one.factor(side))
-    ]
-    reach = max([*ends, log(1.2)]) * 1.05
-    middle = LEFT + (WIDTH - LEFT - 20) / 2
+    ends = [log(v) for one in every for side in one.sides for v in limits(one.factor(side))]
+    lowest, highest = min([*ends, log(0.8)]) - 0.05, max([*ends, log(1.25)]) + 0.05
 
     def x(factor: float) -> float:
-        return middle + log(factor) / reach * (WIDTH - LEFT - 20) / 2
+        return LEFT + (log(factor) - lowest) / (highest - lowest) * (WIDTH - LEFT - 20)
 
     height = TOP + LINE * len(every) + 20
     parts = [
@@ -121,8 +118,8 @@ def chart(found: Explained, trial: str) -> str:
         left = LEFT + 120 * place
         parts.append(f'<rect x="{left}" y="8" width="14" height="10" fill="{COLORS[who]}"/>')
         parts.append(f'<text x="{left + 20}" y="18">{label(who)}</text>')
-    for tick in (0.1, 0.2, 0.5, 0.8, 1, 1.25, 2, 5, 10, 20, 50):
-        if abs(log(tick)) <= reach:
+    for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50):
+        if lowest <= log(tick) <= highest:
             parts.append(
                 f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP - 8}" y2="{height - 18}" '
                 f'stroke="{"#333" if tick == 1 else "#ddd"}"/>'
