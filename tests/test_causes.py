@@ -126,6 +126,7 @@ def test_each_cause_is_said_where_it_matters(planted, cause):
         {"counted": {"preemptions": 0.4}},
         {"stolen": 0.02},
         {"cpu_seconds": 0.005, "allowed_threads": 2},
+        {"cpu_seconds": 0.005, "counted": {"waits": 2.0}, "device": "gpu"},
     ],
 )
 def test_no_cause_is_said_below_its_limit(planted):

@@ -36,6 +36,7 @@ class Counts:
     allowed_threads: int = 1
     step: str = "step"
     environment: Mapping[str, str] | None = None
+    device: str = "cpu"
 
     def __getitem__(self, name: str) -> float:
         """A counter's mean; 0 where it was not counted."""
@@ -47,14 +48,19 @@ class Counts:
 
     @property
     def off_cpu(self) -> float:
-        """The share of the time in which no thread was on a CPU, with one thread."""
-        return 1 - self.cpu_seconds / self.seconds if self.seconds > 0 else 0.0
+        """The share of the time in which the one thread was not on its CPU.
+
+        0 with several threads, and where a GPU computes meanwhile.
+        """
+        if self.allowed_threads > 1 or self.device != "cpu" or self.seconds <= 0:
+            return 0.0
+        return 1 - self.cpu_seconds / self.seconds
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self | None:
         """The counts of a saved row; None for one that was saved before anything was counted."""
         info, seconds = row["extra_info"], row["stats"]["data"]
-        if not info.get("counted"):
+        if not (info.get("counted") and info.get("cpu_seconds")):
             return None
         return cls(
             mean(seconds),
@@ -65,6 +71,7 @@ class Counts:
             info["in_force"]["threads"],
             OPERATIONS[info["operation"]].title,
             info["in_force"].get("environment", {}),
+            info["device"],
         )
 
 

@@ -8,7 +8,7 @@ SHARE, WAITS = 0.10, 0.1
 
 def found(counts: Counts) -> Finding | None:
     """With one thread, a tenth of the time passes without the CPU, and the process waits."""
-    if counts.allowed_threads > 1 or counts.off_cpu < SHARE or counts["waits"] < WAITS:
+    if counts.off_cpu < SHARE or counts["waits"] < WAITS:
         return None
     threads = f" among {counts.threads} threads" if counts.threads > 1 else ""
     waits = f"{counts['waits']:,.1f} waits a {counts.step}{threads}"

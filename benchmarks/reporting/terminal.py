@@ -82,6 +82,7 @@ def cause(row: Row, results: Results) -> str:
         "cpu_seconds": [cpu for entry in entries for _, cpu in entry["samples"]],
         "in_force": of_row(row) | {"threads": results.plan.threads_on(row.trial.device)},
         "operation": row.trial.operation,
+        "device": row.trial.device,
     }
     counts = causes.Counts.of({"extra_info": info, "stats": {"data": row.samples()}})
     found = causes.findings(counts) if counts else []
