@@ -229,7 +229,7 @@ def test_a_cause_that_matters_is_on_the_card_and_in_the_table():
     """Much of PyTorch's time in the kernel, with page faults: said with its remedy."""
     name = "test_train_step[lenet5-b128-cpu-pytorch_eager]"
     run = counting(made(), name, minor_faults=2300.0, kernel_seconds=0.0006)
-    said = "PyTorch: 2,300 page faults a training step: 30% of its time is the kernel"
+    said = "PyTorch: 2,300 page faults per training step: 30% of its time is the kernel"
     text = page(run)
     assert text.count(said) == 1
     assert "MALLOC_TRIM_THRESHOLD_" in text

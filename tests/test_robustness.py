@@ -379,7 +379,7 @@ def test_the_pairs_training_steps_are_never_dropped():
 
 @pytest.mark.parametrize(
     ("block", "budget", "cold", "drops"),
-    [(0, 1, 0, 0), (1, 1, 0, 11), (0, 500, 30, 0), (1, 500, 30, 11), (1, 500, 0, 0), (5, 1, 0, 0)],
+    [(0, 1, 0, 11), (1, 1, 0, 11), (0, 500, 30, 0), (1, 500, 30, 11), (1, 500, 0, 0), (5, 1, 0, 0)],
 )
 def test_what_does_not_fit_is_dropped(block, budget, cold, drops):
     """A block stands for those to come, the first without what it alone pays for."""

@@ -11,5 +11,5 @@ def found(counts: Counts) -> Finding | None:
     rate = counts["compilations"]
     if rate < RATE:
         return None
-    words = f"traced or compiled {rate:.2g} times a {counts.step}, while it was timed"
+    words = f"traced or compiled {rate:.2g} times per {counts.step}, while it was timed"
     return Finding("compilations", 1.0, words, "keep shapes and Python values the same")

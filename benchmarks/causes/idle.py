@@ -11,5 +11,5 @@ def found(counts: Counts) -> Finding | None:
     if counts.off_cpu < SHARE or counts["waits"] < WAITS:
         return None
     threads = f" among {counts.threads} threads" if counts.threads > 1 else ""
-    waits = f"{counts['waits']:,.1f} waits a {counts.step}{threads}"
+    waits = f"{counts['waits']:,.1f} waits per {counts.step}{threads}"
     return Finding("waiting", counts.off_cpu, f"{counts.off_cpu:.0%} of its time it waits: {waits}")

@@ -11,5 +11,5 @@ def found(counts: Counts) -> Finding | None:
     share = counts.share("kernel_seconds")
     if share < SHARE or counts["minor_faults"] >= FAULTS:
         return None
-    words = f"{share:.0%} of its time is the kernel, with {counts['waits']:,.1f} waits a "
+    words = f"{share:.0%} of its time is the kernel, with {counts['waits']:,.1f} waits per "
     return Finding("kernel time", share, f"{words}{counts.step}")

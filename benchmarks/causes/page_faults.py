@@ -16,7 +16,7 @@ def found(counts: Counts) -> Finding | None:
     faults, share = counts["minor_faults"], counts.share("kernel_seconds")
     if faults < FAULTS or share < SHARE:
         return None
-    words = f"{faults:,.0f} page faults a {counts.step}: {share:.0%} of its time is the kernel, "
+    words = f"{faults:,.0f} page faults per {counts.step}: {share:.0%} of its time is the kernel, "
     words += "which clears memory that the allocator had given back"
     kept = counts.environment is not None and STEADY.items() <= counts.environment.items()
     settings = " ".join(f"{name}={value}" for name, value in STEADY.items())

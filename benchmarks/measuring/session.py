@@ -301,8 +301,7 @@ class Session:
     def keep_budget(self, block: int, seconds: float) -> None:
         """Drop what would not fit if the blocks to come cost as much as this one.
 
-        The costs that only the first block has, such as cold compilers, are not counted. So the
-        second block decides.
+        The costs that only the first block has, such as cold compilers, are not counted.
         """
         costs, once = {}, 0.0
         records = [record for record in self.journal.records if record.get("block") == block]
@@ -322,7 +321,7 @@ class Session:
         rest = blocks * (seconds - once)
         self.progress.block(block, rest)
         excess = self.spent() + rest - self.plan.time_budget
-        if blocks and excess > 0 and (block > 0 or blocks == 1):
+        if blocks and excess > 0:
             self.drop(to_drop(costs, excess / blocks))
 
     def start_workers(self, names: Iterable[str], device: str) -> None:
