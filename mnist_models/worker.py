@@ -97,6 +97,9 @@ class Watch:
 class Worker:
     """An implementation in its process. Every public method is a request of the controller."""
 
+    def __init__(self) -> None:
+        self.counters = counters.Counters()
+
     def start(
         self, implementation: str, device: str, threads: int, precision: str, knob: str = ""
     ) -> dict[str, Any]:
@@ -114,7 +117,6 @@ class Worker:
         # A first trainer makes the framework import and initialise the rest of itself, while the
         # workers still start side by side on all CPUs.
         observed = self.placement(device)
-        self.counters = counters.Counters()
         own, bound = self.module.versions(), bind(threads)
         if in_force["threads"] != threads:
             found = f"{in_force['threads']} threads"

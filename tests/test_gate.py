@@ -400,7 +400,7 @@ def test_nothing_comparable_is_no_pass(incomparable):
 def test_too_few_blocks_are_undecided(copy, environments, tmp_path_factory):
     """Two blocks give no interval: status 10, if the undecided is to count."""
     folder = copy_in(tmp_path_factory.mktemp("few"))
-    options = ("--blocks=2", "--strict-verdicts", "--margin=50%")
+    options = ("--blocks=2", "--strict-verdicts", "--margin=50%", "--until-decided=0")
     ended = run(folder, *STEPS, *options, f"--baseline={environments['spaced']}")
     assert ended.returncode == 10, ended.stdout
     assert "2 blocks are too few for an interval" in flat(ended.stdout)

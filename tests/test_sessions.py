@@ -514,7 +514,7 @@ def test_what_workers_need_is_what_they_were_seen_to_take():
     ("free", "environments", "out"),
     [
         (8.0, (), []),
-        (3.5, (), ["numpy_reference"]),
+        (3.7, (), ["numpy_reference"]),
         (2.5, (), ["keras_torch", "numpy_reference"]),
         (0.1, (), ["keras_torch", "numpy_reference"]),
         (5.0, ("old",), ["keras_torch", "numpy_reference"]),
@@ -561,7 +561,7 @@ def test_session_leaves_out_what_does_not_fit(tmp_path):
     assert "2 passed, 2 skipped" in ended.stdout
     text = flat(ended.stdout)
     words = (
-        "dropped for want of memory (4 workers need 2.1 GiB, 1.2 GiB are free; end other programs"
+        "dropped for want of memory (4 workers need 2.5 GiB, 1.2 GiB are free; end other programs"
     )
     assert text.count(words) >= 2
     assert {name for _, _, name in measured(journals(folder)[-1])} == {*PAIR}

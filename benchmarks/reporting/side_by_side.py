@@ -82,6 +82,7 @@ LEFT_OUT = {
     "configure": "sets threads for the measurement",
     "set_precision": "sets the precision for the measurement",
     "peak_gpu_memory": "reads a counter",
+    "compilations": "reads a counter",
     "placement": "proves where a worker computes and in which layout",
     "device_of": "names the device of a tensor",
     "disable_dropout": "is for the proof alone: dropout draws, and a draw cannot be compared",
