@@ -266,7 +266,8 @@ class Worker:
         before = self.counters.read(self.trainer)
         wall, cpu = call()
         after = self.counters.read(self.trainer)
-        return wall, cpu, {name: (after[name] - before[name]) / calls for name in after}
+        # TensorFlow forgets traced functions that nobody holds any more.
+        return wall, cpu, {name: max(0, after[name] - before[name]) / calls for name in after}
 
     def threads_that_ran(self) -> int | None:
         """How many threads used the CPU since this was last asked; None where unknown."""
