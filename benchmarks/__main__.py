@@ -41,16 +41,21 @@ def calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_experiment(options: argparse.Namespace, **least: int) -> None:
+    """Raise ValueError where a number is below its `least`, or the output is no file."""
+    for name, number in least.items():
+        if getattr(options, name) < number:
+            raise ValueError(f"--{name} {getattr(options, name)}: at least {number}")
+    if options.output.is_dir():
+        raise ValueError(f"--output {options.output}: is a folder; give a file, which may be new")
+
+
 def learn(options: argparse.Namespace) -> int:
     """Learning curves of the pair over many seeds, and who learns better."""
     from benchmarks.commands.learn import learn as run
     from benchmarks.reporting.learning import table
 
-    for name, least in (("seeds", 2), ("epochs", 1)):
-        if getattr(options, name) < least:
-            raise ValueError(f"--{name} {getattr(options, name)}: at least {least}")
-    if options.output.is_dir():
-        raise ValueError(f"--output {options.output}: is a folder; give a file, which may be new")
+    check_experiment(options, seeds=2, epochs=1)
     networks_chosen = options.architecture or list(networks.names())
     arms = options.arm or ["equal", "own"]
     dataset = data.load(options.dataset)
@@ -73,11 +78,7 @@ def explain(options: argparse.Namespace) -> int:
     from benchmarks.commands.explain import explain as run
     from benchmarks.reporting.explained import table, turned
 
-    for name in ("blocks", "rounds"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} {getattr(options, name)}: at least 1")
-    if options.output.is_dir():
-        raise ValueError(f"--output {options.output}: is a folder; give a file, which may be new")
+    check_experiment(options, blocks=1, rounds=1)
     trials, knobs = chosen_trials(options.trial), chosen(options.knob)
     dataset, console = data.load(options.dataset), Console(stderr=True, highlight=False)
     settings = options.blocks, options.rounds, options.output, console

@@ -1,6 +1,5 @@
 """What moves a time, and what turns the verdict round: `python -m benchmarks explain`."""
 
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from math import log
@@ -10,6 +9,7 @@ from statistics import median
 from rich.console import Console
 
 from benchmarks.causes.knobs import KNOBS, Knob
+from benchmarks.commands import experiments
 from benchmarks.comparing import moves
 from benchmarks.comparing.moves import Explained, Logs, Moved
 from benchmarks.comparing.ratios import block_log_ratios
@@ -65,7 +65,7 @@ def explain(
         for one in moved(results, trials, group):
             if (one.knob, one.trial) not in there:
                 found.moved.append(one)
-        write(found, output)
+        experiments.write(found, output)
     return found
 
 
@@ -85,16 +85,8 @@ def machine() -> str:
 
 def continued(new: Explained, output: Path) -> Explained:
     """The experiment in a file, if it is the same as the new one."""
-    try:
-        old = moves.read(output.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{output} is no experiment of explain: {error}") from None
-    for field in ("dataset", "blocks", "rounds", "machine", "versions"):
-        if (there := getattr(old, field)) != (here := getattr(new, field)):
-            raise ValueError(
-                f"{output} has {field} {there}, this run {here}; give another --output"
-            )
-    return old
+    same = "dataset", "blocks", "rounds", "machine", "versions"
+    return experiments.continued(new, output, moves.read, "explain", same)
 
 
 def missing(found: Explained, trials: Sequence[Trial], knobs: Sequence[Knob]) -> list[Knob]:
@@ -248,13 +240,6 @@ def sequence(trial: Trial, pair: dict[str, Row]) -> Moved:
 def steps(first: Logs, second: Logs) -> Logs:
     """From each block's value in `first` to the next block's in `second`, around the end."""
     return [after - before for before, after in zip(first, second[1:] + second[:1], strict=True)]
-
-
-def write(found: Explained, output: Path) -> None:
-    """Write the file whole, or not at all."""
-    part = output.with_name(f"{output.name}.part")
-    part.write_text(found.model_dump_json(), encoding="utf-8")
-    os.replace(part, output)
 
 
 def chosen(names: Sequence[str] | None) -> list[Knob]:

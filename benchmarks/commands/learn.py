@@ -1,6 +1,5 @@
 """Learning curves of the pair over many seeds: `python -m benchmarks learn`."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.commands.experiments import continued, write
 from benchmarks.comparing import curves
 from benchmarks.comparing.curves import ARMS, Curves, Run
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
@@ -44,7 +44,8 @@ def learn(
             runs=[],
         )
         if output.exists():
-            found = continued(found, output)
+            same = "dataset", "sha256", "epochs", "batch_size", "versions"
+            found = continued(found, output, curves.read, "learning", same)
         for case in missing(found, architectures, arms, seeds):
             for worker, _ in workers:
                 worker.send("learn", *request(*case, epochs))
@@ -71,19 +72,6 @@ def started(
     check_handshake(worker, info)
     worker.ask("read", str(dataset.folder), limit=START_LIMIT)
     return worker, info
-
-
-def continued(new: Curves, output: Path) -> Curves:
-    """The experiment in a file, if it is the same as the new one."""
-    try:
-        old = curves.read(output.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{output} is no experiment of learning: {error}") from None
-    for field in ("dataset", "sha256", "epochs", "batch_size", "versions"):
-        if (there := getattr(old, field)) != (here := getattr(new, field)):
-            words = f"{output} has {field} {there}, this run {here}; give another --output"
-            raise ValueError(words)
-    return old
 
 
 def missing(found: Curves, architectures: list[str], arms: list[str], seeds: int) -> Iterator[Case]:
@@ -115,10 +103,3 @@ def run_of(case: Case, name: str, answer: dict[str, Any]) -> Run:
         accuracies=accuracies,
         recipe=answer["recipe"],
     )
-
-
-def write(found: Curves, output: Path) -> None:
-    """Write the file whole, or not at all."""
-    part = output.with_name(f"{output.name}.part")
-    part.write_text(found.model_dump_json(), encoding="utf-8")
-    os.replace(part, output)

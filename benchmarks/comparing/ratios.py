@@ -62,7 +62,7 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
 def median_ratio(first: Blocks, second: Blocks) -> float:
     """Median ratio over blocks, NaN without a common one: `ratio` without its interval."""
     logs = block_log_ratios(first, second)
-    return exp(median(logs)) if logs and all(map(isfinite, logs)) else nan
+    return exp(median(logs)) if measured(logs) else nan
 
 
 @cache
@@ -106,19 +106,12 @@ def centre(first: Blocks, second: Blocks, error: float) -> Ratio:
     the true one, which they are where only the environments differ: both sides run the same code.
     """
     logs = block_log_ratios(first, second)
-    if not logs or not all(map(isfinite, logs)):
+    if not measured(logs):
         return Ratio(nan, None, None, len(logs))
-    pairs = np.add.outer(logs, logs)[np.triu_indices(len(logs))] / 2
-    means, beyond = np.sort(pairs), cut(len(logs), error)
-    low, high = (None, None) if beyond is None else (means[beyond], means[-1 - beyond])
-    spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
-    return Ratio(
-        exp(float(np.median(means))),
-        None if low is None else exp(low),
-        None if high is None else exp(high),
-        len(logs),
-        spread,
-    )
+    means = np.sort(np.add.outer(logs, logs)[np.triu_indices(len(logs))] / 2)
+    beyond = cut(len(logs), error)
+    ends = None if beyond is None else (means[beyond], means[-1 - beyond])
+    return with_ends(logs, float(np.median(means)), ends)
 
 
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
@@ -132,9 +125,18 @@ def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Rati
 
 def of_logs(logs: list[float], confidence: float = CONFIDENCE) -> Ratio:
     """The same from each block's log-ratio."""
-    if not logs or not all(map(isfinite, logs)):
+    if not measured(logs):
         return Ratio(nan, None, None, len(logs))
-    ends = interval(logs, confidence)
+    return with_ends(logs, median(logs), interval(logs, confidence))
+
+
+def measured(logs: list[float]) -> bool:
+    """Whether there are blocks, and each is a measurement."""
+    return bool(logs) and all(map(isfinite, logs))
+
+
+def with_ends(logs: list[float], value: float, ends: tuple[float, float] | None) -> Ratio:
+    """A ratio from each block's log-ratio, and the logarithms of its value and its ends."""
     low, high = map(exp, ends) if ends else (None, None)
     spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
-    return Ratio(exp(median(logs)), low, high, len(logs), spread)
+    return Ratio(exp(value), low, high, len(logs), spread)

@@ -26,19 +26,21 @@ class Meter:
 
     def foreign(self) -> float | None:
         """Share of the CPUs' time that went to others, other machines included; None if unknown."""
-        seconds = (monotonic() - self.began) * len(self.cpus)
-        after = busy_seconds()
-        if seconds <= 0 or self.cpus - self.busy.keys() or self.cpus - after.keys():
-            return None
-        busy = sum(after[cpu] - self.busy[cpu] for cpu in self.cpus)
-        return max(0.0, (busy - self.own_busy() + self.own) / seconds)
+        return self.share(self.busy, busy_seconds(), ours=True)
 
     def stolen(self) -> float | None:
         """Share of the CPUs' time that the hypervisor gave to other machines; None if unknown."""
-        seconds, after = (monotonic() - self.began) * len(self.cpus), busy_seconds(stolen=True)
-        if seconds <= 0 or self.cpus - self.steal.keys() or self.cpus - after.keys():
+        return self.share(self.steal, busy_seconds(stolen=True))
+
+    def share(
+        self, before: dict[int, float], after: dict[int, float], ours: bool = False
+    ) -> float | None:
+        """What the watched CPUs spent between two readings, less `ours`; None if unknown."""
+        seconds = (monotonic() - self.began) * len(self.cpus)
+        if seconds <= 0 or self.cpus - before.keys() or self.cpus - after.keys():
             return None
-        return sum(after[cpu] - self.steal[cpu] for cpu in self.cpus) / seconds
+        spent = sum(after[cpu] - before[cpu] for cpu in self.cpus)
+        return max(0.0, (spent - (self.own_busy() - self.own if ours else 0.0)) / seconds)
 
     def own_busy(self) -> float:
         """CPU seconds of the workers."""

@@ -6,7 +6,7 @@ from math import log
 from benchmarks.causes.knobs import KNOBS
 from benchmarks.comparing.moves import Effect, Explained, Moved
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, Ratio
-from benchmarks.reporting.words import OPERATIONS, label
+from benchmarks.reporting.words import OPERATIONS, figure, label
 from benchmarks.trial import Trial
 from mnist_models.implementations import PAIR
 
@@ -33,13 +33,6 @@ def in_order(found: Explained) -> dict[str, list[Moved]]:
     for one in sorted(found.moved, key=lambda o: (o.knob in MISTAKES, ORDER.index(o.knob))):
         trials.setdefault(one.trial, []).append(one)
     return trials
-
-
-def figure(found: Ratio) -> str:
-    """A factor with its interval."""
-    if found.low is None or found.high is None:
-        return f"{found.value:.2f}"
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def cell(one: Moved, who: str) -> str:

@@ -96,10 +96,14 @@ def tax(first: str, second: str, pair: Pair) -> str:
 
 def quotient(first: str, second: str, found: Ratio) -> str:
     """Seconds of the first over seconds of the second, with the interval where there is one."""
-    value = f"{label(first)}/{label(second)} {found.value:.2f}"
+    return f"{label(first)}/{label(second)} {figure(found)}"
+
+
+def figure(found: Ratio) -> str:
+    """A ratio with its interval, where there is one."""
     if found.low is None or found.high is None:
-        return value
-    return f"{value} [{found.low:.2f}, {found.high:.2f}]"
+        return f"{found.value:.2f}"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def factors(found: Ratio) -> tuple[float, float, float]:

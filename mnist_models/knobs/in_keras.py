@@ -3,26 +3,26 @@
 import keras
 
 
-def xla(module):
-    """`jit_compile=True`: XLA compiles what is a graph by default."""
+def model_with(module, **settings):
+    """The same model with other settings of `compile`."""
 
     class Trainer(module.Trainer):
         def __init__(self, *arguments):
             super().__init__(*arguments)
-            self.model.jit_compile = True
+            for name, value in settings.items():
+                setattr(self.model, name, value)
 
     return Trainer
+
+
+def xla(module):
+    """`jit_compile=True`: XLA compiles what is a graph by default."""
+    return model_with(module, jit_compile=True)
 
 
 def eager(module):
     """`run_eagerly=True`, as for debugging."""
-
-    class Trainer(module.Trainer):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.model.run_eagerly = True
-
-    return Trainer
+    return model_with(module, run_eagerly=True)
 
 
 def accuracy_metric(module):
@@ -62,13 +62,7 @@ def call(module):
 
 def steps_per_execution(module):
     """`steps_per_execution=10`: `fit` runs ten steps in one call."""
-
-    class Trainer(module.Trainer):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.model.steps_per_execution = 10
-
-    return Trainer
+    return model_with(module, steps_per_execution=10)
 
 
 def autotuner_off(module):

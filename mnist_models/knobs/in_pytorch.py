@@ -1,6 +1,10 @@
 """What PyTorch's users change, or forget to change, that moves a time."""
 
+from functools import partial
+
 import torch
+
+from mnist_models import implementations
 
 
 def optimizer_with(module, **options):
@@ -10,8 +14,7 @@ def optimizer_with(module, **options):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             for group in self.optimizer.param_groups:
-                options_of = {"foreach": None, "fused": None} | options
-                group.update(options_of)
+                group.update({"foreach": None, "fused": None} | options)
 
     return Trainer
 
@@ -28,28 +31,12 @@ def foreach(module):
 
 def channels_last(module):
     """Model and images in `torch.channels_last`."""
-
-    class Trainer(module.Trainer):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.model.to(memory_format=torch.channels_last)
-
-        def put(self, images, labels):
-            images, labels = super().put(images, labels)
-            return images.to(memory_format=torch.channels_last), labels
-
-    return Trainer
+    return implementations.load("pytorch_channels_last").Trainer
 
 
 def compiled(module):
     """`model.compile()`."""
-
-    class Trainer(module.Trainer):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.model.compile()
-
-    return Trainer
+    return implementations.load("pytorch_compiled").Trainer
 
 
 def gradients_kept(module):
@@ -66,29 +53,18 @@ def gradients_kept(module):
 
 def no_grad(module):
     """A forward pass under `no_grad` in place of `inference_mode`."""
-
-    class Trainer(module.Trainer):
-        @torch.no_grad()
-        def forward(self, images):
-            if self.model.training:
-                self.model.eval()
-            return self.model(images)
-
-    return Trainer
+    trainer = gradients_kept(module)
+    trainer.forward = torch.no_grad()(trainer.forward)
+    return trainer
 
 
 def gradients_zeroed(module):
     """`zero_grad(set_to_none=False)`: gradients are filled with zeros, not dropped."""
 
     class Trainer(module.Trainer):
-        def train_step(self, images, labels):
-            if not self.model.training:
-                self.model.train()
-            self.optimizer.zero_grad(set_to_none=False)
-            loss = self.loss(self.model(images), labels)
-            loss.backward()
-            self.optimizer.step()
-            return loss
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.optimizer.zero_grad = partial(self.optimizer.zero_grad, set_to_none=False)
 
     return Trainer
 

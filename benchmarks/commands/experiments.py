@@ -1,0 +1,36 @@
+"""The file of an experiment that goes on where it stopped: read, checked, written whole."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+Experiment = TypeVar("Experiment", bound=BaseModel)
+
+
+def continued(
+    new: Experiment,
+    output: Path,
+    read: Callable[[str], Experiment],
+    kind: str,
+    same: Iterable[str],
+) -> Experiment:
+    """The experiment in a file; raises ValueError unless the fields `same` are those of `new`."""
+    try:
+        old = read(output.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{output} is no experiment of {kind}: {error}") from None
+    for field in same:
+        if (there := getattr(old, field)) != (here := getattr(new, field)):
+            words = f"{output} has {field} {there}, this run {here}; give another --output"
+            raise ValueError(words)
+    return old
+
+
+def write(found: BaseModel, output: Path) -> None:
+    """Write the file whole, or not at all."""
+    part = output.with_name(f"{output.name}.part")
+    part.write_text(found.model_dump_json(), encoding="utf-8")
+    os.replace(part, output)
