@@ -141,7 +141,6 @@ class Worker:
             "other_frameworks": [f for f in FRAMEWORKS if f in sys.modules and f not in own],
         }
         if knob:
-            sys.meta_path[:] = [getattr(finder, "finder", finder) for finder in sys.meta_path]
             self.module.Trainer = knobs.changed(self.module, knob)
         return facts
 

@@ -6,6 +6,7 @@ have what one of the pair alone can change, this file what any implementation ca
 """
 
 import gc
+import sys
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -33,6 +34,8 @@ def gc_off(module: Any) -> Any:
 
 def both_frameworks(module: Any) -> Any:
     """The other framework is imported into the same process."""
+    # The worker hides what is not its own.
+    sys.meta_path[:] = [getattr(finder, "finder", finder) for finder in sys.meta_path]
     import_module("torch" if "keras" in module.versions() else "tensorflow")
     return module.Trainer
 
