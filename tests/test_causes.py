@@ -74,7 +74,8 @@ def test_garbage_collection_is_counted_and_said():
 
 def test_waits_are_counted():
     counts = during(hand_over)
-    assert counts["waits"] >= 200
+    # A sleep may be over before the kernel has taken the CPU away.
+    assert counts["waits"] >= 150
 
 
 def test_threads_that_ran_are_counted():

@@ -209,7 +209,9 @@ def test_notebook_runs_without_a_network(offline):
     assert faults(notebook) == []
     assert "'digits'" in printed(cell(notebook, "load").outputs[0])
     summary = printed(cell(notebook, "summary").outputs[0])
-    assert len(re.findall(r"^(?:training step|forward pass): .+\[", summary, re.MULTILINE)) == 2
+    # Who is faster, or by how much somebody may be where no difference was found.
+    said = re.findall(r"^(?:training step|forward pass): .+(?:\[|at most)", summary, re.MULTILINE)
+    assert len(said) == 2
 
 
 @pytest.mark.slow
