@@ -106,7 +106,8 @@ def test_threads_that_ran_are_counted():
         ({"counted": {"compilations": 1.0}}, "compilations"),
         ({"counted": {"gc_seconds": 0.001}}, "garbage collection"),
         ({"cpu_seconds": 0.008, "counted": {"waits": 2.0}}, "waiting"),
-        ({"cpu_seconds": 0.008, "counted": {"waits": 0.01}}, "lost CPU"),
+        ({"cpu_seconds": 0.008, "counted": {"waits": 2.0}, "others": 0.15}, "lost CPU"),
+        ({"cpu_seconds": 0.008, "others": 0.2}, "lost CPU"),
         ({"stolen": 0.2}, "stolen time"),
     ],
 )
@@ -125,6 +126,7 @@ def test_each_cause_is_said_where_it_matters(planted, cause):
         {"cpu_seconds": 0.0095},
         {"counted": {"preemptions": 9.0}},
         {"stolen": 0.02},
+        {"cpu_seconds": 0.0095, "others": 0.05},
         {"cpu_seconds": 0.005, "allowed_threads": 2},
         {"cpu_seconds": 0.005, "counted": {"waits": 2.0}, "device": "gpu"},
     ],

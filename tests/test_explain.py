@@ -69,6 +69,9 @@ def experiment(*every, **more):
         (moved(pytorch=2.0), PYTORCH, Effect.ROUND),
         (moved(keras=1 / 1.2), KERAS, Effect.LOST),
         (moved(pair=1.0, keras=1.3), KERAS, Effect.WON),
+        # The verdict is another one by chance alone: nobody is known to have moved.
+        (moved(pair=1.013, keras=0.998), KERAS, Effect.SAME),
+        (moved(pair=1.013, keras=0.998), "both", Effect.SAME),
     ],
 )
 def test_effect_on_the_verdict(one, who, effect):
@@ -125,6 +128,16 @@ def test_only_what_is_missing_is_measured():
     found = experiment(moved("fused"), skipped={"jemalloc": "not installed"})
     assert explain.missing(found, [step, forward], knobs) == [NAMES["steady"]]
     assert explain.concerned(NAMES["fused"], [step, forward]) == [step]
+
+
+def test_what_failed_is_measured_again_and_replaced():
+    broken, whole = moved("fused", failed={PYTORCH: "it broke"}), moved("fused")
+    found = experiment(broken)
+    assert explain.missing(found, [Trial.parse(STEP)], [NAMES["fused"]]) == [NAMES["fused"]]
+    explain.add(found, whole)
+    assert found.moved == [whole]
+    explain.add(found, broken)
+    assert found.moved == [whole]
 
 
 @pytest.mark.parametrize("option", [["--knob", "nonsense"], ["forward[mlp]"], ["--blocks", "0"]])

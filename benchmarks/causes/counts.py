@@ -25,7 +25,8 @@ class Counts:
     """Means per operation of what `mnist_models.counters` counts, and of wall and CPU seconds.
 
     `stolen` is the share of the CPUs' time that other machines took, `threads` how many threads
-    ran, each at its worst block. `step` is what the operation is called, in the singular.
+    ran, each at its worst block. `others` is the share that other programs and other machines took
+    together, over all blocks. `step` is what the operation is called, in the singular.
     """
 
     seconds: float
@@ -37,6 +38,7 @@ class Counts:
     step: str = "step"
     environment: Mapping[str, str] | None = None
     device: str = "cpu"
+    others: float = 0.0
 
     def __getitem__(self, name: str) -> float:
         """A counter's mean; 0 where it was not counted."""
@@ -72,7 +74,13 @@ class Counts:
             OPERATIONS[info["operation"]].title,
             info["in_force"].get("environment", {}),
             info["device"],
+            mean(shares(info["foreign_cpu"])) + mean(shares(info.get("stolen_cpu", {}))),
         )
+
+
+def shares(by_block: Mapping[str, float | None]) -> list[float]:
+    """The shares that are known."""
+    return [share for share in by_block.values() if share is not None]
 
 
 def mean(values: list[float]) -> float:

@@ -2,13 +2,13 @@
 
 from benchmarks.causes.counts import Counts, Finding
 
-# Share of the time, and waits per operation; without waits somebody else had the CPU.
-SHARE, WAITS = 0.10, 0.1
+# Share of the time, and the part of it that others may have had.
+SHARE, OTHERS = 0.10, 0.5
 
 
 def found(counts: Counts) -> Finding | None:
-    """With one thread, a tenth of the time passes without the CPU, and the process waits."""
-    if counts.off_cpu < SHARE or counts["waits"] < WAITS:
+    """With one thread, a tenth passes without the CPU, and others had it for less than half."""
+    if counts.off_cpu < SHARE or counts.others >= OTHERS * counts.off_cpu:
         return None
     threads = f" among {counts.threads} threads" if counts.threads > 1 else ""
     waits = f"{counts['waits']:,.1f} waits per {counts.step}{threads}"

@@ -61,12 +61,20 @@ def explain(
         group = todo[start : start + AT_ONCE]
         console.print(f"measuring {', '.join(knob.name for knob in group)}")
         results = measured(dataset, trials, group, blocks, rounds, console)
-        there = {(one.knob, one.trial) for one in found.moved}
         for one in moved(results, trials, group):
-            if (one.knob, one.trial) not in there:
-                found.moved.append(one)
+            add(found, one)
         experiments.write(found, output)
     return found
+
+
+def add(found: Explained, new: Moved) -> None:
+    """Take up what is new, and what takes the place of a failure."""
+    for place, old in enumerate(found.moved):
+        if (old.knob, old.trial) == (new.knob, new.trial):
+            if old.failed:
+                found.moved[place] = new
+            return
+    found.moved.append(new)
 
 
 def versions() -> dict[str, str]:
@@ -91,7 +99,7 @@ def continued(new: Explained, output: Path) -> Explained:
 
 def missing(found: Explained, trials: Sequence[Trial], knobs: Sequence[Knob]) -> list[Knob]:
     """The knobs that can be had and lack a trial."""
-    there = {(one.knob, one.trial) for one in found.moved}
+    there = {(one.knob, one.trial) for one in found.moved if not one.failed}
     return [
         knob
         for knob in knobs
