@@ -74,13 +74,8 @@ class Counts:
             OPERATIONS[info["operation"]].title,
             info["in_force"].get("environment", {}),
             info["device"],
-            mean(shares(info["foreign_cpu"])) + mean(shares(info.get("stolen_cpu", {}))),
+            mean([share for share in info["foreign_cpu"].values() if share is not None]),
         )
-
-
-def shares(by_block: Mapping[str, float | None]) -> list[float]:
-    """The shares that are known."""
-    return [share for share in by_block.values() if share is not None]
 
 
 def mean(values: list[float]) -> float:
