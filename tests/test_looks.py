@@ -1,7 +1,9 @@
 """When two environments are called equal: several looks, one error."""
 
+from dataclasses import replace
 from itertools import product
 from math import exp, log
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +15,13 @@ from benchmarks.comparing.verdicts import (
     LOOK_ERROR,
     LOOKS,
     Comparison,
+    Status,
+    Verdict,
+    blocks_to_decide,
     judge,
     time_metric,
 )
+from benchmarks.measuring.session import Session
 
 MARGIN = 0.02
 EDGE = log(1 + MARGIN)
@@ -99,6 +105,29 @@ def test_an_open_suspicion_is_not_called_equal():
     screen = [0.03] * 6
     assert word([*screen, 0.0, 0.0], suspects=1) == "INCONCLUSIVE"
     assert "cut off" in judge(compared([*screen, 0.0, 0.0], suspects=1)).reason
+
+
+def test_a_refuted_suspicion_is_measured_to_the_last_look_and_no_longer():
+    screen = [0.03, 0.03, 0.03, 0.03, 0.0, 0.0]
+    for blocks, more in ((10, 13), (17, 18), (18, None)):
+        one = compared([*screen, *[0.001, -0.001] * 6][:blocks], suspects=1)
+        narrow = replace(centre(*one.between(0, 10), LOOK_ERROR), value=1.0, spread=0.01)
+        assert blocks_to_decide(Verdict(Status.INCONCLUSIVE, narrow), one) == more
+
+
+@pytest.mark.parametrize(
+    ("records", "first"),
+    [
+        ([{"block": 5}], 6),
+        ([{"block": 5}, {"confirmation": {"suspects": 0, "blocks": 0}}], 6),
+        ([{"block": 5}, {"confirmation": {"suspects": 1, "blocks": 14}}, {"block": 12}], 20),
+        ([{"block": 5}, {"confirmation": {"suspects": 1, "blocks": 14}}, {"block": 21}], 21),
+    ],
+)
+def test_deciding_begins_after_the_confirmation(records, first):
+    session = Session.__new__(Session)
+    session.plan, session.journal = SimpleNamespace(blocks=6), SimpleNamespace(records=records)
+    assert session.first_deciding() == first
 
 
 def test_what_is_undecided_says_by_how_much_it_differs_at_most():

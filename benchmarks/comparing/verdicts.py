@@ -329,8 +329,10 @@ def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
     if verdict.status not in UNDECIDED or found is None or found.blocks < 2:
         return None
     room = log(1 + comparison.metric.margin) - abs(log(found.value))
+    # A refuted suspicion is judged by fewer blocks than there are.
+    there = len(comparison.new.keys() & comparison.old.keys())
     for count in LOOKS:
-        if count > found.blocks and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
+        if count > there and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
             return count
     return None
 

@@ -191,8 +191,7 @@ class Session:
         if not (plan.confirms and plan.baselines and plan.rounds):
             return
         self.rounds = plan.rounds
-        # One that was cut off is measured to its end.
-        block = max(plan.blocks, *(record.get("block", 0) for record in self.journal.records))
+        block = self.first_deciding()
         while monotonic() - began < plan.until_decided and (undecided := self.undecided()):
             if not said:
                 self.progress.decide(len(undecided), plan.until_decided)
@@ -200,6 +199,16 @@ class Session:
             self.suspected = self.contests_of(undecided)
             self.run_block(block)
             block += 1
+
+    def first_deciding(self) -> int:
+        """The block after the confirmation, or the later one that was cut off.
+
+        A block of the confirmation has had its processes: others in it would mix their memory.
+        """
+        noted = [r["confirmation"]["blocks"] for r in self.journal.records if "confirmation" in r]
+        return max(
+            self.plan.blocks + sum(noted), *(r.get("block", 0) for r in self.journal.records)
+        )
 
     def undecided(self) -> list[Comparison]:
         """Return the comparisons of times that some more blocks will probably find equal."""
