@@ -86,6 +86,7 @@ class Row:
             "counted": counted(entries.values()),
             "threads_that_ran": [entry.get("threads_that_ran") for entry in entries.values()],
             "stolen_cpu": {str(block): e.get("stolen_cpu") for block, e in entries.items()},
+            "foreign_cpu": {str(block): e.get("foreign_cpu") for block, e in entries.items()},
         }
 
     def parity(self, precision: str = "float32") -> dict[str, float]:
@@ -317,7 +318,6 @@ class Results:
             "peak_gpu_memory_bytes": max(
                 e.get("peak_gpu_memory_bytes", 0) for e in entries.values()
             ),
-            "foreign_cpu": {str(block): e.get("foreign_cpu") for block, e in entries.items()},
             "foreign_gpu": {str(block): e.get("foreign_gpu") for block, e in entries.items()},
             "screened_blocks": self.plan.blocks,
             "margin": self.plan.margin,
