@@ -10,6 +10,8 @@ import pytest
 from benchmarks import causes
 from benchmarks.causes import Counts
 from benchmarks.measuring.environments import STEADY
+from benchmarks.measuring.results import Row
+from benchmarks.trial import Trial
 from mnist_models.counters import Counters
 
 QUIET = Counts(seconds=0.01, cpu_seconds=0.01, counted={"waits": 0.2, "preemptions": 0.01})
@@ -143,3 +145,12 @@ def test_what_takes_most_comes_first():
 
 def test_rows_from_before_anything_was_counted_have_no_counts():
     assert Counts.of({"extra_info": {}, "stats": {"data": [1.0]}}) is None
+
+
+def test_counters_of_a_row_are_all_that_causes_need():
+    """What the panel gives to the causes before anything is saved."""
+    entry = {"samples": [(0.01, 0.008)], "counted": {"waits": [2.0]}, "foreign_cpu": 0.15}
+    row = Row(Trial.parse("train_step[mlp-b128-cpu]"), "keras_tensorflow", {0: entry})
+    info = {"cpu_seconds": [0.008], "in_force": {"threads": 1}, "device": "cpu"}
+    record = row.counters() | info | {"operation": "train_step"}
+    assert named(Counts.of({"extra_info": record, "stats": {"data": [0.01]}})) == ["lost CPU"]
