@@ -46,7 +46,9 @@ def leave_garbage():
 
 
 def hand_over():
-    for _ in range(200):
+    # A sleep ends at a moment that Python computes before it; a process that loses its CPU in
+    # between does not wait any more. So there are more sleeps than waits to count.
+    for _ in range(250):
         sleep(0.0005)
 
 
@@ -76,8 +78,7 @@ def test_garbage_collection_is_counted_and_said():
 
 def test_waits_are_counted():
     counts = during(hand_over)
-    # A sleep may be over before the kernel has taken the CPU away.
-    assert counts["waits"] >= 150
+    assert counts["waits"] >= 200
 
 
 def test_threads_that_ran_are_counted():

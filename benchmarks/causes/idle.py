@@ -7,7 +7,7 @@ SHARE, OTHERS = 0.10, 0.5
 
 
 def found(counts: Counts) -> Finding | None:
-    """With one thread, a tenth passes without the CPU, and others had it for less than half."""
+    """With one thread, 10 % of the time is off the CPU, and others had less than half of that."""
     if counts.off_cpu < SHARE or counts.others >= OTHERS * counts.off_cpu:
         return None
     threads = f" among {counts.threads} threads" if counts.threads > 1 else ""

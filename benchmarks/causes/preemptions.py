@@ -5,7 +5,7 @@ from benchmarks.causes.idle import OTHERS, SHARE
 
 
 def found(counts: Counts) -> Finding | None:
-    """With one thread, a tenth passes without the CPU, and others had it for half of that."""
+    """With one thread, 10 % of the time is off the CPU, and others had at least half of that."""
     # Waits do not tell: TensorFlow's threads wait for each other in every call, whoever else runs.
     if counts.off_cpu < SHARE or counts.others < OTHERS * counts.off_cpu:
         return None

@@ -43,7 +43,7 @@ class Moved(BaseModel):
         """Seconds with the knob over seconds without it."""
         return of_logs(self.sides[side])
 
-    def moves(self, side: str) -> bool:
+    def surely_moved(self, side: str) -> bool:
         """Whether the whole interval of a side's factor lies on one side of 1."""
         found = self.factor(side)
         if found.low is None or found.high is None:
@@ -55,7 +55,7 @@ class Moved(BaseModel):
 
         Nothing where no side is known to have moved: a verdict near its limit changes by chance.
         """
-        if not any(self.moves(side) for side in (self.sides if who == "both" else [who])):
+        if not any(self.surely_moved(side) for side in (self.sides if who == "both" else [who])):
             return Effect.SAME
         before, after = of_logs(self.pair).winner, of_logs(self.changed[who]).winner
         if before == after:

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -301,3 +301,8 @@ def value(fingerprint: dict[str, Any], key: str, width: int | None = 60) -> str:
     """A fingerprint's value for a message of this width, whole where it is None."""
     text = json.dumps(fingerprint[key]) if key in fingerprint else "not recorded"
     return text if width is None or len(text) <= width else text[: width - 1] + "…"
+
+
+def noted_confirmation(records: Iterable[Mapping[str, Any]]) -> dict[str, int] | None:
+    """The confirmation as it was planned (`suspects`, `blocks`, `rounds`); None before that."""
+    return next((record["confirmation"] for record in records if "confirmation" in record), None)

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.comparing.records import Judged, compare, judge_all
 from benchmarks.comparing.schema import SCHEMA
-from benchmarks.measuring.journal import Journal
+from benchmarks.measuring.journal import Journal, noted_confirmation
 from benchmarks.measuring.plan import Plan
 from benchmarks.trial import RowId, Trial, contestant, split
 from mnist_models import networks, parity
@@ -209,8 +209,7 @@ class Results:
 
     def suspects(self) -> int:
         """How many comparisons the journal says were confirmed; 0 where none were."""
-        confirmed = (r["confirmation"] for r in self.journal.records if "confirmation" in r)
-        return int(next(confirmed, {"suspects": 0})["suspects"])
+        return (noted_confirmation(self.journal.records) or {"suspects": 0})["suspects"]
 
     def records(self, environment: str = "") -> dict[str, dict[str, Any]]:
         """An environment's valid rows by test name, as pytest-benchmark saves them."""

@@ -19,7 +19,7 @@ from benchmarks.comparing.verdicts import (
     suspicion,
 )
 from benchmarks.measuring import gpu, load, memory, workers
-from benchmarks.measuring.journal import Journal, JournalError, others
+from benchmarks.measuring.journal import Journal, JournalError, noted_confirmation, others
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, to_drop
 from benchmarks.measuring.reference import Reference
@@ -170,18 +170,18 @@ class Session:
 
     def confirmation(self) -> range:
         """The blocks in which suspects are measured again, noted in the journal beforehand."""
-        noted = [r["confirmation"] for r in self.journal.records if "confirmation" in r]
+        noted = noted_confirmation(self.journal.records)
         # A single block screens nothing.
         several = self.plan.confirms and self.plan.rounds and self.plan.blocks > 1
         if not noted and self.plan.baselines and several:
             suspects = self.open_suspects()
             blocks = confirmation_blocks(len(suspects))[-1] if suspects else 0
             rounds = confirmation_rounds(suspects, self.plan.rounds)
-            noted = [{"suspects": len(suspects), "blocks": blocks, "rounds": rounds}]
-            self.journal.append({"confirmation": noted[0]})
+            noted = {"suspects": len(suspects), "blocks": blocks, "rounds": rounds}
+            self.journal.append({"confirmation": noted})
         if not noted:
             return range(0)
-        count, blocks, self.rounds = (noted[0][key] for key in ("suspects", "blocks", "rounds"))
+        count, blocks, self.rounds = (noted[key] for key in ("suspects", "blocks", "rounds"))
         self.progress.confirm(count, len(self.contests_of(self.open_suspects())))
         return range(self.plan.blocks, self.plan.blocks + blocks)
 
@@ -205,10 +205,9 @@ class Session:
 
         A block of the confirmation has had its processes: others in it would mix their memory.
         """
-        noted = [r["confirmation"]["blocks"] for r in self.journal.records if "confirmation" in r]
-        return max(
-            self.plan.blocks + sum(noted), *(r.get("block", 0) for r in self.journal.records)
-        )
+        confirming = (noted_confirmation(self.journal.records) or {"blocks": 0})["blocks"]
+        last = max((r.get("block", 0) for r in self.journal.records), default=0)
+        return max(self.plan.blocks + confirming, last)
 
     def undecided(self) -> list[Comparison]:
         """Return the comparisons of times that some more blocks will probably find equal."""
