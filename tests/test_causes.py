@@ -14,7 +14,7 @@ from benchmarks.measuring.results import Row
 from benchmarks.trial import Trial
 from mnist_models.counters import Counters
 
-QUIET = Counts(seconds=0.01, cpu_seconds=0.01, counted={"waits": 0.2, "preemptions": 0.01})
+QUIET = Counts(seconds=0.01, counted={"waits": 0.2, "preemptions": 0.01})
 
 
 def during(work):
@@ -25,7 +25,7 @@ def during(work):
     after = counters.read(None)
     gc.callbacks.remove(counters.collect)
     counted = {name: after[name] - before[name] for name in after}
-    return Counts(seconds, seconds, counted, threads=counters.threads_that_ran() or 0)
+    return Counts(seconds, counted, threads=counters.threads_that_ran() or 0)
 
 
 def named(counts):
@@ -66,7 +66,7 @@ def test_page_faults_are_counted_and_said():
 
 
 def test_page_faults_have_no_remedy_where_it_is_in_force():
-    counts = Counts(0.01, 0.01, {"minor_faults": 900, "kernel_seconds": 0.002}, environment=STEADY)
+    counts = Counts(0.01, {"minor_faults": 900, "kernel_seconds": 0.002}, environment=STEADY)
     assert [(one.cause, one.remedy) for one in causes.findings(counts)] == [("page faults", "")]
 
 
@@ -106,16 +106,18 @@ def test_threads_that_ran_are_counted():
     [
         ({"counted": {"minor_faults": 2000, "kernel_seconds": 0.002}}, "page faults"),
         ({"counted": {"minor_faults": 3, "kernel_seconds": 0.002}}, "kernel time"),
+        # An epoch's: too few faults for so much time.
+        ({"seconds": 3.0, "counted": {"minor_faults": 900, "kernel_seconds": 0.6}}, "kernel time"),
         ({"counted": {"compilations": 1.0}}, "compilations"),
         ({"counted": {"gc_seconds": 0.001}}, "garbage collection"),
-        ({"cpu_seconds": 0.008, "counted": {"waits": 2.0}}, "waiting"),
-        ({"cpu_seconds": 0.008, "counted": {"waits": 2.0}, "others": 0.15}, "lost CPU"),
-        ({"cpu_seconds": 0.008, "others": 0.2}, "lost CPU"),
+        ({"off_cpu": 0.2, "counted": {"waits": 2.0}}, "waiting"),
+        ({"off_cpu": 0.2, "counted": {"waits": 2.0}, "others": 0.15}, "lost CPU"),
+        ({"off_cpu": 0.2, "others": 0.2}, "lost CPU"),
         ({"stolen": 0.2}, "stolen time"),
     ],
 )
 def test_each_cause_is_said_where_it_matters(planted, cause):
-    row = {"seconds": 0.01, "cpu_seconds": 0.01, "counted": {}} | planted
+    row = {"seconds": 0.01, "counted": {}} | planted
     assert named(Counts(**row)) == [cause]
 
 
@@ -123,35 +125,54 @@ def test_each_cause_is_said_where_it_matters(planted, cause):
     "planted",
     [
         {"counted": {"minor_faults": 9, "kernel_seconds": 0.0009}},
+        {"counted": {"minor_faults": 2000, "kernel_seconds": 0.002}, "measured": 0.3},
+        {"counted": {"waits": 2.0, "kernel_seconds": 0.002}, "measured": 0.3},
         {"counted": {"minor_faults": 2000, "kernel_seconds": 0.0004}},
         {"counted": {"compilations": 0.01}},
         {"counted": {"gc_seconds": 0.0001}},
-        {"cpu_seconds": 0.0095},
+        {"off_cpu": 0.05},
         {"counted": {"preemptions": 9.0}},
         {"stolen": 0.02},
-        {"cpu_seconds": 0.0095, "others": 0.05},
-        {"cpu_seconds": 0.005, "allowed_threads": 2},
-        {"cpu_seconds": 0.005, "counted": {"waits": 2.0}, "device": "gpu"},
+        {"off_cpu": 0.05, "others": 0.05},
     ],
 )
 def test_no_cause_is_said_below_its_limit(planted):
-    row = {"seconds": 0.01, "cpu_seconds": 0.01, "counted": {}} | planted
+    row = {"seconds": 0.01, "counted": {}} | planted
     assert named(Counts(**row)) == []
 
 
 def test_what_takes_most_comes_first():
     counted = {"minor_faults": 900, "kernel_seconds": 0.001, "gc_seconds": 0.003}
-    assert named(Counts(0.01, 0.01, counted)) == ["garbage collection", "page faults"]
+    assert named(Counts(0.01, counted)) == ["garbage collection", "page faults"]
 
 
 def test_rows_from_before_anything_was_counted_have_no_counts():
     assert Counts.of({"extra_info": {}, "stats": {"data": [1.0]}}) is None
 
 
+def record(samples, iterations=1, **info):
+    """A row as it is saved, from its samples of (wall, CPU) seconds."""
+    entry = {"samples": samples, "counted": {"waits": [2.0] * len(samples)}, "foreign_cpu": 0.15}
+    trial = Trial.parse("train_step[mlp-b128-cpu]")
+    row = Row(trial, "keras_tensorflow", {0: entry | {"iterations": iterations}})
+    place = {"operation": "train_step", "in_force": {"threads": 1}, "device": "cpu"}
+    return {"extra_info": row.counters() | place | info, "stats": {"data": row.samples()}}
+
+
 def test_counters_of_a_row_are_all_that_causes_need():
     """What the panel gives to the causes before anything is saved."""
-    entry = {"samples": [(0.01, 0.008)], "counted": {"waits": [2.0]}, "foreign_cpu": 0.15}
-    row = Row(Trial.parse("train_step[mlp-b128-cpu]"), "keras_tensorflow", {0: entry})
-    info = {"cpu_seconds": [0.008], "in_force": {"threads": 1}, "device": "cpu"}
-    record = row.counters() | info | {"operation": "train_step"}
-    assert named(Counts.of({"extra_info": record, "stats": {"data": [0.01]}})) == ["lost CPU"]
+    assert named(Counts.of(record([(0.01, 0.008)]))) == ["lost CPU"]
+
+
+def test_one_sample_in_three_is_no_cause():
+    """Times are medians, and so is the share of them that is lost."""
+    assert named(Counts.of(record([(0.01, 0.01), (0.05, 0.01), (0.01, 0.01)]))) == []
+
+
+@pytest.mark.parametrize("other", [{"in_force": {"threads": 2}}, {"device": "gpu"}])
+def test_time_off_the_cpu_means_nothing_beside_other_threads_or_a_gpu(other):
+    assert Counts.of(record([(0.01, 0.005)], **other)).off_cpu == 0.0
+
+
+def test_cpu_time_is_that_of_all_operations():
+    assert Counts.of(record([(0.01, 0.008), (0.01, 0.006)], iterations=5)).measured == 0.07

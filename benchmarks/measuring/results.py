@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.comparing.records import Judged, compare, judge_all
 from benchmarks.comparing.schema import SCHEMA
+from benchmarks.measuring.environments import STEADY
 from benchmarks.measuring.journal import Journal, noted_confirmation
 from benchmarks.measuring.plan import Plan
 from benchmarks.trial import RowId, Trial, contestant, split
@@ -82,7 +83,11 @@ class Row:
     def counters(self) -> dict[str, Any]:
         """What was counted while it was timed, as it is saved."""
         entries = self.entries
+        counts = [len(entry["samples"]) for entry in entries.values()]
         return {
+            "blocks": [block for block, n in zip(entries, counts, strict=True) for _ in range(n)],
+            "iterations": {str(block): e.get("iterations", 1) for block, e in entries.items()},
+            "cpu_seconds": [cpu for entry in entries.values() for _, cpu in entry["samples"]],
             "counted": counted(entries.values()),
             "threads_that_ran": [entry.get("threads_that_ran") for entry in entries.values()],
             "stolen_cpu": {str(block): e.get("stolen_cpu") for block, e in entries.items()},
@@ -135,9 +140,12 @@ class Results:
             for record in journal.records
             for row in record.get("dropped", [])
         }
+        optional = plan.blocks + (noted_confirmation(journal.records) or {"blocks": 0})["blocks"]
         for record in journal.records:
             for name, entry in record.get("results", {}).items():
-                self.rows[by_text[record["trial"]], name].entries[record["block"]] = entry
+                # What fails in a further block has been measured without it.
+                if record["block"] < optional or not {"error", "unavailable"} & entry.keys():
+                    self.rows[by_text[record["trial"]], name].entries[record["block"]] = entry
         for row in self.rows.values():
             self.classify(row, dropped.get((str(row.trial), row.name), ""))
         for row in self.rows.values():
@@ -258,12 +266,21 @@ class Results:
             for row in self.here():
                 other = self.rows[row.trial, contestant(row.name, environment)]
                 for side, place in ((row, "here"), (other, f"in {environment}")):
-                    if not side.valid:
-                        first, *_ = (side.error or side.skip or side.void[0]).strip().splitlines()
-                        reasons[self.test_id(row)] = f"{place}: {first}"
+                    if reason := self.unusable(side):
+                        reasons[self.test_id(row)] = f"{place}: {reason}"
             comparisons = compare(new, old, environment, self.plan.margin, reasons)
             judged[environment] = judge_all(comparisons, new, old)
         return judged
+
+    def unusable(self, row: Row) -> str:
+        """Why a row is nothing to compare with, on one line; empty where it is."""
+        if not row.valid:
+            return (row.error or row.skip or row.void[0]).strip().splitlines()[0]
+        first = next(iter(row.entries.values()))
+        known = first["facts"]["in_force"].get("environment", {})
+        if self.plan.allocator == "steady" and not STEADY.items() <= known.items():
+            return "its allocator is not steady: use --allocator installed for both"
+        return ""
 
     def row(self, operation: Operation, trial: Trial, name: str) -> Row | None:
         """The row of another operation in the same place, if it was planned."""
@@ -288,7 +305,6 @@ class Results:
         entries = row.entries
         implementation, environment = split(row.name)
         first = next(iter(entries.values()))
-        counts = [len(entry["samples"]) for entry in entries.values()]
         return {
             "schema": SCHEMA,
             "session": self.journal.session,
@@ -306,9 +322,6 @@ class Results:
             "recipe": first["recipe"],
             "dataset": {"name": self.plan.dataset, "sha256": self.plan.dataset_sha256},
             "source": self.plan.source,
-            "blocks": [block for block, n in zip(entries, counts, strict=True) for _ in range(n)],
-            "iterations": {str(block): e.get("iterations", 1) for block, e in entries.items()},
-            "cpu_seconds": [cpu for entry in entries.values() for _, cpu in entry["samples"]],
             **row.counters(),
             **self.moments(row),
             "first_call_seconds": [entry["first_call_seconds"] for entry in entries.values()],

@@ -79,7 +79,6 @@ def cause(row: Row, results: Results) -> str:
     if row.void or not all(entry.get("counted") for entry in entries):
         return ""
     info = row.counters() | {
-        "cpu_seconds": [cpu for entry in entries for _, cpu in entry["samples"]],
         "in_force": of_row(row) | {"threads": results.plan.threads_on(row.trial.device)},
         "operation": row.trial.operation,
         "device": row.trial.device,
