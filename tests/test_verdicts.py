@@ -1,6 +1,8 @@
 """What the words rest on: screen and confirmation, saved runs, drift, baselines. Numbers alone."""
 
 import json
+import shlex
+import sys
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -40,6 +42,7 @@ from benchmarks.comparing.verdicts import (
     suspicion,
     time_metric,
 )
+from benchmarks.measuring.environments import STEADY, Environment, steady
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session, same_bursts
 from benchmarks.measuring.workers import ROOT
@@ -1115,6 +1118,55 @@ def test_a_session_measures_on_what_is_undecided_until_it_is_equal(seconds, meas
     session.decide()
     assert done == measured_on
     assert said == ([(1, 60.0)] if measured_on else [])
+
+
+@pytest.mark.parametrize(("block", "valid"), [(5, False), (6, True)])
+def test_what_fails_in_a_further_block_costs_no_row(block, valid):
+    """Only the screen and the confirmation must be complete; of the rest it is said."""
+    facts = {"versions": {}, "python": "3", "in_force": {}, "conventions": SMOOTH}
+    entry = {"facts": facts, "compilation": "none", "recipe": {}, "first_call_seconds": 1.0}
+    trial, said = Trial("forward", "mlp", 128, "cpu"), []
+    rows = {(trial, name): ([1.0] * 7, entry) for name in (PYTORCH, f"{PYTORCH}@older")}
+    measured_so_far = with_baseline(rows)
+    for record in measured_so_far.journal.records:
+        if record.get("block") == block and PYTORCH in record["results"]:
+            record["results"][PYTORCH] = {"cost": 0.0, "error": "Traceback\nOSError: gone"}
+    results = Results(measured_so_far.plan, measured_so_far.journal)
+    assert results.rows[trial, PYTORCH].valid is valid
+
+    session = object.__new__(Session)
+    session.journal, session.progress = results.journal, SimpleNamespace(say=said.append)
+    assert session.failures(block) == [(PYTORCH, str(trial), "OSError: gone")]
+    assert session.failures(0) == []
+
+
+@pytest.mark.parametrize("allocator", ["steady", "installed"])
+def test_both_sides_have_the_allocator_that_was_asked_for(allocator):
+    """Variables cannot be set for a worker that a server elsewhere starts."""
+    trial, rows = Trial("forward", "mlp", 128, "cpu"), {}
+    for name, variables in ((PYTORCH, STEADY), (f"{PYTORCH}@older", {})):
+        in_force = {"environment": variables}
+        facts = {"versions": {}, "python": "3", "in_force": in_force, "conventions": SMOOTH}
+        entry = {"facts": facts, "compilation": "none", "recipe": {}, "first_call_seconds": 1.0}
+        rows[trial, name] = [1.0] * 6, entry | {"peak_memory_bytes": 2**30}
+    results = with_baseline(rows)
+    results.plan = replace(results.plan, allocator=allocator)
+    reasons = {found.verdict.reason for found in results.verdicts()["older"]}
+    refused = "in older: its allocator is not steady: use --allocator installed for both"
+    assert reasons == ({refused} if allocator == "steady" else {""})
+
+
+@pytest.mark.parametrize(
+    ("spec", "python"),
+    [
+        ("popen//python=some/python", "some/python"),
+        ("popen", sys.executable),
+        ("ssh=user@box", "python"),
+    ],
+)
+def test_the_steady_allocator_reaches_every_spec(spec, python):
+    command = steady(Environment("other", spec)).spec.partition("//python=")[2]
+    assert shlex.split(command) == ["env", *(f"{n}={v}" for n, v in STEADY.items()), python]
 
 
 # Baselines

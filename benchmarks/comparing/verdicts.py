@@ -277,7 +277,7 @@ def judge(comparison: Comparison) -> Verdict:
         found = centre(*comparison.between(0, look), LOOK_ERROR)
         return Verdict(Status.EQUIVALENT, found, sees(found, comparison))
     else:
-        new, old = comparison.new, comparison.old
+        new, old = judged_blocks(comparison)
         if changed is False:
             new, old = comparison.between(0, end)
         elif suspicion(comparison):
@@ -302,14 +302,34 @@ def equal_after(comparison: Comparison, changed: bool | None, end: int) -> int |
     """
     if changed is None and suspicion(comparison):
         return None
-    common = sorted(comparison.new.keys() & comparison.old.keys())
-    for count in LOOKS:
+    new, old = judged_blocks(comparison) if changed is None else (comparison.new, comparison.old)
+    common = sorted(new.keys() & old.keys())
+    for count in looks(comparison.screened):
         if count > len(common) or (changed is False and common[count - 1] + 1 < end):
             continue
         look = common[count - 1] + 1
         if equal(centre(*comparison.between(0, look), LOOK_ERROR), comparison):
             return look
     return None
+
+
+def looks(screened: int) -> tuple[int, ...]:
+    """After how many blocks equality is looked at, where the screen has so many.
+
+    That is after the screen, if it has enough for an interval, and at each of LOOKS that is later:
+    never more often than LOOKS says.
+    """
+    return tuple(sorted({max(screened, LOOKS[0]), *(look for look in LOOKS if look > screened)}))
+
+
+def judged_blocks(comparison: Comparison) -> tuple[Blocks, Blocks]:
+    """The blocks that tell about what nobody suspects: all, but of first calls the screen's.
+
+    Further blocks start fewer processes side by side, which changes what a first call takes.
+    """
+    if comparison.metric is FIRST_CALL:
+        return comparison.screen()
+    return comparison.new, comparison.old
 
 
 def equal(found: Ratio, comparison: Comparison) -> bool:
@@ -331,7 +351,7 @@ def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
     room = log(1 + comparison.metric.margin) - abs(log(found.value))
     # A refuted suspicion is judged by fewer blocks than there are.
     there = len(comparison.new.keys() & comparison.old.keys())
-    for count in LOOKS:
+    for count in looks(comparison.screened):
         if count > there and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
             return count
     return None
@@ -357,13 +377,25 @@ def status_for(
     if found.low is None or found.high is None:
         return Status.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
     if not suspicion(comparison):
-        most = max(found.high, 1 / found.low) - 1
-        return Status.INCONCLUSIVE, f"differs by at most {most:.1%}"
+        return Status.INCONCLUSIVE, undecided(found, comparison.metric.margin)
     if not later:
         return Status.INCONCLUSIVE, "suspected; its confirmation was not measured"
     least, *_, most = confirmation_blocks(comparison.suspects)
     blocks = f"{later} new blocks, of {least} to {most}"
     return Status.INCONCLUSIVE, f"suspected; its confirmation was cut off after {blocks}"
+
+
+def undecided(found: Ratio, margin: float) -> str:
+    """What an interval still tells where nothing is suspected and equality is not found."""
+    assert found.low is not None
+    assert found.high is not None
+    least, most = sorted((abs(log(found.low)), abs(log(found.high))))
+    at_most = f"differs by at most {exp(most) - 1:.1%}"
+    if exp(most) <= 1 + margin:
+        return f"{at_most}, seen between two looks"
+    if found.low <= 1 <= found.high or exp(least) <= 1 + margin:
+        return at_most
+    return f"differs by {exp(least) - 1:.1%} to {exp(most) - 1:.1%}, which the screen did not show"
 
 
 def contaminated(foreign: Mapping[int, float | None], blocks: Iterable[int]) -> int:

@@ -74,10 +74,14 @@ def setting(variables: Mapping[str, str]) -> list[str]:
 
 
 def steady(environment: Environment) -> Environment:
-    """The same with an allocator that gives no memory back; a spec that names no Python stays."""
+    """The same with an allocator that gives no memory back."""
+    spec = environment.spec
+    if "//python=" not in spec:
+        # What execnet starts then: https://execnet.readthedocs.io/en/latest/basics.html
+        python = sys.executable if spec.startswith("popen") else "python"
+        spec += f"//python={shlex.quote(python)}"
     command = shlex.join(setting(STEADY))
-    spec = environment.spec.replace("//python=", f"//python={command} ")
-    return replace(environment, spec=spec)
+    return replace(environment, spec=spec.replace("//python=", f"//python={command} "))
 
 
 def folder_name(text: str) -> str:

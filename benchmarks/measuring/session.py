@@ -198,7 +198,21 @@ class Session:
                 said = True
             self.suspected = self.contests_of(undecided)
             self.run_block(block)
+            for name, trial, error in self.failures(block):
+                self.progress.say(
+                    f"{name} failed in a further block of {trial}, which does not count: {error}"
+                )
             block += 1
+
+    def failures(self, block: int) -> list[tuple[str, str, str]]:
+        """What failed in a block: contestant, trial, and the error's last line."""
+        return [
+            (name, record["trial"], entry["error"].strip().splitlines()[-1])
+            for record in self.journal.records
+            if record.get("block") == block
+            for name, entry in record.get("results", {}).items()
+            if "error" in entry
+        ]
 
     def first_deciding(self) -> int:
         """The block after the confirmation, or the later one that was cut off.
