@@ -89,7 +89,7 @@ def bursts(samples: Samples, chance: Chance) -> Samples:
     return samples + hit * np.log(chance.uniform(1.5, 10, samples.shape))
 
 
-def moods(samples: Samples, chance: Chance) -> Samples:
+def neighbours(samples: Samples, chance: Chance) -> Samples:
     """Each side is faster or slower by 1 %, for some blocks in a row (correlated by a half)."""
     steps = chance.normal(0, 0.01, samples.shape[:3])
     for block in range(1, steps.shape[1]):
@@ -111,9 +111,9 @@ NOISES: dict[str, tuple[Noise, ...]] = {
     "process offsets": (offsets,),
     "two modes": (two_modes,),
     "bursts": (bursts,),
-    "moods": (moods,),
+    "neighbours alike": (neighbours,),
     "drift": (drift,),
-    "all of these": (offsets, two_modes, bursts, moods, drift),
+    "all of these": (offsets, two_modes, bursts, neighbours, drift),
 }
 
 
@@ -215,14 +215,12 @@ def main() -> None:
     pool = pools()
     if not pool:
         parser.error("nothing recorded: run python -m tools.campaigns identical first")
-    found: dict[str, dict[str, dict[str, float]]] = {"identical": {}, "different": {}}
-    for name, noise in NOISES.items():
-        found["identical"][name] = simulate(pool, noise, options.gates)
-        print(name, found["identical"][name], flush=True)
-    for difference in DIFFERENCES:
-        each = simulate(pool, (), options.gates, difference=difference)
-        found["different"][f"{difference:.0%}"] = each
-        print(f"{difference:.0%}", each, flush=True)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for difference in (0.0, *DIFFERENCES):
+        kinds = found.setdefault(f"{difference:.0%}", {})
+        for name, noise in NOISES.items():
+            kinds[name] = simulate(pool, noise, options.gates, difference=difference)
+            print(f"{difference:.0%}", name, kinds[name], flush=True)
     SIMULATED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
