@@ -4,12 +4,14 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.comparing.curves import ARMS
 from benchmarks.comparing.saved import RunError
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.workers import WorkerError
-from mnist_models import data, networks
+from mnist_models import data, implementations, networks
+from mnist_models.implementations import PAIR
 
 DATASET_HELP = "as for pytest benchmarks"
 # What pytest calls a usage error.
@@ -85,6 +87,81 @@ def explain(options: argparse.Namespace) -> int:
     found = run(dataset, trials, knobs, *settings)
     print(table(found))
     print("\nThese turn the verdict round:\n\n" + "\n".join(turned(found)))
+    return 0
+
+
+def maker(options: argparse.Namespace, console: Any) -> Any:
+    """What makes environments for an experiment, as the options say; raises ValueError."""
+    from benchmarks.measuring.making import GIGABYTE, Maker
+
+    if options.disk <= 0:
+        raise ValueError(f"--disk {options.disk:g}: must be above 0, in GB")
+    return Maker(options.environments, int(options.disk * GIGABYTE), console.print)
+
+
+def museum(options: argparse.Namespace) -> int:
+    """Known changes between releases, found again by the gate."""
+    from rich.console import Console
+
+    from benchmarks.commands.museum import exhibits, right, shown
+    from benchmarks.commands.museum import museum as run
+
+    check_experiment(options)
+    chosen = exhibits(options.name)
+    console = Console(stderr=True, highlight=False, markup=False)
+    dataset = data.load(options.dataset)
+    found = run(dataset, chosen, maker(options, console), options.output, console)
+    print(shown(chosen, found))
+    seen = {one.name: one for one in found.seen}
+    return int(not all(right(exhibit, seen[exhibit.name]) for exhibit in chosen))
+
+
+def bisect(options: argparse.Namespace) -> int:
+    """Which package, and which release of it, made the difference between two environments."""
+    from rich.console import Console
+
+    from benchmarks.commands import bisect as command
+    from benchmarks.reporting.bisected import text
+
+    check_experiment(options)
+    trials = command.chosen_trials(options.trial)
+    chosen = options.implementation or list(PAIR)
+    ends = {
+        name: (command.pins_of(options.old, name), command.pins_of(options.new, name))
+        for name in chosen
+    }
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    dataset, makes = data.load(options.dataset), maker(options, console)
+    for name, (old, new) in ends.items():
+        if old == new:
+            print(f"{name}: both have the same packages: nothing to search")
+            continue
+        console.print(f"{name}: {command.cost((old, new), makes)}")
+        output = options.output.with_stem(f"{options.output.stem}-{name}")
+        found, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
+        print(text(found, kept.machine, kept.dataset, name) + "\n")
+    return 0
+
+
+def history(options: argparse.Namespace) -> int:
+    """All releases of a package side by side: times, first calls, memory, import."""
+    from rich.console import Console
+
+    from benchmarks.commands import history as command
+    from benchmarks.reporting.history import text
+    from benchmarks.trial import RowId
+
+    check_experiment(options)
+    beside = command.beside(options.with_)
+    pins = command.releases_of(options.package, beside, options.release)
+    implementation = command.implementation_for(options.package, beside)
+    rows = options.row or command.usual_rows(implementation)
+    for row in rows:
+        RowId.parse(row)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    dataset, makes = data.load(options.dataset), maker(options, console)
+    arguments = options.package, pins, rows, makes, options.output, console
+    print(text(command.history(dataset, *arguments)))
     return 0
 
 
@@ -190,6 +267,44 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--rounds", type=int, default=20, help="likewise (default: 20)")
     text = "raw data, to which what is missing is added (default: explain.json)"
     sub.add_argument("-o", "--output", type=Path, default="explain.json", help=text)
+
+    def makes_environments(sub: argparse.ArgumentParser, output: str) -> None:
+        sub.add_argument("--dataset", help=DATASET_HELP)
+        text = "GB that environments and uv's cache may take together (default: 30)"
+        sub.add_argument("--disk", type=float, default=30.0, metavar="GB", help=text)
+        text = "where environments are made and kept (default: .benchmarks/virtualenvs)"
+        place = Path(".benchmarks", "virtualenvs")
+        sub.add_argument("--environments", type=Path, default=place, metavar="DIR", help=text)
+        text = f"what was found, to which what is missing is added (default: {output})"
+        sub.add_argument("-o", "--output", type=Path, default=output, help=text)
+
+    sub = command(museum)
+    text = "an exhibit of museum.toml (default: all)"
+    sub.add_argument("name", nargs="*", metavar="NAME", help=text)
+    makes_environments(sub, "museum.json")
+    sub = command(bisect)
+    text = "an environment of the grid, the folder of one, or a file of exact requirements"
+    sub.add_argument("old", metavar="OLD", help=text)
+    sub.add_argument("new", metavar="NEW", help="likewise")
+    text = "such as forward[lenet5-b128-cpu] (default: train_step[mlp-b128-cpu])"
+    sub.add_argument("trial", nargs="*", metavar="TRIAL", help=text)
+    sub.add_argument(
+        "--implementation",
+        action="append",
+        choices=implementations.names(),
+        help="repeatable (default: the pair)",
+    )
+    makes_environments(sub, "bisect.json")
+    sub = command(history)
+    sub.add_argument("package", choices=["jax", "keras", "tensorflow", "torch"], help="of what")
+    text = "repeatable (default: of the grid, or the last of each minor version)"
+    sub.add_argument("--release", action="append", default=[], help=text)
+    text = "what all environments have besides, such as tensorflow=2.18.1; repeatable"
+    sub.add_argument("--with", dest="with_", action="append", default=[], metavar="P=V", help=text)
+    text = "a test such as test_forward[mlp-b128-cpu-keras_torch]; repeatable (default: the "
+    text += "training step and the forward pass of every network)"
+    sub.add_argument("--row", action="append", metavar="TEST", help=text)
+    makes_environments(sub, "history.json")
     sub = command(compare)
     sub.add_argument("old", type=Path, metavar="OLD", help="a saved run")
     sub.add_argument("new", type=Path, metavar="NEW", help="a saved run")

@@ -25,7 +25,8 @@ class Trainer:
         self.batch_size = recipe.batch_size
         self.dtype = dtype
         keras.config.set_floatx(dtype)
-        keras.config.set_dtype_policy(dtype)
+        # `keras.config` has it, too, but not before Keras 3.3.
+        keras.mixed_precision.set_dtype_policy(dtype)
         self.model = network.in_keras()
         rate = recipe.optimizer.learning_rate
         if recipe.cosine_steps:

@@ -25,6 +25,7 @@ EXAMPLE = "py312-torch2.9-tf2.20"
 CUDA = "cuda12"
 # Seconds in which an interpreter, or uv, must have answered.
 PYTHON_LIMIT = 60.0
+OWN = ".".join(platform.python_version_tuple()[:2])
 
 
 class NoSuchEnvironment(Exception):

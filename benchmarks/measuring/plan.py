@@ -36,6 +36,8 @@ class Plan:
     call_limit: float
     time_budget: float
     baselines: dict[str, Environment] = field(default_factory=dict)
+    # Where contestants run that name no baseline; None means where this process does.
+    here: Environment | None = None
     margin: float = 0.02
     # Seconds for further blocks of what the screen left undecided.
     until_decided: float = 0.0
@@ -64,16 +66,14 @@ class Plan:
             "versions": implementations.installed(sorted(self.packages())),
             "host": f"{platform.node()}, Python {platform.python_version()}",
             "environment": settings(),
-            "baselines": {
-                name: [e.spec, e.versions, *filter(None, (e.knob, e.threads))]
-                for name, e in self.baselines.items()
-            },
+            "baselines": {name: described(e) for name, e in self.baselines.items()},
+            **({"here": described(self.here)} if self.here else {}),
         }
 
     def environment(self, contestant: str) -> Environment:
         """Where a contestant's worker runs; this process's own environment for ""."""
         _, name = split(contestant)
-        found = self.baselines[name] if name else own()
+        found = self.baselines[name] if name else self.here or own()
         return steady(found) if self.allocator == "steady" else found
 
     def threads_on(self, device: str) -> int:
@@ -102,6 +102,12 @@ class Plan:
     def rows(self) -> list[tuple[Trial, str]]:
         """Every contestant of every trial."""
         return [(trial, name) for trial, names in self.contests.items() for name in names]
+
+
+def described(environment: Environment) -> list[Any]:
+    """All that an environment is, as a journal has it."""
+    more = environment.knob, environment.threads
+    return [environment.spec, environment.versions, *filter(None, more)]
 
 
 def estimate(plan: Plan) -> float:

@@ -1,0 +1,226 @@
+"""Which package, and which release of it, made the difference: `python -m benchmarks bisect`."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from math import ceil, log2
+from pathlib import Path
+from time import monotonic
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from benchmarks.commands import experiments, gates, versions
+from benchmarks.commands.explain import machine
+from benchmarks.comparing.changes import Change
+from benchmarks.comparing.search import Found, Place, search
+from benchmarks.measuring import environments, making
+from benchmarks.measuring.making import Maker, Pins
+from benchmarks.trial import Trial
+from mnist_models import data, implementations
+
+# Distributions that a package may come from.
+DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+EXAMPLE = "py312-torch2.9-tf2.20"
+# About how many seconds a session with three environments takes.
+EACH = 150
+
+
+class Asked(BaseModel):
+    """One session: an environment against others, and the verdicts on it against each."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    new: str
+    old: list[str]
+    changes: list[list[Change]]
+    seconds: float
+
+
+class Bisection(BaseModel):
+    """All sessions of the search for an implementation's change, on one machine and data set."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    machine: str
+    dataset: str
+    trials: list[str]
+    asked: list[Asked] = []
+
+
+def place(pins: Pins) -> Place:
+    """Pins that can be a key."""
+    return tuple(sorted(pins.items()))
+
+
+def pins_of(text: str, implementation: str) -> dict[str, str]:
+    """The versions that matter to an implementation.
+
+    `text` is an environment of the grid, the folder of one, or a file of exact requirements.
+    Raises ValueError and EnvironmentProblem.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        known = requirements(path)
+    elif path.is_dir():
+        known = environments.parse(text).versions
+    else:
+        try:
+            known = versions.pins(text)
+        except versions.NoSuchEnvironment as problem:
+            raise ValueError(
+                f"{text}: no folder of a virtual environment, no file of requirements, and no "
+                f"environment of the grid ({problem})"
+            ) from None
+    needed = implementations.packages(implementation) & {*environments.PACKAGES}
+    wanted = {"python", "numpy"}.union(*(DISTRIBUTIONS.get(name, (name,)) for name in needed))
+    found = {name: pin.split("+")[0] for name, pin in known.items() if name in wanted}
+    python = found.setdefault("python", versions.OWN)
+    found["python"] = ".".join(python.split(".")[:2])
+    if lacks := sorted(package for package in needed - {"numpy"} if not has(found, package)):
+        raise ValueError(f"{text}: has no {' and no '.join(lacks)}, which {implementation} needs")
+    return found
+
+
+def has(pins: Pins, package: str) -> bool:
+    """Whether a package is among the pins, under whichever name."""
+    return any(name in pins for name in DISTRIBUTIONS.get(package, (package,)))
+
+
+def requirements(path: Path) -> dict[str, str]:
+    """The exact versions in a file of requirements; raises ValueError where one is not exact."""
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = re.sub(r"(^|\s)#.*", "", line).strip()
+        if not text or text.startswith("-"):
+            continue
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        [*exact] = wanted.specifier
+        if len(exact) != 1 or exact[0].operator != "==":
+            raise ValueError(f"{path}, line {number}: {text}: give one exact version, as in a==1.2")
+        found[wanted.name.lower()] = exact[0].version
+    return found
+
+
+class Way:
+    """What lies between two environments: first whole packages, then releases of one package."""
+
+    def __init__(self, maker: Maker, console: Console) -> None:
+        self.maker, self.console = maker, console
+        self.known: dict[Place, str] = {}
+        self.listed: dict[tuple[str, str], list[str]] = {}
+
+    def between(self, old: Place, new: Place) -> list[Place]:
+        """The environments on the way, in order, of those that can be installed."""
+        before, after = dict(old), dict(new)
+        changed = [name for name in after if before.get(name) != after[name]]
+        if len(changed) > 1:
+            return self.exchanged(before, after, changed)
+        [package] = changed
+        if package == "python":
+            return []
+        return self.released(package, before, after)
+
+    def exchanged(self, before: Pins, after: Pins, changed: Sequence[str]) -> list[Place]:
+        """One package after the other has its new version, or as few together as can be."""
+        found, now, rest = [], dict(before), list(changed)
+        while rest:
+            sizes = range(1, len(rest))
+            groups = (group for size in sizes for group in combinations(rest, size))
+            fitting = (g for g in groups if self.possible(now | {name: after[name] for name in g}))
+            group = next(fitting, None)
+            if group is None:
+                break
+            now |= {name: after[name] for name in group}
+            rest = [name for name in rest if name not in group]
+            if rest:
+                found.append(place(now))
+        return found
+
+    def released(self, package: str, before: Pins, after: Pins) -> list[Place]:
+        """The releases of a package between two of them."""
+        try:
+            low, high = sorted((Version(before[package]), Version(after[package])))
+        except InvalidVersion as error:
+            raise ValueError(f"{package}: {error}") from None
+        key = package, after["python"]
+        if key not in self.listed:
+            self.listed[key] = making.releases(*key, pre=low.is_prerelease or high.is_prerelease)
+        names = [name for name in self.listed[key] if low < Version(name) < high]
+        if Version(before[package]) == high:
+            names.reverse()
+        places = (place({**after, package: name}) for name in names)
+        return [one for one in places if self.possible(dict(one))]
+
+    def possible(self, pins: Pins) -> bool:
+        """Whether an environment can be installed; it is said once where it cannot."""
+        key = place(pins)
+        if key not in self.known:
+            self.known[key] = self.maker.resolves(pins)
+            if self.known[key]:
+                self.console.print(f"left out: {self.known[key]}")
+        return not self.known[key]
+
+
+def bisect(
+    dataset: data.Dataset,
+    ends: tuple[Pins, Pins],
+    implementation: str,
+    trials: Sequence[Trial],
+    maker: Maker,
+    output: Path,
+    console: Console,
+) -> tuple[Found, Bisection]:
+    """Search the way between two environments; every session is kept in `output`.
+
+    Raises EnvironmentProblem, and ValueError for a file of another experiment.
+    """
+    kept = Bisection(machine=machine(), dataset=dataset.name, trials=[str(t) for t in trials])
+    if output.exists():
+        same, read = ("machine", "dataset", "trials"), Bisection.model_validate_json
+        kept = experiments.continued(kept, output, read, "bisect", same)
+    way = Way(maker, console)
+
+    def ask(new: Place, old: Sequence[Place]) -> list[list[Change]]:
+        names = [making.title(dict(one)) for one in (new, *old)]
+        known = (one.changes for one in kept.asked if [one.new, *one.old] == names)
+        if (answer := next(known, None)) is not None:
+            return answer
+        began, every = monotonic(), [dict(one) for one in (new, *old)]
+        console.print(f"comparing {names[0]} with {' and '.join(names[1:])}")
+        here, *others = (maker.make(pins, beside=every) for pins in every)
+        rows = [(trial, implementation) for trial in trials]
+        results = gates.gate(dataset, here, others, rows, maker.folder, console)
+        found = gates.changes(results)
+        changes = [[one for one in found if one.old == other.name] for other in others]
+        seconds = round(monotonic() - began, 1)
+        kept.asked.append(Asked(new=names[0], old=names[1:], changes=changes, seconds=seconds))
+        experiments.write(kept, output)
+        return changes
+
+    old, new = map(place, ends)
+    return search(old, new, way.between, ask), kept
+
+
+def cost(ends: tuple[Pins, Pins], maker: Maker) -> str:
+    """About what a search costs, in words, before anything is made."""
+    old, new = ends
+    packages = [name for name in new if old.get(name) != new[name]]
+    sessions = 1 + ceil(log2(len(packages) + 1)) + 4
+    return (
+        f"{', '.join(f'{name} {old.get(name)} → {new[name]}' for name in packages)}: for one "
+        f"change about {sessions} sessions and {sessions * EACH / 60:.0f} min, each with up to "
+        f"three environments of at most {making.in_gigabytes(making.size(new))} in {maker.folder}"
+    )
+
+
+def chosen_trials(texts: Iterable[str]) -> list[Trial]:
+    """The trials that are named; raises ValueError."""
+    return [Trial.parse(text) for text in dict.fromkeys(texts)] or [
+        Trial("train_step", "mlp", 128, "cpu")
+    ]

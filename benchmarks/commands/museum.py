@@ -1,0 +1,187 @@
+"""Known changes between releases, found again by the gate: `python -m benchmarks museum`."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rich.console import Console
+
+from benchmarks.commands import experiments, gates
+from benchmarks.comparing.changes import Change
+from benchmarks.comparing.schema import words as problem
+from benchmarks.comparing.verdicts import Status
+from benchmarks.measuring import making
+from benchmarks.measuring.environments import EnvironmentProblem
+from benchmarks.measuring.making import Maker
+from benchmarks.reporting.markdown import table
+from benchmarks.trial import RowId
+from mnist_models import data
+
+FILE = Path(__file__).parents[2] / "museum.toml"
+PYTHON = "3.12"
+NO_CHANGE = "no change"
+# About how many seconds a session and its two environments take.
+EACH = 120
+
+
+class Exhibit(BaseModel):
+    """A package's release before and after, and what the gate should say of one row's metric.
+
+    `others` are the packages that both environments have besides. `expect` is a `Status`, or
+    "no change": neither REGRESSED nor IMPROVED.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    package: str
+    old: str
+    new: str
+    others: dict[str, str] = Field(alias="with")
+    row: str
+    expect: str
+    metric: str = "time"
+    python: str = PYTHON
+    why: str = ""
+    tracker: str = ""
+
+    def pins(self, release: str) -> dict[str, str]:
+        """The environment with a release of the package."""
+        return {"python": self.python, **self.others, self.package: release}
+
+
+class Seen(BaseModel):
+    """What the gate said of an exhibit; `failed` is why it said nothing. `seconds` are in all."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    expect: str
+    changes: list[Change] = []
+    seconds: float = 0.0
+    failed: str = ""
+
+    def verdict(self, metric: str) -> Change | None:
+        """The verdict on a metric, if there is one."""
+        return next((one for one in self.changes if one.metric == metric), None)
+
+
+class Museum(BaseModel):
+    """All that was seen, on one machine and one data set."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    machine: str
+    dataset: str
+    seen: list[Seen] = []
+
+
+def exhibits(names: Sequence[str] = (), path: Path = FILE) -> list[Exhibit]:
+    """The exhibits of these names, all without any; raises ValueError."""
+    listed = tomllib.loads(path.read_text(encoding="utf-8"))["exhibit"]
+    try:
+        found = {one.name: one for one in map(Exhibit.model_validate, listed)}
+    except ValidationError as error:
+        raise ValueError(f"{path}: {problem(error.errors()[0])}") from None
+    for name in names:
+        if name not in found:
+            raise ValueError(f"{name}: no such exhibit; choose from {', '.join(found)}")
+    return [found[name] for name in dict.fromkeys(names or found)]
+
+
+def museum(
+    dataset: data.Dataset,
+    chosen: Sequence[Exhibit],
+    maker: Maker,
+    output: Path,
+    console: Console,
+) -> Museum:
+    """Show every exhibit that `output` does not have yet to the gate, and write it there.
+
+    Raises ValueError for a file of another experiment.
+    """
+    from benchmarks.commands.explain import machine
+
+    found = Museum(machine=machine(), dataset=dataset.name)
+    if output.exists():
+        same = "machine", "dataset"
+        read = Museum.model_validate_json
+        found = experiments.continued(found, output, read, "museum", same)
+    there = {one.name for one in found.seen if not one.failed}
+    todo = [exhibit for exhibit in chosen if exhibit.name not in there]
+    if todo:
+        most = max(making.size(exhibit.pins(exhibit.new)) for exhibit in todo)
+        console.print(
+            f"{len(todo)} exhibits: about {len(todo) * EACH / 60:.0f} min, and up to "
+            f"{making.in_gigabytes(2 * most)} of disk in {maker.folder}"
+        )
+    for exhibit in todo:
+        console.print(f"{exhibit.name}: {exhibit.package} {exhibit.old} → {exhibit.new}")
+        one = visit(dataset, exhibit, maker, console)
+        found.seen = [old for old in found.seen if old.name != one.name] + [one]
+        experiments.write(found, output)
+    return found
+
+
+def visit(dataset: data.Dataset, exhibit: Exhibit, maker: Maker, console: Console) -> Seen:
+    """Make both environments and let the gate compare them."""
+    began, row = monotonic(), RowId.parse(exhibit.row)
+    seen = Seen(name=exhibit.name, expect=exhibit.expect)
+    old, new = exhibit.pins(exhibit.old), exhibit.pins(exhibit.new)
+    try:
+        before, after = maker.make(old, beside=[new]), maker.make(new, beside=[old])
+        rows = [(row.trial, row.implementation)]
+        results = gates.gate(dataset, after, [before], rows, maker.folder, console)
+        seen.changes = gates.changes(results)
+    except EnvironmentProblem as error:
+        seen.failed = str(error)
+    seen.seconds = round(monotonic() - began, 1)
+    return seen
+
+
+def right(exhibit: Exhibit, seen: Seen) -> bool:
+    """Whether the gate said what was expected."""
+    found = seen.verdict(exhibit.metric)
+    if found is None:
+        return False
+    if exhibit.expect == NO_CHANGE:
+        return not found.called and found.verdict != Status.NOT_COMPARABLE
+    return found.verdict == exhibit.expect
+
+
+def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:
+    """What was expected beside what was seen, as a Markdown table and a summary."""
+    by_name = {one.name: one for one in museum.seen}
+    heads = ("", "releases", "row", "expected", "seen", "ratio", "seconds")
+    rows = [line(exhibit, by_name[exhibit.name]) for exhibit in chosen if exhibit.name in by_name]
+    wrong = [e.name for e in chosen if e.name in by_name and not right(e, by_name[e.name])]
+    real = [e for e in chosen if e.expect != NO_CHANGE]
+    controls = [e for e in chosen if e.expect == NO_CHANGE]
+    counts = (
+        f"{sum(e.name not in wrong for e in real)} of {len(real)} known changes found, "
+        f"{sum(e.name in wrong for e in controls)} of {len(controls)} controls called changed"
+    )
+    return "\n".join([*table(heads, rows), "", counts])
+
+
+def line(exhibit: Exhibit, seen: Seen) -> list[str]:
+    """An exhibit's line of the table."""
+    found = seen.verdict(exhibit.metric)
+    ratio = ""
+    if found and found.ratio is not None:
+        ends = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
+        ratio = f"{found.ratio:.3f}{ends}"
+    said = found.verdict if found else f"failed: {seen.failed}"
+    if found and found.reason:
+        said += f": {found.reason}"
+    return [
+        ("" if right(exhibit, seen) else "✗ ") + exhibit.name,
+        f"{exhibit.package} {exhibit.old} → {exhibit.new}",
+        f"`{exhibit.row}`" + ("" if exhibit.metric == "time" else f", {exhibit.metric}"),
+        exhibit.expect,
+        said,
+        ratio,
+        f"{seen.seconds:.0f}",
+    ]

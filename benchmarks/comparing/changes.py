@@ -1,0 +1,86 @@
+"""What a gate session found between two environments, as experiments keep it."""
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.verdicts import Status
+
+CALLED = (Status.REGRESSED, Status.IMPROVED)
+
+
+class Change(BaseModel):
+    """The verdict on one metric of one row, of `new` against `old`, which name environments.
+
+    `seconds` are medians of both, old before new, where time was compared. `causes` are what the
+    counters of each side say about its times, likewise.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    trial: str
+    implementation: str
+    old: str
+    new: str
+    metric: str
+    verdict: str
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    blocks: int | None = None
+    reason: str = ""
+    seconds: list[float] = []
+    causes: list[list[str]] = []
+
+    def turned(self) -> "Change":
+        """The same of `old` against `new`."""
+        words = {Status.REGRESSED: Status.IMPROVED, Status.IMPROVED: Status.REGRESSED}
+        return self.model_copy(
+            update={
+                "old": self.new,
+                "new": self.old,
+                "verdict": words.get(Status(self.verdict), Status(self.verdict)).value,
+                "ratio": inverse(self.ratio),
+                "low": inverse(self.high),
+                "high": inverse(self.low),
+                "seconds": self.seconds[::-1],
+                "causes": self.causes[::-1],
+            }
+        )
+
+    @property
+    def called(self) -> bool:
+        """Whether the gate confirmed a change."""
+        return self.verdict in CALLED
+
+    @property
+    def settled(self) -> bool:
+        """Whether the gate said either that it changed or that it did not."""
+        return self.called or self.verdict == Status.EQUIVALENT
+
+
+def change(judged: Judged, new: str) -> Change:
+    """A verdict as it is kept; figures have five digits."""
+    record = judged.record()
+    return Change(
+        trial=judged.comparison.trial,
+        implementation=judged.comparison.implementation,
+        old=judged.comparison.environment,
+        new=new,
+        metric=record["metric"],
+        verdict=record["verdict"],
+        blocks=record["blocks"],
+        reason=record["reason"],
+        ratio=digits(record["ratio"]),
+        low=digits(record["low"]),
+        high=digits(record["high"]),
+    )
+
+
+def inverse(value: float | None) -> float | None:
+    """One over a ratio."""
+    return digits(1 / value) if value else value
+
+
+def digits(value: float | None) -> float | None:
+    """A number to five digits, far below the noise."""
+    return None if value is None else float(f"{value:.5g}")

@@ -1,0 +1,206 @@
+"""Environments that uv makes of exact versions, within a limit of disk, and the releases there are.
+
+The folder holds the environments and uv's cache, whose files they share. Both are removed when the
+limit would be exceeded; what is asked for again is made again.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+from packaging.version import Version
+from uv import find_uv_bin
+
+from benchmarks.measuring.environments import (
+    Environment,
+    EnvironmentProblem,
+    folder_name,
+    from_interpreter,
+)
+
+# Exact version by package; "python" is one of them.
+Pins = Mapping[str, str]
+CACHE, MARK = "cache", "made.json"
+# Workers need NumPy; everything else is the controller's.
+ALWAYS = "numpy"
+# Seconds for an installation, for a question to the index, and for another session to finish.
+INSTALL_LIMIT, INDEX_LIMIT, PATIENCE = 3600.0, 180.0, 3600.0
+GIGABYTE = 10**9
+# What a package takes with all that it depends on, in bytes: of the largest build that there is.
+SIZES = {"torch": 6 * GIGABYTE, "tensorflow": 2 * GIGABYTE, "jax": GIGABYTE // 2}
+SMALL = GIGABYTE // 2
+
+
+def title(pins: Pins) -> str:
+    """What an environment is called, such as python3.12-keras3.15.0-tensorflow2.21.0."""
+    order = sorted(pins, key=lambda package: (package != "python", package))
+    return folder_name("-".join(f"{package}{pins[package]}" for package in order))
+
+
+def size(pins: Pins) -> int:
+    """About how many bytes an environment takes at most."""
+    return SMALL + sum(SIZES.get(package, 0) for package in pins)
+
+
+class Maker:
+    """Makes environments in `folder`, which never takes more than `disk` bytes.
+
+    `say` is told what takes long.
+    """
+
+    def __init__(self, folder: Path, disk: int, say: Callable[[str], None]) -> None:
+        self.folder, self.disk, self.say = folder.resolve(), disk, say
+
+    def make(self, pins: Pins, beside: Iterable[Pins] = ()) -> Environment:
+        """The environment of exactly these versions; one that is there is taken as it is.
+
+        What it stands `beside` is not removed to make room. Raises EnvironmentProblem.
+        """
+        name = title(pins)
+        place = self.folder / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / f"{name}.lock", timeout=PATIENCE):
+            if not made(place, pins):
+                self.make_room(pins, {name, *map(title, beside)})
+                self.say(f"making {name}")
+                try:
+                    self.install(place, pins)
+                except EnvironmentProblem:
+                    shutil.rmtree(place, ignore_errors=True)
+                    raise
+            try:
+                return from_interpreter(place / "bin" / "python", name)
+            except EnvironmentProblem as problem:
+                raise EnvironmentProblem(str(problem).removeprefix("--baseline ")) from None
+
+    def install(self, place: Path, pins: Pins) -> None:
+        """Make it anew; the mark is written last, so that nothing half-made is ever used."""
+        shutil.rmtree(place, ignore_errors=True)
+        self.uv("venv", "--python", interpreter(pins["python"]), str(place), pins=pins)
+        self.uv("pip", "install", "--python", str(place), *requirements(pins), pins=pins)
+        (place / MARK).write_text(json.dumps(dict(pins)), encoding="utf-8")
+
+    def resolves(self, pins: Pins) -> str:
+        """Why these versions cannot be installed together; empty where they can."""
+        listed = "\n".join(requirements(pins)).encode()
+        version = ("--python-version", pins["python"], "--only-binary", ":all:")
+        try:
+            self.uv("pip", "compile", "-", "--quiet", *version, pins=pins, given=listed)
+        except EnvironmentProblem as problem:
+            return str(problem)
+        return ""
+
+    def make_room(self, pins: Pins, keep: set[str]) -> None:
+        """Remove environments that nobody needs now, and uv's cache, until `pins` fit."""
+        there = (path for path in self.folder.iterdir() if (path / "pyvenv.cfg").exists())
+        idle = sorted((p for p in there if p.name not in keep), key=lambda p: p.stat().st_mtime)
+        while idle and self.room() < size(pins):
+            self.say(f"removing {idle[0].name} to make room")
+            shutil.rmtree(idle.pop(0), ignore_errors=True)
+            # Its files stay there as long as the cache has them.
+            shutil.rmtree(self.folder / CACHE, ignore_errors=True)
+        if self.room() < size(pins):
+            shutil.rmtree(self.folder / CACHE, ignore_errors=True)
+        if (room := self.room()) < size(pins):
+            raise EnvironmentProblem(
+                f"{title(pins)}: may need {in_gigabytes(size(pins))}, and {in_gigabytes(room)} of "
+                f"--disk {in_gigabytes(self.disk)} are left in {self.folder}; allow more, or free "
+                "the disk"
+            )
+
+    def room(self) -> int:
+        """Bytes that may still be taken, by the limit and by the disk."""
+        return min(self.disk - taken(self.folder), shutil.disk_usage(self.folder).free)
+
+    def uv(self, *arguments: str, pins: Pins, given: bytes | None = None) -> None:
+        """Run uv with the cache of this folder; raises EnvironmentProblem with its reason."""
+        cache = ("--cache-dir", str(self.folder / CACHE))
+        try:
+            ended = subprocess.run(
+                [find_uv_bin(), *arguments, *cache],
+                input=given if given is not None else b"",
+                capture_output=True,
+                timeout=INSTALL_LIMIT,
+                check=False,
+                env={k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"},
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EnvironmentProblem(f"{title(pins)}: uv did not run: {error}") from None
+        if ended.returncode:
+            raise EnvironmentProblem(f"{title(pins)}: {why(ended.stderr.decode(errors='replace'))}")
+
+
+def made(place: Path, pins: Pins) -> bool:
+    """Whether the whole environment is there, and runs."""
+    with suppress(OSError, ValueError):
+        return (
+            json.loads((place / MARK).read_text(encoding="utf-8")) == dict(pins)
+            and (place / "bin" / "python").exists()
+        )
+    return False
+
+
+def interpreter(python: str) -> str:
+    """Where uv finds a Python: it is this process's own if that is of the same minor release."""
+    own = ".".join(platform.python_version_tuple()[:2])
+    return sys.executable if python in (own, platform.python_version()) else python
+
+
+def requirements(pins: Pins) -> list[str]:
+    """What is asked of the installer."""
+    listed = [f"{package}=={pin}" for package, pin in pins.items() if package != "python"]
+    return listed if ALWAYS in pins else [*listed, ALWAYS]
+
+
+def why(complaint: str) -> str:
+    """What uv complains about, in one line."""
+    text = re.sub(r"\s+", " ", re.sub(r"[│╰─▶×├]", " ", complaint)).strip()
+    for start in ("Because ", "error: "):
+        if start in text:
+            text = text[text.index(start) :]
+    return text.removeprefix("error: ")[:600] or "uv failed without a word"
+
+
+def taken(folder: Path) -> int:
+    """Bytes that a folder takes on the disk, each file once however many names it has."""
+    found: dict[tuple[int, int], int] = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # it was removed meanwhile
+                about = os.lstat(os.path.join(place, name))
+                found[about.st_dev, about.st_ino] = about.st_blocks * 512
+    return sum(found.values())
+
+
+def in_gigabytes(number: int) -> str:
+    """Bytes for people."""
+    return f"{number / GIGABYTE:.1f} GB"
+
+
+def releases(package: str, python: str, pre: bool = False) -> list[str]:
+    """All releases of a package that this Python can install, oldest first.
+
+    `pre` takes in candidates and nightly builds. Raises EnvironmentProblem.
+    """
+    command = [sys.executable, "-m", "pip", "index", "versions", package]
+    command += ["--python-version", python, "--only-binary", ":all:", *(["--pre"] if pre else [])]
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=INDEX_LIMIT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentProblem(f"{package}: the index does not answer: {error}") from None
+    found = re.search(r"^Available versions: (.+)$", ended.stdout, flags=re.M)
+    if not found:
+        said = [line for line in ended.stderr.splitlines() if line.startswith("ERROR")]
+        reason = said[-1] if said else "the index lists no release"
+        raise EnvironmentProblem(f"{package}: {reason.removeprefix('ERROR: ')}")
+    return sorted(found[1].split(", "), key=Version)
