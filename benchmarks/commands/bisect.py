@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from benchmarks.commands import experiments, gates, versions
-from benchmarks.commands.explain import machine
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Place, search
 from benchmarks.measuring import environments, making
@@ -180,7 +179,9 @@ def bisect(
 
     Raises EnvironmentProblem, and ValueError for a file of another experiment.
     """
-    kept = Bisection(machine=machine(), dataset=dataset.name, trials=[str(t) for t in trials])
+    kept = Bisection(
+        machine=experiments.machine(), dataset=dataset.name, trials=[str(t) for t in trials]
+    )
     if output.exists():
         same, read = ("machine", "dataset", "trials"), Bisection.model_validate_json
         kept = experiments.continued(kept, output, read, "bisect", same)

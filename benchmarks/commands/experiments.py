@@ -34,3 +34,10 @@ def write(found: BaseModel, output: Path) -> None:
     part = output.with_name(f"{output.name}.part")
     part.write_text(found.model_dump_json(), encoding="utf-8")
     os.replace(part, output)
+
+
+def machine() -> str:
+    """The CPU's name."""
+    from cpuinfo import get_cpu_info
+
+    return str(get_cpu_info().get("brand_raw", "unknown CPU"))

@@ -50,7 +50,7 @@ def explain(
         dataset=dataset.name,
         blocks=blocks,
         rounds=rounds,
-        machine=machine(),
+        machine=experiments.machine(),
         versions=versions(),
     )
     if output.exists():
@@ -82,13 +82,6 @@ def versions() -> dict[str, str]:
     packages = set[str]().union(*map(implementations.packages, PAIR))
     found = implementations.installed(sorted(packages))
     return {name: version for name, version in found.items() if version}
-
-
-def machine() -> str:
-    """The CPU's name."""
-    from cpuinfo import get_cpu_info
-
-    return str(get_cpu_info().get("brand_raw", "unknown CPU"))
 
 
 def continued(new: Explained, output: Path) -> Explained:

@@ -12,7 +12,6 @@ from packaging.version import Version
 from rich.console import Console
 
 from benchmarks.commands import experiments, gates, versions
-from benchmarks.commands.explain import machine
 from benchmarks.comparing.ratios import block_log_ratios
 from benchmarks.comparing.timeline import Figures, Sitting, Timeline
 from benchmarks.measuring import making
@@ -109,7 +108,7 @@ def history(
     """
     found = Timeline(
         package=package,
-        machine=machine(),
+        machine=experiments.machine(),
         dataset=dataset.name,
         releases=[*pins],
         pins=pins,

@@ -102,9 +102,7 @@ def museum(
 
     Raises ValueError for a file of another experiment.
     """
-    from benchmarks.commands.explain import machine
-
-    found = Museum(machine=machine(), dataset=dataset.name)
+    found = Museum(machine=experiments.machine(), dataset=dataset.name)
     if output.exists():
         same = "machine", "dataset"
         read = Museum.model_validate_json

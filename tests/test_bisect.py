@@ -1,0 +1,194 @@
+"""What lies between two environments, and what an end of the search may be."""
+
+import pytest
+from rich.console import Console
+
+from benchmarks.commands import bisect, experiments
+from benchmarks.commands.bisect import Way, chosen_trials, cost, pins_of, place
+from benchmarks.measuring import making
+from benchmarks.measuring.making import Maker
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def known_machine(monkeypatch):
+    """To ask the machine for its name starts processes."""
+    monkeypatch.setattr(experiments, "machine", lambda: "a CPU")
+
+
+OLD = {"python": "3.12", "keras": "3.3.3", "tensorflow": "2.16.2", "numpy": "1.26.4"}
+NEW = {"python": "3.12", "keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4.6"}
+
+
+class Index:
+    """A maker for which `refused` tells what cannot be installed together."""
+
+    folder = "somewhere"
+
+    def __init__(self, refused=lambda pins: False):
+        self.refused = refused
+
+    def resolves(self, pins):
+        return "Because of that" if self.refused(pins) else ""
+
+
+def ways(old, new, refused=lambda pins: False):
+    return [dict(one) for one in Way(Index(refused), QUIET).between(place(old), place(new))]
+
+
+def test_packages_are_exchanged_one_after_the_other():
+    first, second = ways(OLD, NEW)
+    assert first == OLD | {"keras": "3.15.1"}
+    assert second == OLD | {"keras": "3.15.1", "numpy": "2.4.6"}
+
+
+def test_what_cannot_be_installed_alone_waits_or_goes_together():
+    """An old TensorFlow refuses the new NumPy, and the new one the old Keras."""
+
+    def refused(pins):
+        old_tensorflow = pins["tensorflow"] == OLD["tensorflow"]
+        return (old_tensorflow and pins["numpy"] == NEW["numpy"]) or (
+            not old_tensorflow and pins["keras"] == OLD["keras"]
+        )
+
+    first, second = ways(OLD, NEW, refused)
+    assert first == OLD | {"keras": NEW["keras"]}
+    assert second == first | {"tensorflow": NEW["tensorflow"]}
+    never = ways(OLD, NEW, lambda pins: True)
+    assert never == []
+
+
+def test_two_packages_that_need_each_other_are_exchanged_together():
+    old, new = (
+        {name: pins[name] for name in ("keras", "tensorflow", "numpy")} for pins in (OLD, NEW)
+    )
+
+    def refused(pins):
+        return (pins["keras"] == new["keras"]) != (pins["tensorflow"] == new["tensorflow"])
+
+    assert ways(old, new, refused) == [old | {"numpy": new["numpy"]}]
+
+
+@pytest.fixture
+def index(monkeypatch):
+    listed = ["3.3.2", "3.3.3", "3.4.1", "3.10.0", "3.15.1", "3.16.0"]
+    monkeypatch.setattr(making, "releases", lambda package, python, pre: listed)
+
+
+def test_releases_of_one_package_lie_between(index):
+    found = ways(OLD, OLD | {"keras": "3.15.1"})
+    assert [one["keras"] for one in found] == ["3.4.1", "3.10.0"]
+    assert all(one | {"keras": ""} == OLD | {"keras": ""} for one in found)
+    back = ways(OLD | {"keras": "3.15.1"}, OLD)
+    assert [one["keras"] for one in back] == ["3.10.0", "3.4.1"]
+
+
+def test_releases_that_cannot_be_installed_are_left_out(index):
+    found = ways(OLD, OLD | {"keras": "3.15.1"}, lambda pins: pins["keras"] == "3.4.1")
+    assert [one["keras"] for one in found] == ["3.10.0"]
+
+
+def test_nothing_lies_between_two_pythons():
+    assert ways(OLD, OLD | {"python": "3.13"}) == []
+
+
+def test_an_end_is_an_environment_of_the_grid():
+    assert pins_of("py312-torch2.9-tf2.20", "pytorch_eager") == {
+        "python": "3.12",
+        "torch": "2.9.1",
+        "numpy": "2.3.5",
+    }
+    assert "torch" not in pins_of("py312-torch2.9-tf2.20", "keras_tensorflow")
+
+
+def test_an_end_is_a_file_of_exact_requirements(tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_text("# ours\ntorch==2.9.1  # CPU\n\n-e .\nnumpy==2.3.5\nrich==13.0\n")
+    found = pins_of(str(path), "pytorch_eager")
+    assert {name: found[name] for name in ("torch", "numpy")} == {
+        "torch": "2.9.1",
+        "numpy": "2.3.5",
+    }
+    assert found.keys() == {"torch", "numpy", "python"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("torch>=2\n", r"line 1: torch>=2: give one exact version, as in a==1\.2"),
+        ("torch==2.9.1\n???\n", "line 2: "),
+        ("numpy==2.3.5\n", "has no torch, which pytorch_eager needs"),
+    ],
+)
+def test_a_file_that_says_too_little_is_an_error(tmp_path, content, words):
+    path = tmp_path / "requirements.txt"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=words):
+        pins_of(str(path), "pytorch_eager")
+
+
+def test_what_is_no_environment_is_an_error():
+    words = r"no_such: no folder .*, no file of requirements, and no environment of the grid"
+    with pytest.raises(ValueError, match=words):
+        pins_of("no_such", "pytorch_eager")
+
+
+@pytest.mark.slow
+def test_an_end_is_the_folder_of_an_environment():
+    import sys
+
+    found = pins_of(sys.prefix, "numpy_reference")
+    assert found.keys() == {"python", "numpy"}
+
+
+def test_the_cost_is_said_beforehand(tmp_path):
+    said = cost((OLD, NEW), Maker(tmp_path, 10**10, print))
+    assert "keras 3.3.3 → 3.15.1" in said
+    assert "7 sessions and 18 min" in said
+    assert "2.5 GB" in said
+
+
+def test_trials_are_checked():
+    assert [str(one) for one in chosen_trials([])] == ["train_step[mlp-b128-cpu]"]
+    with pytest.raises(ValueError, match="no trial"):
+        chosen_trials(["train_step"])
+
+
+def test_a_session_is_not_repeated(tmp_path, monkeypatch):
+    """What was asked before is taken from the file."""
+    from types import SimpleNamespace
+
+    from benchmarks.comparing.changes import Change
+
+    asked = []
+
+    class Made(Index):
+        def make(self, pins, beside=()):
+            return SimpleNamespace(name=making.title(pins))
+
+    def gate(dataset, here, others, rows, root, console):
+        asked.append((here.name, *(one.name for one in others)))
+        return asked[-1]
+
+    def changes(results):
+        new, *olds = results
+        return [
+            Change(
+                trial="t",
+                implementation="keras_tensorflow",
+                old=old,
+                new=new,
+                metric="time",
+                verdict="EQUIVALENT",
+            )
+            for old in olds
+        ]
+
+    monkeypatch.setattr(bisect.gates, "gate", gate)
+    monkeypatch.setattr(bisect.gates, "changes", changes)
+    arguments = SimpleNamespace(name="mnist"), (OLD, NEW), "keras_tensorflow", chosen_trials([])
+    for _ in range(2):
+        found, kept = bisect.bisect(*arguments, Made(), tmp_path / "bisect.json", QUIET)
+        assert (found.sessions, len(kept.asked), len(asked)) == (1, 1, 1)
+    assert asked == [(making.title(NEW), making.title(OLD))]
