@@ -121,6 +121,7 @@ def bisect(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks.commands import bisect as command
+    from benchmarks.measuring.making import title
     from benchmarks.reporting.bisected import text
 
     check_experiment(options)
@@ -139,7 +140,8 @@ def bisect(options: argparse.Namespace) -> int:
         console.print(f"{name}: {command.cost((old, new), makes)}")
         output = options.output.with_stem(f"{options.output.stem}-{name}")
         found, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
-        print(text(found, kept.machine, kept.dataset, name) + "\n")
+        numbers = [kept.numbers[title(dict(part.new))] for part in found.steps]
+        print(text(found, numbers, kept.machine, kept.dataset, name) + "\n")
     return 0
 
 

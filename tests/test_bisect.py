@@ -113,6 +113,30 @@ def test_an_end_is_a_file_of_exact_requirements(tmp_path):
     assert found.keys() == {"torch", "numpy", "python"}
 
 
+def test_an_end_is_what_is_newest_or_comes_next(monkeypatch):
+    """A nightly build comes from another distribution; without one a candidate counts."""
+    listed = {
+        ("keras", False): ["3.15.1"],
+        ("numpy", False): ["2.5.0"],
+        ("numpy", True): ["2.5.0", "2.6.0rc1"],
+        ("tensorflow", False): ["2.21.0"],
+        ("tf-nightly", True): ["2.23.0.dev1"],
+        ("keras-nightly", True): ["3.16.0.dev1", "3.16.0.dev2"],
+    }
+    monkeypatch.setattr(making, "releases", lambda name, python, pre: listed[name, pre])
+    newest, after = (pins_of(text, "keras_tensorflow") for text in ("newest", "next"))
+    assert {name: newest[name] for name in ("keras", "tensorflow", "numpy")} == {
+        "keras": "3.15.1",
+        "tensorflow": "2.21.0",
+        "numpy": "2.5.0",
+    }
+    assert after["keras"] == "keras-nightly 3.16.0.dev2"
+    assert (after["tensorflow"], after["numpy"]) == ("tf-nightly 2.23.0.dev1", "2.6.0rc1")
+    assert "keras-nightly==3.16.0.dev2" in making.requirements(after)
+    assert "keras-nightly3.16.0.dev2" in making.title(after)
+    assert ways(newest, newest | {"keras": after["keras"]}) == []
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -129,7 +153,7 @@ def test_a_file_that_says_too_little_is_an_error(tmp_path, content, words):
 
 
 def test_what_is_no_environment_is_an_error():
-    words = r"no_such: no folder .*, no file of requirements, and no environment of the grid"
+    words = r"no_such: no folder .*, none of newest and next, and no environment of the grid"
     with pytest.raises(ValueError, match=words):
         pins_of("no_such", "pytorch_eager")
 

@@ -7,7 +7,16 @@ from packaging.version import Version
 from rich.console import Console
 
 from benchmarks.commands import experiments, gates, museum
-from benchmarks.commands.museum import NO_CHANGE, Exhibit, Seen, exhibits, right, shown
+from benchmarks.commands.museum import (
+    CHANGED,
+    NO_CHANGE,
+    NUMBERS,
+    Exhibit,
+    Seen,
+    exhibits,
+    right,
+    shown,
+)
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring import environments
@@ -57,7 +66,7 @@ def test_every_exhibit_is_a_row_that_can_be_measured():
         row = RowId.parse(one.row)
         assert one.package in implementations.packages(row.implementation), one.name
         assert Version(one.old) < Version(one.new)
-        assert one.expect in (*Status, NO_CHANGE)
+        assert one.expect in (*Status, NO_CHANGE, CHANGED)
         assert one.why, one.name
         assert one.pins(one.new) == {"python": one.python, **one.others, one.package: one.new}
 
@@ -99,6 +108,17 @@ def test_the_table_has_what_was_expected_beside_what_was_seen():
     assert "| REGRESSED | REGRESSED | 1.100 [1.050, 1.150] | 60 |" in text
     assert "✗ control" in text
     assert text.endswith("1 of 1 known changes found, 1 of 1 controls called changed")
+
+
+def test_numbers_that_changed_are_no_time(monkeypatch):
+    """They are found by the probes of the defaults, and said in words."""
+    one = exhibit(metric=NUMBERS, expect=CHANGED)
+    maker = SimpleNamespace(make=lambda pins, beside: SimpleNamespace(name=pins["keras"]))
+    for words in ([], ["attention: starts otherwise"]):
+        monkeypatch.setattr(gates, "numbers", lambda *arguments, found=words: found)
+        found = museum.visit(None, one, maker, QUIET)
+        assert right(one, found) is bool(words)
+    assert found.changes[0].reason == "attention: starts otherwise"
 
 
 class Refusing:

@@ -79,7 +79,9 @@ def test_a_change_in_many_small_steps_is_not_blamed_on_one():
     found = run(lambda one: 1.009 ** int(one[0][1].split(".")[1]), 3)
     assert found.steps == []
     assert found.lost
-    assert "several small steps" in text(found, "a CPU", "mnist", "keras_tensorflow")
+    assert "several small steps" in text(
+        found, [[]] * len(found.steps), "a CPU", "mnist", "keras_tensorflow"
+    )
 
 
 def test_what_was_not_decided_is_said_and_not_followed():
@@ -94,7 +96,7 @@ def test_what_was_not_decided_is_said_and_not_followed():
     )
     found = search(place(1), place(9), between, lambda new, olds: [[undecided]])
     assert (found.steps, found.lost, len(found.open)) == ([], [], 1)
-    said = text(found, "a CPU", "mnist", "keras_tensorflow")
+    said = text(found, [[]] * len(found.steps), "a CPU", "mnist", "keras_tensorflow")
     assert "Not decided between keras 3.1.0 and keras 3.9.0" in said
     assert "differs by at most 5.0%" in said
 
@@ -118,13 +120,14 @@ def test_what_was_found_can_be_pasted_into_a_tracker():
         for one in part.changes
     )
     found.steps[0] = replace(part, changes=changes)
-    said = text(found, "a CPU", "mnist", "keras_tensorflow")
+    said = text(found, [["Adam: epsilon: 1 / 2"]], "a CPU", "mnist", "keras_tensorflow")
     for words in (
         "**keras 3.5.0** changed Keras, compared with keras 3.4.0:",
         f"- `{TRIAL}` is 1.08× slower [1.0",
         "1 ms → 1.08 ms",
         "- since then: traced or compiled 1 times per step",
         "- before: 5 % of its time is the kernel",
+        "- a number changed, too: Adam: epsilon: 1 / 2",
         "Measured with python 3.12 on a CPU",
         "uv venv -p 3.12 old && uv pip install -p old keras==3.4.0",
         "uv venv -p 3.12 new && uv pip install -p new keras==3.5.0",

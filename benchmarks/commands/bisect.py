@@ -22,7 +22,8 @@ from mnist_models import data, implementations
 
 # Distributions that a package may come from.
 DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
-EXAMPLE = "py312-torch2.9-tf2.20"
+# What stands for the newest releases, and for what comes after them.
+NEWEST = ("newest", "next")
 # About how many seconds a session with three environments takes.
 EACH = 150
 
@@ -39,7 +40,11 @@ class Asked(BaseModel):
 
 
 class Bisection(BaseModel):
-    """All sessions of the search for an implementation's change, on one machine and data set."""
+    """All sessions of the search for an implementation's change, on one machine and data set.
+
+    `numbers` are the defaults and results that changed at a step that was found, by the name of its
+    new environment.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -47,6 +52,7 @@ class Bisection(BaseModel):
     dataset: str
     trials: list[str]
     asked: list[Asked] = []
+    numbers: dict[str, list[str]] = {}
 
 
 def place(pins: Pins) -> Place:
@@ -57,9 +63,15 @@ def place(pins: Pins) -> Place:
 def pins_of(text: str, implementation: str) -> dict[str, str]:
     """The versions that matter to an implementation.
 
-    `text` is an environment of the grid, the folder of one, or a file of exact requirements.
+    `text` is an environment of the grid, the folder of one, a file of exact requirements, "newest"
+    for the newest releases, or "next" for nightly builds and candidates.
     Raises ValueError and EnvironmentProblem.
     """
+    needed = implementations.packages(implementation) & {*environments.PACKAGES}
+    if text in NEWEST:
+        found = {"python": versions.OWN}
+        pre = text != NEWEST[0]
+        return found | {one: making.newest(one, versions.OWN, pre) for one in sorted(needed)}
     path = Path(text).expanduser()
     if path.is_file():
         known = requirements(path)
@@ -70,10 +82,9 @@ def pins_of(text: str, implementation: str) -> dict[str, str]:
             known = versions.pins(text)
         except versions.NoSuchEnvironment as problem:
             raise ValueError(
-                f"{text}: no folder of a virtual environment, no file of requirements, and no "
-                f"environment of the grid ({problem})"
+                f"{text}: no folder of a virtual environment, no file of requirements, none of "
+                f"{' and '.join(NEWEST)}, and no environment of the grid ({problem})"
             ) from None
-    needed = implementations.packages(implementation) & {*environments.PACKAGES}
     wanted = {"python", "numpy"}.union(*(DISTRIBUTIONS.get(name, (name,)) for name in needed))
     found = {name: pin.split("+")[0] for name, pin in known.items() if name in wanted}
     python = found.setdefault("python", versions.OWN)
@@ -145,8 +156,8 @@ class Way:
         """The releases of a package between two of them."""
         try:
             low, high = sorted((Version(before[package]), Version(after[package])))
-        except InvalidVersion as error:
-            raise ValueError(f"{package}: {error}") from None
+        except InvalidVersion:  # a nightly build is of another distribution
+            return []
         key = package, after["python"]
         if key not in self.listed:
             self.listed[key] = making.releases(*key, pre=low.is_prerelease or high.is_prerelease)
@@ -205,7 +216,14 @@ def bisect(
         return changes
 
     old, new = map(place, ends)
-    return search(old, new, way.between, ask), kept
+    found = search(old, new, way.between, ask)
+    for part in found.steps:
+        sides = [dict(one) for one in (part.old, part.new)]
+        if (name := making.title(sides[1])) not in kept.numbers:
+            before, after = (maker.make(pins, beside=sides) for pins in sides)
+            kept.numbers[name] = gates.numbers(before, after, implementation)
+            experiments.write(kept, output)
+    return found, kept
 
 
 def cost(ends: tuple[Pins, Pins], maker: Maker) -> str:

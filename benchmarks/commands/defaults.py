@@ -48,15 +48,20 @@ def probed(environment: environments.Environment) -> dict[str, tuple[dict[str, s
         if local and (lacks := implementations.missing(name)):
             print(f"{name}: not installed: pip install {' '.join(lacks)}", file=sys.stderr)
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            worker = WorkerProcess(name, "cpu", 1, Path(folder), environment.spec)
-            try:
-                info = worker.ask("start", name, "cpu", 1, "float32", limit=START_LIMIT)
-                check_handshake(worker, info)
-                answer = worker.ask("defaults", limit=LIMIT)
-            finally:
-                worker.kill()
-            found[name] = info["versions"], defaults.decoded(answer)
+        found[name] = probe(environment, name)
     if len(found) < len(PAIR):
         raise ValueError("both frameworks are compared: install what is missing")
     return found
+
+
+def probe(environment: environments.Environment, name: str) -> tuple[dict[str, str], Any]:
+    """Versions and probe of one implementation in an environment; raises WorkerError."""
+    with tempfile.TemporaryDirectory() as folder:
+        worker = WorkerProcess(name, "cpu", 1, Path(folder), environment.spec)
+        try:
+            info = worker.ask("start", name, "cpu", 1, "float32", limit=START_LIMIT)
+            check_handshake(worker, info)
+            answer = worker.ask("defaults", limit=LIMIT)
+        finally:
+            worker.kill()
+    return info["versions"], defaults.decoded(answer)

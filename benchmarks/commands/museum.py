@@ -15,13 +15,16 @@ from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring import making
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.making import Maker
+from benchmarks.measuring.workers import WorkerError
 from benchmarks.reporting.markdown import table
 from benchmarks.trial import RowId
 from mnist_models import data
 
 FILE = Path(__file__).parents[2] / "museum.toml"
 PYTHON = "3.12"
-NO_CHANGE = "no change"
+NO_CHANGE, CHANGED = "no change", "CHANGED"
+# The metric that is no time: which defaults and results are others.
+NUMBERS = "numbers"
 # About how many seconds a session and its two environments take.
 EACH = 120
 
@@ -30,7 +33,7 @@ class Exhibit(BaseModel):
     """A package's release before and after, and what the gate should say of one row's metric.
 
     `others` are the packages that both environments have besides. `expect` is a `Status`, or
-    "no change": neither REGRESSED nor IMPROVED.
+    "no change": neither REGRESSED nor IMPROVED. Of the metric "numbers" it is "CHANGED".
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -130,13 +133,30 @@ def visit(dataset: data.Dataset, exhibit: Exhibit, maker: Maker, console: Consol
     old, new = exhibit.pins(exhibit.old), exhibit.pins(exhibit.new)
     try:
         before, after = maker.make(old, beside=[new]), maker.make(new, beside=[old])
-        rows = [(row.trial, row.implementation)]
-        results = gates.gate(dataset, after, [before], rows, maker.folder, console)
-        seen.changes = gates.changes(results)
-    except EnvironmentProblem as error:
-        seen.failed = str(error)
+        if exhibit.metric == NUMBERS:
+            words = gates.numbers(before, after, row.implementation)
+            seen.changes = [numbers_changed(row, before.name, after.name, words)]
+        else:
+            rows = [(row.trial, row.implementation)]
+            results = gates.gate(dataset, after, [before], rows, maker.folder, console)
+            seen.changes = gates.changes(results)
+    except (EnvironmentProblem, WorkerError) as error:
+        seen.failed = str(error).splitlines()[0]
     seen.seconds = round(monotonic() - began, 1)
     return seen
+
+
+def numbers_changed(row: RowId, old: str, new: str, words: list[str]) -> Change:
+    """What `defaults --against` says, as a verdict."""
+    return Change(
+        trial=str(row.trial),
+        implementation=row.implementation,
+        old=old,
+        new=new,
+        metric=NUMBERS,
+        verdict=CHANGED if words else NO_CHANGE,
+        reason="; ".join(words),
+    )
 
 
 def right(exhibit: Exhibit, seen: Seen) -> bool:

@@ -26,8 +26,10 @@ from benchmarks.measuring.environments import (
     from_interpreter,
 )
 
-# Exact version by package; "python" is one of them.
+# Exact version by package; "python" is one of them. A package that comes from another distribution
+# has both: "keras-nightly 3.16.0.dev2026102704".
 Pins = Mapping[str, str]
+NIGHTLY = {"keras": "keras-nightly", "tensorflow": "tf-nightly"}
 CACHE, MARK = "cache", "made.json"
 # Workers need NumPy; everything else is the controller's.
 ALWAYS = "numpy"
@@ -42,7 +44,13 @@ SMALL = GIGABYTE // 2
 def title(pins: Pins) -> str:
     """What an environment is called, such as python3.12-keras3.15.0-tensorflow2.21.0."""
     order = sorted(pins, key=lambda package: (package != "python", package))
-    return folder_name("-".join(f"{package}{pins[package]}" for package in order))
+    return folder_name("-".join("".join(distribution(package, pins[package])) for package in order))
+
+
+def distribution(package: str, pin: str) -> tuple[str, str]:
+    """Where a package comes from, and in which version."""
+    name, _, version = pin.rpartition(" ")
+    return name or package, version
 
 
 def size(pins: Pins) -> int:
@@ -156,7 +164,7 @@ def interpreter(python: str) -> str:
 
 def requirements(pins: Pins) -> list[str]:
     """What is asked of the installer."""
-    listed = [f"{package}=={pin}" for package, pin in pins.items() if package != "python"]
+    listed = ["==".join(distribution(*pair)) for pair in pins.items() if pair[0] != "python"]
     return listed if ALWAYS in pins else [*listed, ALWAYS]
 
 
@@ -204,3 +212,14 @@ def releases(package: str, python: str, pre: bool = False) -> list[str]:
         reason = said[-1] if said else "the index lists no release"
         raise EnvironmentProblem(f"{package}: {reason.removeprefix('ERROR: ')}")
     return sorted(found[1].split(", "), key=Version)
+
+
+def newest(package: str, python: str, pre: bool = False) -> str:
+    """The pin of the newest release; with `pre`, of the nightly build or candidate if there is one.
+
+    Raises EnvironmentProblem.
+    """
+    if pre and package in NIGHTLY:
+        with suppress(EnvironmentProblem):
+            return f"{NIGHTLY[package]} {releases(NIGHTLY[package], python, pre=True)[-1]}"
+    return releases(package, python, pre)[-1]

@@ -3,12 +3,18 @@
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Part, Place
 from benchmarks.comparing.verdicts import Status
+from benchmarks.measuring.making import requirements
 from benchmarks.reporting.words import format_seconds, label
 
 
-def text(found: Found, machine: str, dataset: str, implementation: str) -> str:
-    """Everything that was found, as Markdown."""
-    parts = [step(part, machine, dataset, implementation) for part in found.steps]
+def text(
+    found: Found, numbers: list[list[str]], machine: str, dataset: str, implementation: str
+) -> str:
+    """Everything that was found, as Markdown; `numbers` are what else changed at each step."""
+    parts = [
+        step(part, others, machine, dataset, implementation)
+        for part, others in zip(found.steps, numbers, strict=True)
+    ]
     for part in found.lost:
         parts.append(
             f"Between {span(part)} something changed ({summary(part.called)}), but neither half of "
@@ -25,7 +31,7 @@ def text(found: Found, machine: str, dataset: str, implementation: str) -> str:
     return "\n\n".join(parts)
 
 
-def step(part: Part, machine: str, dataset: str, implementation: str) -> str:
+def step(part: Part, numbers: list[str], machine: str, dataset: str, implementation: str) -> str:
     """One release, or one exchange, that changed something."""
     lines = [
         f"**{names(changed(part))}** changed {label(implementation)}, compared with "
@@ -34,6 +40,7 @@ def step(part: Part, machine: str, dataset: str, implementation: str) -> str:
     ]
     lines += [f"- {told(one)}" for one in part.called]
     lines += [f"- {line}" for one in part.called for line in why(one)]
+    lines += [f"- a number changed, too: {line}" for line in numbers]
     same = dict(part.new).items() - dict(changed(part)).items()
     rest = names(tuple(sorted(same)))
     lines += [
@@ -55,7 +62,7 @@ def step(part: Part, machine: str, dataset: str, implementation: str) -> str:
 def made(folder: str, place: Place) -> str:
     """The command that makes an environment."""
     pins = dict(place)
-    packages = " ".join(f"{name}=={pin}" for name, pin in pins.items() if name != "python")
+    packages = " ".join(requirements(pins))
     return f"uv venv -p {pins['python']} {folder} && uv pip install -p {folder} {packages}"
 
 
