@@ -61,6 +61,20 @@ SHORT = {
     "python -m benchmarks explain": "--help",  # test_explain
     'python -m benchmarks explain "forward[lenet5-b128-cpu]" --knob steady': "--help",
     "python -m benchmarks learn": "--help",  # test_learn
+    # They make environments of frameworks: test_bisect, test_history, test_museum, test_making.
+    "python -m benchmarks bisect newest next": "--help",
+    "python -m benchmarks bisect py312-torch2.9-tf2.20 py312-torch2.15-tf2.21": "--help",
+    'python -m benchmarks bisect OLD NEW "forward[lenet5-b128-cpu]" '
+    "--implementation pytorch_eager": "--help",
+    "python -m benchmarks history torch": "--help",
+    "python -m benchmarks history torch -o tools/recorded/history-torch.json": "--help",
+    "python -m benchmarks history tensorflow --disk 20": "--help",
+    "python -m benchmarks history keras --with tensorflow=2.18.1 "
+    '--row "test_train_step[mlp-b128-cpu-keras_tensorflow]"': "--help",
+    "python -m benchmarks museum": "--help",
+    "python -m benchmarks museum -o tools/recorded/museum.json": "--help",
+    "python -m benchmarks museum keras-3.15.0-reset_metrics": "--help",
+    "python -m tools.pages write": "--help",  # test_pages
     "python -m benchmarks report RUN": "",
     "python -m benchmarks report RUN [OLDER …] -o DIR": "",
     "python -m benchmarks side_by_side --write": "",
@@ -89,6 +103,10 @@ SHORT = {
 WITH_FRAMEWORKS = {"python -m tools.evidence idiom": "--times 1 --dataset {small}"}
 # They install, or are this very test run. test_environments_exist knows their environments.
 NOT_RUN = [
+    # What was found is shown again so, by whoever wants to see it.
+    r"uv venv -p \S+ (old|new)",
+    r"uv pip install -p (old|new) .*",
+    r'python -m benchmarks bisect old new --implementation \w+( ".*")+',
     r"(\S*/bin/)?tox (list|run) ?.*",
     r"python3 -m venv \S+",
     r"(\S*/bin/)?pip install .*",
