@@ -121,8 +121,6 @@ def bisect(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks.commands import bisect as command
-    from benchmarks.measuring.making import title
-    from benchmarks.reporting.bisected import text
 
     check_experiment(options)
     trials = command.chosen_trials(options.trial)
@@ -139,9 +137,8 @@ def bisect(options: argparse.Namespace) -> int:
             continue
         console.print(f"{name}: {command.cost((old, new), makes)}")
         output = options.output.with_stem(f"{options.output.stem}-{name}")
-        found, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
-        numbers = [kept.numbers[title(dict(part.new))] for part in found.steps]
-        print(text(found, numbers, kept.machine, kept.dataset, name) + "\n")
+        _, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
+        print(kept.answer + "\n", flush=True)
     return 0
 
 

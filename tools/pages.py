@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.causes import CAUSES
+from benchmarks.commands import museum
+from benchmarks.commands.bisect import Bisection
 from benchmarks.comparing import curves, moves
 from benchmarks.comparing.saved import read
-from benchmarks.reporting import explained, markdown, tables
+from benchmarks.comparing.timeline import Timeline
+from benchmarks.reporting import explained, history, markdown, tables
 from benchmarks.reporting.answers import contests, result_table
 from benchmarks.reporting.learning import table
 from benchmarks.reporting.markdown import escape
@@ -30,6 +33,7 @@ from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
 from tools.campaigns import digits
+from tools.history_chart import draw
 
 ROOT = Path(__file__).parents[1]
 RUN = Path(__file__).with_name("recorded") / "run.json.gz"
@@ -37,9 +41,15 @@ RUN = Path(__file__).with_name("recorded") / "run.json.gz"
 CURVES = RUN.with_name("learning.json")
 # The raw data of `python -m benchmarks explain`.
 MOVES = RUN.with_name("explain.json")
+# The raw data of `python -m benchmarks museum`.
+SEEN = RUN.with_name("museum.json")
+HISTORIES, HISTORY = ("torch", "tensorflow"), ROOT / "docs" / "history"
 CHARTS = ROOT / "docs" / "causes"
 PICTURE = ROOT / "docs" / "report.png"
-PAGES = ("README.md", "docs/choosing.md", "docs/causes.md")
+PAGES = (
+    *("README.md", "docs/choosing.md", "docs/causes.md"),
+    *("docs/releases.md", "docs/history.md"),
+)
 # What the page does not need, and what would make the file large.
 LEFT_OUT = ("commit_info",)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -146,6 +156,51 @@ def charts() -> dict[Path, str]:
     return {CHARTS / f"{name}.svg": explained.chart(found, trial) for trial, name in names.items()}
 
 
+def bisected(name: str) -> list[str]:
+    """What a search found, for each implementation."""
+    files = sorted(RUN.parent.glob(f"bisect-{name}-*.json"))
+    kept = [Bisection.model_validate_json(file.read_text(encoding="utf-8")) for file in files]
+    seconds = sum(one.seconds for each in kept for one in each.asked)
+    sessions = sum(len(each.asked) for each in kept)
+    lines = [line for each in kept for line in ["", *each.answer.splitlines()]]
+    return [*lines, "", f"In all {sessions} sessions and {seconds / 60:.0f} min."]
+
+
+def bisected_from_220() -> list[str]:
+    """From TensorFlow 2.20 to the newest."""
+    return bisected("220")
+
+
+def bisected_from_oldest() -> list[str]:
+    """From the oldest environment of the grid to the newest."""
+    return bisected("oldest")
+
+
+def exhibits() -> list[str]:
+    """What the gate said of every exhibit of the museum."""
+    return museum.shown(museum.exhibits(), seen()).splitlines()
+
+
+def seen() -> museum.Museum:
+    """What `python -m benchmarks museum` recorded."""
+    return museum.Museum.model_validate_json(SEEN.read_text(encoding="utf-8"))
+
+
+def timeline(package: str) -> Timeline:
+    """What `python -m benchmarks history` recorded of a package."""
+    return Timeline.of(RUN.with_name(f"history-{package}.json").read_text(encoding="utf-8"))
+
+
+def history_of_torch() -> list[str]:
+    """All releases of PyTorch."""
+    return history.text(timeline("torch")).splitlines()
+
+
+def history_of_tensorflow() -> list[str]:
+    """All releases of TensorFlow, with their Keras."""
+    return history.text(timeline("tensorflow")).splitlines()
+
+
 def tasks() -> list[str]:
     """How much there is to write, all tasks together."""
     each = [together(task[side] for task in ease()["tasks"]) for side in SIDES]
@@ -168,7 +223,14 @@ def mistakes() -> list[str]:
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     made.__name__: made for made in (results, reading, compiling, tax, learning)
-} | {made.__name__: made for made in (tasks, mistakes, rules, turned, knobs)}
+} | {
+    made.__name__: made
+    for made in (
+        *(tasks, mistakes, rules, turned, knobs),
+        *(bisected_from_220, bisected_from_oldest, exhibits),
+        *(history_of_torch, history_of_tensorflow),
+    )
+}
 
 
 def filled(text: str) -> str:
@@ -211,6 +273,9 @@ def main() -> None:
     CHARTS.mkdir(exist_ok=True)
     for file, chart in charts().items():
         file.write_text(chart, encoding="utf-8")
+    for package in HISTORIES:
+        HISTORY.mkdir(exist_ok=True)
+        draw(timeline(package), HISTORY / f"{package}.svg")
     if find_browser():
         picture()
     else:

@@ -17,6 +17,7 @@ from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Place, search
 from benchmarks.measuring import environments, making
 from benchmarks.measuring.making import Maker, Pins
+from benchmarks.reporting.bisected import text
 from benchmarks.trial import Trial
 from mnist_models import data, implementations
 
@@ -43,7 +44,7 @@ class Bisection(BaseModel):
     """All sessions of the search for an implementation's change, on one machine and data set.
 
     `numbers` are the defaults and results that changed at a step that was found, by the name of its
-    new environment.
+    new environment; `answer` is what was found, in words.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -53,6 +54,7 @@ class Bisection(BaseModel):
     trials: list[str]
     asked: list[Asked] = []
     numbers: dict[str, list[str]] = {}
+    answer: str = ""
 
 
 def place(pins: Pins) -> Place:
@@ -223,6 +225,9 @@ def bisect(
             before, after = (maker.make(pins, beside=sides) for pins in sides)
             kept.numbers[name] = gates.numbers(before, after, implementation)
             experiments.write(kept, output)
+    numbers = [kept.numbers[making.title(dict(part.new))] for part in found.steps]
+    kept.answer = text(found, numbers, kept.machine, kept.dataset, implementation)
+    experiments.write(kept, output)
     return found, kept
 
 
