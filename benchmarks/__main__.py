@@ -142,6 +142,15 @@ def bisect(options: argparse.Namespace) -> int:
     return 0
 
 
+def trend(options: argparse.Namespace) -> int:
+    """The searches in a folder in one table, such as those of every night."""
+    from benchmarks.commands.bisect import nights
+    from benchmarks.reporting.trend import text
+
+    print(text(nights(options.folder)))
+    return 0
+
+
 def history(options: argparse.Namespace) -> int:
     """All releases of a package side by side: times, first calls, memory, import."""
     from rich.console import Console
@@ -294,6 +303,8 @@ def parser() -> argparse.ArgumentParser:
         help="repeatable (default: the pair)",
     )
     makes_environments(sub, "bisect.json")
+    sub = command(trend)
+    sub.add_argument("folder", type=Path, metavar="FOLDER", help="with outputs of bisect")
     sub = command(history)
     sub.add_argument("package", choices=["jax", "keras", "tensorflow", "torch"], help="of what")
     text = "repeatable (default: of the grid, or the last of each minor version)"

@@ -1,12 +1,26 @@
 """What lies between two environments, and what an end of the search may be."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from rich.console import Console
 
 from benchmarks.commands import bisect, experiments
-from benchmarks.commands.bisect import Way, chosen_trials, cost, pins_of, place
+from benchmarks.commands.bisect import (
+    Asked,
+    Bisection,
+    Way,
+    chosen_trials,
+    cost,
+    nights,
+    pins_of,
+    place,
+)
+from benchmarks.comparing.changes import Change
 from benchmarks.measuring import making
 from benchmarks.measuring.making import Maker
+from benchmarks.reporting.trend import text
 
 QUIET = Console(quiet=True)
 
@@ -160,8 +174,6 @@ def test_what_is_no_environment_is_an_error():
 
 @pytest.mark.slow
 def test_an_end_is_the_folder_of_an_environment():
-    import sys
-
     found = pins_of(sys.prefix, "numpy_reference")
     assert found.keys() == {"python", "numpy"}
 
@@ -179,12 +191,34 @@ def test_trials_are_checked():
         chosen_trials(["train_step"])
 
 
+def test_the_nights_are_shown_in_one_table(tmp_path):
+    for night, verdict in (("2026-11-27", "EQUIVALENT"), ("2026-11-28", "REGRESSED")):
+        one = Change(
+            trial="train_step[mlp-b128-cpu]",
+            implementation="keras_tensorflow",
+            old="keras3.15.1",
+            new=f"keras-nightly{night}",
+            metric="time",
+            verdict=verdict,
+            ratio=1.1,
+            low=1.05,
+            high=1.15,
+        )
+        asked = Asked(new=one.new, old=[one.old], changes=[[one]], seconds=60.0)
+        kept = Bisection(machine="a CPU", dataset="mnist", trials=[one.trial], asked=[asked])
+        (tmp_path / f"{night}.json").write_text(kept.model_dump_json())
+    said = text(nights(tmp_path)).splitlines()
+    assert said[2].endswith("| keras-nightly2026-11-27 | 1.100 [1.050, 1.150] EQUIVALENT |")
+    assert said[3].endswith("| keras-nightly2026-11-28 | **1.100 [1.050, 1.150] REGRESSED** |")
+    (tmp_path / "2026-11-29.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"2026-11-29\.json is no search"):
+        nights(tmp_path)
+    with pytest.raises(ValueError, match="holds no search; bisect writes them"):
+        nights(tmp_path / "elsewhere")
+
+
 def test_a_session_is_not_repeated(tmp_path, monkeypatch):
     """What was asked before is taken from the file."""
-    from types import SimpleNamespace
-
-    from benchmarks.comparing.changes import Change
-
     asked = []
 
     class Made(Index):

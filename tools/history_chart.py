@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from benchmarks.comparing.timeline import Timeline
 from benchmarks.trial import RowId
 
-
 # How far lines stand apart, in releases; from which ratio on an axis is logarithmic.
 APART, LARGE = 0.07, 2.0
 

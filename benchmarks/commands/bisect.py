@@ -248,3 +248,17 @@ def chosen_trials(texts: Iterable[str]) -> list[Trial]:
     return [Trial.parse(text) for text in dict.fromkeys(texts)] or [
         Trial("train_step", "mlp", 128, "cpu")
     ]
+
+
+def nights(folder: Path) -> dict[str, list[Change]]:
+    """The first session of each search in a folder, by the file's name; raises ValueError."""
+    found = {}
+    for file in sorted(folder.glob("*.json")):
+        try:
+            kept = Bisection.model_validate_json(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} is no search: {str(error).splitlines()[0]}") from None
+        found[file.stem] = [one for asked in kept.asked[:1] for one in asked.changes[0]]
+    if not found:
+        raise ValueError(f"{folder}: holds no search; bisect writes them, with --output")
+    return found
