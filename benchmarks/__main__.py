@@ -142,6 +142,22 @@ def bisect(options: argparse.Namespace) -> int:
     return 0
 
 
+def grow(options: argparse.Namespace) -> int:
+    """How times grow with the batch: below which size one pays for the framework."""
+    from rich.console import Console
+
+    from benchmarks.commands import grow as command
+    from benchmarks.reporting.growth import text
+
+    check_experiment(options)
+    dataset = data.load(options.dataset)
+    batches = command.checked(options.batch_size, dataset)
+    chosen = options.architecture or ["mlp", "lenet5"]
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    print(text(command.grow(dataset, chosen, batches, options.output, Path(), console)))
+    return 0
+
+
 def trend(options: argparse.Namespace) -> int:
     """The searches in a folder in one table, such as those of every night."""
     from benchmarks.commands.bisect import nights
@@ -303,6 +319,15 @@ def parser() -> argparse.ArgumentParser:
         help="repeatable (default: the pair)",
     )
     makes_environments(sub, "bisect.json")
+    sub = command(grow)
+    sub.add_argument("--dataset", help=DATASET_HELP)
+    sub.add_argument(
+        "--architecture", action="append", choices=networks.names(), help="default: mlp, lenet5"
+    )
+    text = "three or more; repeatable (default: 1 to 4,096 in steps of four)"
+    sub.add_argument("--batch-size", type=int, action="append", help=text)
+    text = "raw data, to which what is missing is added (default: growth.json)"
+    sub.add_argument("-o", "--output", type=Path, default="growth.json", help=text)
     sub = command(trend)
     sub.add_argument("folder", type=Path, metavar="FOLDER", help="with outputs of bisect")
     sub = command(history)

@@ -7,6 +7,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from mnist_models import implementations
+from mnist_models.implementations import PAIR
+
 Experiment = TypeVar("Experiment", bound=BaseModel)
 
 
@@ -41,3 +44,10 @@ def machine() -> str:
     from cpuinfo import get_cpu_info
 
     return str(get_cpu_info().get("brand_raw", "unknown CPU"))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that the pair imports."""
+    packages = set[str]().union(*map(implementations.packages, PAIR))
+    found = implementations.installed(sorted(packages))
+    return {name: version for name, version in found.items() if version}

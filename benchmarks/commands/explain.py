@@ -20,7 +20,7 @@ from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
 from benchmarks.reporting.progress import LineProgress
 from benchmarks.trial import Trial, contestant
-from mnist_models import data, implementations, parity, recipe
+from mnist_models import data, parity, recipe
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
 from mnist_models.worker import source_hash
@@ -51,7 +51,7 @@ def explain(
         blocks=blocks,
         rounds=rounds,
         machine=experiments.machine(),
-        versions=versions(),
+        versions=experiments.versions(),
     )
     if output.exists():
         found = continued(found, output)
@@ -75,13 +75,6 @@ def add(found: Explained, new: Moved) -> None:
                 found.moved[place] = new
             return
     found.moved.append(new)
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that the pair imports."""
-    packages = set[str]().union(*map(implementations.packages, PAIR))
-    found = implementations.installed(sorted(packages))
-    return {name: version for name, version in found.items() if version}
 
 
 def continued(new: Explained, output: Path) -> Explained:

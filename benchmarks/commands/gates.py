@@ -37,7 +37,8 @@ def gate(
 ) -> Results:
     """One session: the rows (trial, implementation) in `here` and in all others.
 
-    Suspects are confirmed, and what is undecided is measured further, unless `confirms` is off.
+    With others the allocator is steady, as for --baseline. Suspects are confirmed, and what is
+    undecided is measured further, unless `confirms` is off.
     Journals and workers' caches of bytecode lie under `root`. Raises JournalError.
     """
     contests: dict[Trial, tuple[str, ...]] = {}
@@ -63,7 +64,7 @@ def gate(
         margin=MARGIN,
         until_decided=UNTIL_DECIDED,
         confirms=confirms,
-        allocator="steady",
+        allocator="steady" if others else "installed",
     )
     record = journal.create(root, plan.fingerprint())
     try:

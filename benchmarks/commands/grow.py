@@ -1,0 +1,109 @@
+"""How times grow with the batch: `python -m benchmarks grow`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+
+from benchmarks.commands import experiments, gates
+from benchmarks.comparing.growth import Growth, Row
+from benchmarks.measuring import environments
+from benchmarks.trial import Trial
+from mnist_models import data
+from mnist_models.implementations import PAIR
+from mnist_models.operations import FORWARD, TRAIN_STEP
+from mnist_models.worker import source_hash
+
+BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+OPERATIONS = (TRAIN_STEP, FORWARD)
+
+
+def grow(
+    dataset: data.Dataset,
+    architectures: Sequence[str],
+    batches: Sequence[int],
+    output: Path,
+    root: Path,
+    console: Console,
+) -> Growth:
+    """Measure the pair on every network that `output` does not have yet, and write it there.
+
+    Raises ValueError for a file of another experiment.
+    """
+    found = Growth(
+        dataset=dataset.name,
+        machine=experiments.machine(),
+        versions=experiments.versions(),
+        source=source_hash(),
+    )
+    if output.exists():
+        same, read = ("dataset", "machine", "versions", "source"), Growth.model_validate_json
+        found = experiments.continued(found, output, read, "grow", same)
+    there = {(row.architecture, *row.batches()) for row in found.rows}
+    for architecture in architectures:
+        if (architecture, *sorted(batches)) in there:
+            continue
+        console.print(f"measuring {architecture} in batches of {', '.join(map(str, batches))}")
+        new = measured(dataset, architecture, batches, root, console)
+        found.rows = [row for row in found.rows if row.architecture != architecture] + new
+        experiments.write(found, output)
+    return found
+
+
+def measured(
+    dataset: data.Dataset,
+    architecture: str,
+    batches: Sequence[int],
+    root: Path,
+    console: Console,
+) -> list[Row]:
+    """One session of a network: the pair at every batch size, in the same blocks."""
+    trials = [
+        Trial(operation.name, architecture, size, "cpu")
+        for operation in OPERATIONS
+        for size in batches
+    ]
+    rows = [(trial, name) for trial in trials for name in PAIR]
+    results = gates.gate(dataset, environments.own(), [], rows, root, console, confirms=False)
+    for row in results.rows.values():
+        if not row.valid:
+            reason = (row.error or row.skip or row.void[0]).strip().splitlines()[0]
+            raise ValueError(f"{row.trial} of {row.name} cannot be used: {reason}")
+    return [
+        Row(
+            operation=operation.name,
+            architecture=architecture,
+            implementation=name,
+            seconds={
+                str(size): medians(results.rows[trial, name].by_block())
+                for size, trial in zip(batches, trials_of(operation.name, trials), strict=True)
+            },
+        )
+        for operation in OPERATIONS
+        for name in PAIR
+    ]
+
+
+def trials_of(operation: str, trials: Sequence[Trial]) -> list[Trial]:
+    """Those of one operation."""
+    return [trial for trial in trials if trial.operation == operation]
+
+
+def medians(blocks: dict[int, list[float]]) -> list[float]:
+    """The median of each block, to five digits."""
+    return [float(f"{median(samples):.5g}") for samples in blocks.values()]
+
+
+def checked(batches: Sequence[int] | None, dataset: data.Dataset) -> list[int]:
+    """The batch sizes that are asked for, or the usual ones that there are images for."""
+    most = min(len(dataset.train_labels), len(dataset.test_labels))
+    if not batches:
+        return [size for size in BATCHES if size <= most]
+    if len(set(batches)) < 3:
+        raise ValueError(f"--batch-size {batches}: give three or more, for a line and its residual")
+    for size in batches:
+        if not 1 <= size <= most:
+            limits = f"from 1 to {most}, of which the data set has images"
+            raise ValueError(f"--batch-size {size}: must be {limits}")
+    return sorted(set(batches))

@@ -1,0 +1,130 @@
+"""How a time grows with the batch: what an operation costs at all, and what each image adds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log
+from statistics import median
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.comparing.ratios import interval
+
+# Relative deviation from the line up to which it describes what was measured.
+STRAIGHT = 0.10
+
+
+class Row(BaseModel):
+    """One operation of one implementation on one network: median seconds by block, by batch size.
+
+    The batch sizes are text, as JSON has it.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    operation: str
+    architecture: str
+    implementation: str
+    seconds: dict[str, list[float]]
+
+    def batches(self) -> list[int]:
+        """The batch sizes in order."""
+        return sorted(map(int, self.seconds))
+
+    def blocks(self) -> list[list[float]]:
+        """Seconds of all batch sizes, block by block."""
+        return [
+            list(one) for one in zip(*(self.seconds[str(b)] for b in self.batches()), strict=True)
+        ]
+
+
+class Growth(BaseModel):
+    """A whole experiment."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    dataset: str
+    machine: str
+    versions: dict[str, str]
+    source: str
+    rows: list[Row] = []
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with the exact interval of its median over blocks; no ends of too few blocks."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The median with its interval."""
+    ends = interval(list(values))
+    return Estimate(median(values), *(ends or (None, None)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """seconds = fixed + batch × each, fitted in every block by itself.
+
+    `half` is the batch at which the fixed part is half of the time; `deviation` is the largest
+    relative distance between the line and the median seconds of a batch size.
+    """
+
+    fixed: Estimate
+    each: Estimate
+    half: Estimate
+    deviation: float
+
+    @property
+    def straight(self) -> bool:
+        """Whether the line describes what was measured."""
+        return self.deviation <= STRAIGHT
+
+
+def fits(row: Row) -> list[tuple[float, float]]:
+    """(fixed, each) of every block: least squares of relative errors, neither below 0."""
+    from scipy import optimize
+
+    sizes = np.array(row.batches(), float)
+    found = []
+    for seconds in row.blocks():
+        weighed = np.stack([np.ones_like(sizes), sizes], axis=1) / np.array(seconds)[:, None]
+        # Columns of one size: an image takes a thousandth of a call.
+        scale = weighed.max(axis=0)
+        solution, _ = optimize.nnls(weighed / scale, np.ones(len(sizes)))
+        fixed, each = solution / scale
+        found.append((float(fixed), float(each)))
+    return found
+
+
+def line(row: Row) -> Line:
+    """The line of a row."""
+    every = fits(row)
+    fixed, each = (estimate([one[place] for one in every]) for place in (0, 1))
+    middles = {size: median(row.seconds[str(size)]) for size in row.batches()}
+    deviations = [
+        abs((fixed.value + each.value * size) / seconds - 1) for size, seconds in middles.items()
+    ]
+    halves = [one / other if other else float("inf") for one, other in every]
+    return Line(fixed, each, estimate(halves), max(deviations))
+
+
+def crossing(first: Row, second: Row) -> Estimate | None:
+    """The batch size at which two rows take the same time, None where there is none.
+
+    Found in every block by itself between neighbouring batch sizes, on logarithms; there is one if
+    most blocks have exactly one.
+    """
+    sizes = first.batches()
+    found = []
+    for ours, theirs in zip(first.blocks(), second.blocks(), strict=True):
+        logs = [log(one / other) for one, other in zip(ours, theirs, strict=True)]
+        places = [i for i in range(len(logs) - 1) if logs[i] * logs[i + 1] < 0]
+        if len(places) == 1:
+            [i] = places
+            share = logs[i] / (logs[i] - logs[i + 1])
+            found.append(exp(log(sizes[i]) + share * (log(sizes[i + 1]) - log(sizes[i]))))
+    return estimate(found) if 2 * len(found) > len(first.blocks()) else None

@@ -1,0 +1,89 @@
+"""How times grow with the batch, in words and tables."""
+
+from itertools import groupby
+from statistics import median
+
+from benchmarks.comparing.growth import STRAIGHT, Estimate, Growth, Row, crossing, line
+from benchmarks.comparing.ratios import CONFIDENCE
+from benchmarks.reporting.markdown import table
+from benchmarks.reporting.words import format_seconds, label
+from mnist_models.operations import OPERATIONS
+
+
+def text(found: Growth) -> str:
+    """A table for each network and operation, with what it says in a sentence."""
+    lines = []
+    for (architecture, operation), group in groupby(
+        found.rows, lambda row: (row.architecture, row.operation)
+    ):
+        rows = list(group)
+        lines += [f"### {OPERATIONS[operation].title}, {architecture}", ""]
+        heads = ("", "a call costs", "each image adds", "half of it is overhead up to", "the line")
+        lines += [*table(heads, [cells(row) for row in rows]), ""]
+        lines += [*measured(rows), "", meets(*rows), ""]
+    listed = ", ".join(found.versions.values())
+    about = (
+        f"seconds = what a call costs + batch × what each image adds, fitted in every block of "
+        f"fresh processes by least relative errors; intervals of {CONFIDENCE:.0%} over the blocks. "
+        f"Where the line is off by more than {STRAIGHT:.0%} somewhere, growth is not that simple: "
+        f"caches, threads and other kernels for other sizes. {found.machine}; {listed}; data set "
+        f"'{found.dataset}'; one thread."
+    )
+    return "\n".join([*lines, about])
+
+
+def cells(row: Row) -> list[str]:
+    """One implementation's line of the table."""
+    fitted = line(row)
+    return [
+        label(row.implementation),
+        seconds(fitted.fixed),
+        seconds(fitted.each),
+        batch(fitted.half),
+        ("fits within" if fitted.straight else "is off by up to") + f" {fitted.deviation:.0%}",
+    ]
+
+
+def measured(rows: list[Row]) -> list[str]:
+    """Images a second at each batch size, as measured."""
+    sizes = rows[0].batches()
+    heads = ["images a second in batches of", *(f"{size:,}" for size in sizes)]
+    return table(heads, [[label(row.implementation), *map(rate, rates(row))] for row in rows])
+
+
+def rates(row: Row) -> list[float]:
+    """Images a second, by batch size."""
+    return [size / median(row.seconds[str(size)]) for size in row.batches()]
+
+
+def rate(value: float) -> str:
+    """Images a second for people."""
+    return f"{value:,.0f}"
+
+
+def meets(first: Row, second: Row) -> str:
+    """Who is faster where, in a sentence."""
+    names = [label(row.implementation) for row in (first, second)]
+    ahead = [int(ours < theirs) for ours, theirs in zip(rates(first), rates(second), strict=True)]
+    smallest, largest = first.batches()[0], first.batches()[-1]
+    if found := crossing(first, second):
+        below, above = names[ahead[0]], names[ahead[-1]]
+        return f"{below} is faster below a batch of {batch(found)}, {above} above."
+    if len(set(ahead)) == 1:
+        return f"{names[ahead[0]]} is faster at every size from {smallest:,} to {largest:,}."
+    return f"Between {smallest:,} and {largest:,} the two come so close that none is always faster."
+
+
+def seconds(found: Estimate) -> str:
+    """A time with its interval."""
+    if found.low is None or found.high is None:
+        return format_seconds(found.value)
+    ends = f"[{format_seconds(found.low)}, {format_seconds(found.high)}]"
+    return f"{format_seconds(found.value)} {ends}"
+
+
+def batch(found: Estimate) -> str:
+    """A batch size with its interval."""
+    if found.low is None or found.high is None:
+        return f"{found.value:,.0f}"
+    return f"{found.value:,.0f} [{found.low:,.0f}, {found.high:,.0f}]"

@@ -1,0 +1,92 @@
+"""How times grow with the batch: the line, its parts, and where two rows meet."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks.commands.grow import BATCHES, checked
+from benchmarks.comparing.growth import Growth, Row, crossing, line
+from benchmarks.reporting.growth import text
+
+SIZES = (1, 16, 128, 1024)
+CHANCE = np.random.default_rng(4)
+
+
+def row(fixed, each, implementation="keras_tensorflow", bend=1.0, noise=0.01, sizes=SIZES):
+    """A row whose time is a line, times `bend` at the largest size."""
+    seconds = {}
+    for size in sizes:
+        middle = (fixed + size * each) * (bend if size == max(sizes) else 1.0)
+        seconds[str(size)] = [middle * float(one) for one in CHANCE.normal(1, noise, 6)]
+    return Row(
+        operation="train_step", architecture="mlp", implementation=implementation, seconds=seconds
+    )
+
+
+def test_a_line_is_found_again():
+    found = line(row(1e-3, 2e-5))
+    for part, true in ((found.fixed, 1e-3), (found.each, 2e-5), (found.half, 50)):
+        assert part.low < part.value < part.high
+        assert part.value == pytest.approx(true, rel=0.03)
+    assert found.straight
+
+
+@pytest.mark.parametrize(("fixed", "each"), [(0.0, 1e-5), (1e-3, 0.0)])
+def test_neither_part_is_below_nothing(fixed, each):
+    found = line(row(fixed, each))
+    assert found.fixed.value >= 0
+    assert found.each.value >= 0
+    assert found.straight
+
+
+def test_what_is_no_line_is_told():
+    found = line(row(1e-3, 2e-5, bend=2.0))
+    assert not found.straight
+    assert "is off by up to" in said(row(1e-3, 2e-5, bend=2.0), row(1e-3, 2e-5))
+
+
+def said(*rows):
+    rows[-1].implementation = "pytorch_eager"
+    growth = Growth(dataset="mnist", machine="a CPU", versions={}, source="", rows=list(rows))
+    return text(growth)
+
+
+def test_two_rows_meet_where_their_lines_do():
+    keras, pytorch = row(1e-3, 1e-5), row(0.4e-3, 2e-5)  # at 60 images
+    found = crossing(keras, pytorch)
+    assert found.low < 60 < found.high or found.value == pytest.approx(60, rel=0.25)
+    assert "PyTorch is faster below a batch of" in said(keras, pytorch)
+    assert ", Keras above." in said(keras, pytorch)
+
+
+def test_rows_that_do_not_meet_are_told_apart():
+    keras, pytorch = row(1e-3, 2e-5), row(0.5e-3, 1e-5)
+    assert crossing(keras, pytorch) is None
+    assert "PyTorch is faster at every size from 1 to 1,024." in said(keras, pytorch)
+
+
+def test_rows_that_touch_more_than_once_have_no_crossing():
+    keras = row(1e-3, 1e-5, noise=0.0)
+    other = {size: list(values) for size, values in keras.seconds.items()}
+    for size, factor in zip(other, (0.9, 1.1, 0.9, 1.1), strict=True):
+        other[size] = [value * factor for value in other[size]]
+    pytorch = keras.model_copy(update={"seconds": other})
+    assert crossing(keras, pytorch) is None
+    assert "none is always faster" in said(keras, pytorch)
+
+
+def test_images_a_second_are_shown_as_measured():
+    lines = said(row(0.0, 1e-5, noise=0.0), row(0.0, 2e-5, noise=0.0)).splitlines()
+    assert "| images a second in batches of | 1 | 16 | 128 | 1,024 |" in lines
+    assert "| Keras | 100,000 | 100,000 | 100,000 | 100,000 |" in lines
+
+
+def test_batch_sizes_are_checked():
+    dataset = SimpleNamespace(train_labels=range(1500), test_labels=range(300))
+    assert checked(None, dataset) == [size for size in BATCHES if size <= 300]
+    assert checked([64, 1, 16, 64], dataset) == [1, 16, 64]
+    with pytest.raises(ValueError, match="give three or more"):
+        checked([1, 128], dataset)
+    with pytest.raises(ValueError, match="--batch-size 301: must be from 1 to 300"):
+        checked([1, 2, 301], dataset)
