@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnist_models import parity, weights
+from mnist_models.start import PROTOCOL as START_PROTOCOL
+from mnist_models.start import Start, start
 
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
@@ -37,6 +39,10 @@ class Operation:
     once: tuple[str, ...] = ()
     learns = False
     for_all = True
+    # What it is timed on where nobody asks for others; empty means all networks, and the batch
+    # sizes of the session.
+    networks: tuple[str, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
     # Whether a block has one sample, of one call, on the whole training set.
     whole = False
 
@@ -156,5 +162,76 @@ class Epoch(Operation):
         return 4.0
 
 
+class Latency(Operation):
+    """One prediction: the forward pass of one image, with how its slowest calls do.
+
+    The time of a sample is the mean of a burst, as everywhere; each of its calls is clocked, too.
+    """
+
+    name, title, counted, rank = "latency", "one prediction", "predictions", 3
+    questions = ("forward",)
+    for_all = False
+    networks, batch_sizes = ("mlp", "lenet5"), (1,)
+
+    def call(self, trainer: Any, images: Any, labels: Any) -> Any:
+        """The logits."""
+        return trainer.forward(images)
+
+    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
+        """As for others; `latencies` are the seconds of each call of the burst."""
+        found = super().sample(worker, iterations)
+        call = self.bind(worker)
+
+        def seconds(number: int) -> float:
+            return worker.clock(lambda _: call(number), 1)[0]
+
+        return found | {"latencies": [round(seconds(i), 8) for i in range(iterations)]}
+
+
+class Startup(Operation):
+    """The start: from starting a process to its first training step.
+
+    What takes long is importing, building, tracing and compiling. The framework's files are in the
+    file cache, because its worker has imported them.
+    """
+
+    name, title, counted, rank = "startup", "start", "starts", 3
+    questions = ("forward",)
+    whole = True
+    for_all = False
+    networks = ("mlp",)
+    last: Start
+
+    def first_call(self, worker: "Worker") -> float:
+        """Start a process, and return the seconds of its first training step alone."""
+        self.last = start(*worker.own())
+        return self.last.moments["stepped"] - self.last.moments["built"]
+
+    def iterations(self, worker: "Worker") -> int:
+        """One start is a sample."""
+        return 1
+
+    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
+        """The start that was made before: a second one would find warmer caches than users do."""
+        moments = self.last.moments
+        return {
+            "seconds": moments["stepped"],
+            "cpu_seconds": self.last.cpu_seconds,
+            "counted": {},
+            "start": moments | {"protocol": START_PROTOCOL},
+        }
+
+    def images(self, batch_size: int, training_set: int) -> int:
+        """None: what a start takes has little to do with images."""
+        return 0
+
+    def estimate(self, rounds: int) -> float:
+        """One start in a block."""
+        return 5.0
+
+
 FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
-OPERATIONS: dict[str, Operation] = {each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH)}
+LATENCY, STARTUP = Latency(), Startup()
+OPERATIONS: dict[str, Operation] = {
+    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP)
+}

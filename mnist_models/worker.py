@@ -189,7 +189,7 @@ class Worker:
         the precision in it.
         """
         self.module.set_precision(precision)
-        self.network = networks.load(architecture)
+        self.architecture, self.network = architecture, networks.load(architecture)
         self.taken = (architecture, *recipe.items(), dtype, precision)
         self.recipe, self.start_weights = Recipe.from_record(recipe), weights.from_bytes(start)
         self.batch_size, self.dtype, self.seed = recipe["batch_size"], dtype, recipe["seed"]
@@ -267,6 +267,11 @@ class Worker:
         after = self.counters.read(self.trainer)
         # TensorFlow forgets traced functions that nobody holds any more.
         return wall, cpu, {name: max(0, after[name] - before[name]) / calls for name in after}
+
+    def own(self) -> tuple[str, str, dict[str, Any], str, int]:
+        """What another process needs to do the same: implementation, network, recipe, place."""
+        name = self.module.__name__.rpartition(".")[2]
+        return name, self.architecture, self.recipe.record(), self.device, self.threads
 
     def threads_that_ran(self) -> int | None:
         """How many threads used the CPU since this was last asked; None where unknown."""

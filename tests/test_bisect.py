@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from benchmarks.commands import bisect, experiments
+from benchmarks.commands import bisect, experiments, gates
 from benchmarks.commands.bisect import (
     Asked,
     Bisection,
@@ -243,8 +243,8 @@ def test_a_session_is_not_repeated(tmp_path, monkeypatch):
             for old in olds
         ]
 
-    monkeypatch.setattr(bisect.gates, "gate", gate)
-    monkeypatch.setattr(bisect.gates, "changes", changes)
+    monkeypatch.setattr(gates, "gate", gate)
+    monkeypatch.setattr(gates, "changes", changes)
     arguments = SimpleNamespace(name="mnist"), (OLD, NEW), "keras_tensorflow", chosen_trials([])
     for _ in range(2):
         found, kept = bisect.bisect(*arguments, Made(), tmp_path / "bisect.json", QUIET)

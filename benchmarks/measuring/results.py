@@ -20,6 +20,10 @@ from mnist_models.operations import EPOCH, Operation
 SETTINGS = ("versions", "python", "in_force", "compilation")
 
 
+# Shares of the calls that are no slower than what is told of them.
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+
+
 @dataclass
 class Row:
     """One contestant in one trial. `samples` are (wall, CPU) seconds per operation, by block.
@@ -300,6 +304,20 @@ class Results:
             "returns_late": next(iter(entries)).get("returns_late", ""),
         }
 
+    def particulars(self, row: Row) -> dict[str, Any]:
+        """What only some operations have: its slowest calls, the moments of a start."""
+        found: dict[str, Any] = {}
+        entries = row.entries.values()
+        if all("latencies" in entry for entry in entries):
+            every = [np.quantile(entry["latencies"], QUANTILES) for entry in entries]
+            found["latency_seconds"] = {
+                str(share): [float(f"{block[place]:.5g}") for block in every]
+                for place, share in enumerate(QUANTILES)
+            }
+        if all("start" in entry for entry in entries):
+            found["start"] = [entry["start"] for entry in entries]
+        return found
+
     def extra_info(self, row: Row) -> dict[str, Any]:
         """Return the `extra_info` of a row; docs/measuring.md lists its keys."""
         entries = row.entries
@@ -324,6 +342,7 @@ class Results:
             "source": self.plan.source,
             **row.counters(),
             **self.moments(row),
+            **self.particulars(row),
             "first_call_seconds": [entry["first_call_seconds"] for entry in entries.values()],
             "peak_memory_bytes": max(e.get("peak_memory_bytes", 0) for e in entries.values()),
             "peak_memory_bytes_by_block": [e.get("peak_memory_bytes", 0) for e in entries.values()],

@@ -504,6 +504,8 @@ class Session:
         entry["samples"].append((found.pop("seconds"), found.pop("cpu_seconds")))
         for what, count in found.pop("counted").items():
             entry["counted"].setdefault(what, []).append(round(count, 9))
+        if latencies := found.pop("latencies", None):
+            entry.setdefault("latencies", []).extend(latencies)
         entry |= found
 
     def read_totals(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:

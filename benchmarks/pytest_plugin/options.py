@@ -119,6 +119,7 @@ class Settings:
     """The options in force, checked."""
 
     architectures: tuple[str, ...]
+    architectures_asked: bool
     batch_sizes: tuple[int, ...]
     devices: tuple[str, ...]
     device_asked: bool
@@ -150,10 +151,14 @@ class Settings:
     def rows(self, operation: Operation) -> list[tuple[str, str, str, str]]:
         """(architecture, batch size, device, implementation) of every test of an operation.
 
-        Some operations and some networks are timed for the pair alone, unless others were asked for
-        by name.
+        Some operations and some networks are timed for the pair alone, and some operations on a few
+        networks, unless others were asked for by name.
         """
-        places = product(self.architectures, map(str, self.batch_sizes), self.devices)
+        chosen = self.architectures
+        if operation.networks and not self.architectures_asked:
+            chosen = tuple(name for name in chosen if name in operation.networks)
+        sizes = operation.batch_sizes or self.batch_sizes
+        places = product(chosen, map(str, sizes), self.devices)
         return [
             (*place, name)
             for place in places
@@ -257,6 +262,7 @@ def settings(config: pytest.Config) -> Settings:
     chosen_devices = devices(option("device"))
     return Settings(
         architectures=chosen("--architecture", architectures, networks.names()),
+        architectures_asked=bool(option("architecture")),
         batch_sizes=batch_sizes(option("batch_size") or [recipe.BATCH_SIZE]),
         devices=chosen_devices,
         device_asked=bool(option("device")) and "gpu" in chosen_devices,

@@ -14,7 +14,14 @@ from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.answers import Contest, SavedRow, contests, versions
 from benchmarks.reporting.verdict_panel import cells
 from benchmarks.reporting.verdict_panel import name as name_of
-from benchmarks.reporting.words import OPERATIONS, format_bytes, format_seconds, label, verdict
+from benchmarks.reporting.words import (
+    OPERATIONS,
+    format_bytes,
+    format_seconds,
+    label,
+    particulars,
+    verdict,
+)
 from mnist_models import operations, parity
 from mnist_models.operations import EPOCH, TRAIN_STEP
 
@@ -116,11 +123,12 @@ def operation(name: str, every: Sequence[Contest], images: int | None) -> Table:
     places = [index for index in range(3) if index == 0 or len({c.place[index] for c in every}) > 1]
     for contest in every:
         for row in contest.rows:
-            count = images if kind.whole else row.info["batch_size"]
+            count = kind.images(row.info["batch_size"], images or 0)
             place = (cell(contest.place[index]) for index in places)
             rows.append([*place, *measured(contest, row, count)])
             notes += [f"void: {contest.title}, {label(row.name)}: {why}" for why in row.void]
-            notes += [f"{contest.title}, {line}" for line in [row.late()] if line]
+            more = row.late(), particulars(row.name, row.info)
+            notes += [f"{contest.title}, {line}" for line in more if line]
     headings = (
         *(("network", "batch", "device")[index] for index in places),
         *("implementation", "runs as", "time"),

@@ -63,13 +63,15 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
     width = max(len(label(row.name)) for row in rows)
     text = []
     for row in rows:
-        rate = f"{images / row.seconds():,.0f} images/s"
+        rate = f"{images / row.seconds():,.0f} images/s" if images else ""
         figures = f"{label(row.name):<{width}}  {format_seconds(row.seconds()):>8}  {rate:>18}"
         line = Text("  ").append(figures, "strike red" if row.void else "")
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
         text.append(line.append("  void", "red") if row.void else line)
     text += [Text(f"  {said}") for row in rows if (said := late(row))]
+    every = [(row.name, results.particulars(row)) for row in rows if row.complete]
+    text += [Text(f"  {said}") for one in every if (said := words.particulars(*one))]
     return text + [Text(f"  {said}") for row in rows if (said := cause(row, results))]
 
 

@@ -1,7 +1,8 @@
 """Names and quantities as people read them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from benchmarks.causes import Finding
 from benchmarks.comparing.pair import Outcome, Pair
@@ -17,6 +18,14 @@ OPERATIONS = {
 
 # The share by which a call may return later than its work is done before the page says so.
 LATE = 0.05
+# The moments of a start, in words.
+MOMENTS = {
+    "python": "Python runs",
+    "imported": "framework imported",
+    "built": "network built",
+    "stepped": "first training step done",
+    "predicted": "first prediction done",
+}
 
 
 def label(implementation: str) -> str:
@@ -48,6 +57,23 @@ def cause(implementation: str, found: Finding) -> str:
     """Whose time a cause takes, how much of it, and the remedy where there is one."""
     said = f"{label(implementation)}: {found.words}"
     return f"{said}; {found.remedy}" if found.remedy else said
+
+
+def particulars(implementation: str, info: Mapping[str, Any]) -> str:
+    """What only one operation has: its slowest calls, or the moments of a start; mostly empty."""
+    if quantiles := info.get("latency_seconds"):
+        said = ", ".join(
+            f"{100 * float(share):g}% within {format_seconds(median(seconds))}"
+            for share, seconds in quantiles.items()
+        )
+    elif starts := info.get("start"):
+        said = ", ".join(
+            f"{words} after {format_seconds(median(start[moment] for start in starts))}"
+            for moment, words in MOMENTS.items()
+        )
+    else:
+        return ""
+    return f"{label(implementation)}: {said}"
 
 
 def format_bytes(size: float) -> str:
