@@ -251,11 +251,11 @@ def test_every_key_of_extra_info_is_documented():
     trained = results(more={"accuracy": 0.9})
     rows = column(MEASURING, "extra_info", "key")
     saved = [one.extra_info(one.rows[STEP, PAIR[0]]) for one in (found, trained)]
-    of_epochs = ["moment", "returned_seconds", "returns_late"]
+    of_some = ["moment", "returned_seconds", "returns_late", "latency_seconds", "start"]
     documented = [row[0] for row in rows]
-    assert [key for key in documented if key in of_epochs] == of_epochs
+    assert [key for key in documented if key in of_some] == of_some
     # Verdicts are added when a test is judged.
-    assert [key for key in documented if key not in of_epochs] == [*saved[0], "verdicts"]
+    assert [key for key in documented if key not in of_some] == [*saved[0], "verdicts"]
     types = {row[0]: tuple(JSON_TYPES[name] for name in row[1].split(" or ")) for row in rows}
     assert [
         (key, value)

@@ -186,8 +186,8 @@ def simulation_lines() -> list[str]:
         *markdown.table(headings, rows),
         "",
         "The recorded blocks had bursts of 25 ms and the allocator as installed. At a margin of",
-        "2 %, what differs by that or more is EQUIVALENT in at most 5 % of sessions where blocks",
-        "are independent.",
+        "2 %, the rule calls what differs by that EQUIVALENT at most once in 20 sessions where",
+        "blocks are independent.",
     ]
 
 
