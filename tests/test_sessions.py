@@ -514,7 +514,7 @@ def test_what_workers_need_is_what_they_were_seen_to_take():
     ("free", "environments", "out"),
     [
         (8.0, (), []),
-        (3.7, (), ["numpy_reference"]),
+        (4.3, (), ["numpy_reference"]),
         (2.5, (), ["keras_torch", "numpy_reference"]),
         (0.1, (), ["keras_torch", "numpy_reference"]),
         (5.0, ("old",), ["keras_torch", "numpy_reference"]),
