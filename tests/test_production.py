@@ -1,0 +1,146 @@
+"""The start of a process, and one prediction: what is timed, and what is told of it."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.measuring.results import QUANTILES
+from benchmarks.measuring.workers import ROOT
+from benchmarks.reporting import words
+from benchmarks.trial import Trial
+from mnist_models import recipe, start
+from mnist_models.implementations import PAIR
+from mnist_models.operations import LATENCY, STARTUP
+from tests.test_command_lines import variables
+from tests.test_statistics import make_results
+
+KERAS, PYTORCH = PAIR
+PREDICTION = Trial("latency", "mlp", 1, "cpu")
+START = Trial("startup", "mlp", 128, "cpu")
+MOMENTS = {"python": 0.1, "imported": 2.0, "built": 2.5, "stepped": 3.0, "predicted": 3.1}
+
+
+def fresh(name="numpy_reference", **more):
+    record = recipe.DEFAULT.record() | more
+    return start.start(name, "mlp", record, "cpu", 1)
+
+
+@pytest.mark.slow
+def test_the_moments_of_a_start_come_in_order():
+    found = fresh()
+    moments = [found.moments[name] for name in words.MOMENTS]
+    assert moments[0] > 0
+    assert moments == sorted(moments)
+    assert found.moments.keys() == words.MOMENTS.keys()
+    assert 0 < found.cpu_seconds < 60
+
+
+@pytest.mark.slow
+def test_a_start_that_fails_says_why():
+    with pytest.raises(RuntimeError, match=r"a fresh process of no_such failed:\n(.|\n)*no_such"):
+        fresh("no_such")
+
+
+@pytest.mark.slow
+def test_a_start_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(start, "LIMIT", 0.01)
+    with pytest.raises(start.subprocess.TimeoutExpired):
+        fresh()
+
+
+def test_a_start_is_made_once_and_not_twice(monkeypatch):
+    """A second one would find warmer caches."""
+    made = []
+
+    def one(*what):
+        made.append(what)
+        return start.Start(MOMENTS, 2.0)
+
+    monkeypatch.setattr("mnist_models.operations.start", one)
+    worker = SimpleNamespace(own=lambda: ("numpy_reference", "mlp", {}, "cpu", 1))
+    assert STARTUP.first_call(worker) == pytest.approx(0.5)
+    found = STARTUP.sample(worker, 1)
+    assert (found["seconds"], found["cpu_seconds"], len(made)) == (3.0, 2.0, 1)
+    assert found["start"] == MOMENTS | {"protocol": start.PROTOCOL}
+
+
+def test_every_prediction_of_a_burst_is_clocked():
+    """The seconds of the first call, the second, …: each by itself, after the burst."""
+    trainer = SimpleNamespace(reset=lambda: None)
+    clocked = []
+
+    def clock(call, iterations):
+        call(0)
+        clocked.append(iterations)
+        return 0.001 * iterations, 0.001
+
+    worker = SimpleNamespace(
+        trainer=trainer,
+        prepared=lambda: [("image", "label")],
+        clock=clock,
+        counted=lambda call, calls: (*call(), {"waits": 0.0}),
+        limited=lambda times, calls: times,
+    )
+    trainer.forward = lambda images: None
+    found = LATENCY.sample(worker, 7)
+    assert found["latencies"] == [0.001] * 7
+    assert clocked[-7:] == [1] * 7
+
+
+def test_the_slowest_predictions_are_told():
+    """Of every block by itself; the middle one is shown."""
+    latencies = [0.001] * 990 + [0.01] * 9 + [0.1]
+    entry = {"latencies": latencies}
+    results = make_results({(PREDICTION, KERAS): ([0.001] * 6, entry)})
+    found = results.particulars(results.rows[PREDICTION, KERAS])["latency_seconds"]
+    assert [*found] == [str(share) for share in QUANTILES]
+    assert {share: len(blocks) for share, blocks in found.items()} == dict.fromkeys(found, 6)
+    assert found["0.5"][0] == 0.001
+    assert 0.001 < found["0.999"][0] <= 0.1
+    said = words.particulars(KERAS, {"latency_seconds": found})
+    assert said.startswith("Keras: 50% within 1 ms, 90% within 1 ms, 99% within")
+    assert "99.9% within" in said
+
+
+def test_the_moments_of_a_start_are_told():
+    results = make_results({(START, PYTORCH): ([3.0] * 6, {"start": MOMENTS})})
+    info = results.particulars(results.rows[START, PYTORCH])
+    assert info == {"start": [MOMENTS] * 6}
+    assert words.particulars(PYTORCH, info) == (
+        "PyTorch: Python runs after 100 ms, framework imported after 2 s, network built after "
+        "2.5 s, first training step done after 3 s, first prediction done after 3.1 s"
+    )
+
+
+def test_other_operations_have_no_particulars():
+    step = Trial("train_step", "mlp", 128, "cpu")
+    results = make_results({(step, KERAS): ([0.001] * 6, {})})
+    assert results.particulars(results.rows[step, KERAS]) == {}
+    assert words.particulars(KERAS, {}) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), {"latency[mlp-b1", "latency[lenet5-b1", "startup[mlp-b128"}),
+        (("--architecture", "lstm"), {"latency[lstm-b1", "startup[lstm-b128"}),
+        (("--batch-size", "32"), {"latency[mlp-b1", "latency[lenet5-b1", "startup[mlp-b32"}),
+    ],
+)
+def test_they_are_timed_on_few_networks_unless_others_are_asked_for(options, expected, tmp_path):
+    """One prediction is one image, whatever the batch size."""
+    chosen = ("-k", "latency or startup", "--device=cpu", *options)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "benchmarks", "--collect-only", "-q", *chosen],
+        cwd=ROOT,
+        env=variables(tmp_path, PYTEST_ADDOPTS=""),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in ended.stdout.splitlines() if "::test_" in line]
+    names = {line.partition("::test_")[2].rpartition("-cpu")[0] for line in lines}
+    assert names == expected, ended.stdout
