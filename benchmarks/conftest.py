@@ -1,6 +1,7 @@
 """Fixtures and hooks, thin: each hands over to the room that does the work."""
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ from benchmarks.trial import RowId, Trial
 from mnist_models.operations import OPERATIONS
 
 TIMED = pytest.StashKey[Timed]()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Operations that --operation does not name are not there."""
+    operation = collection_path.stem.removeprefix("test_")
+    return True if operation in OPERATIONS.keys() - config.stash[SETTINGS].operations else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnist_models import parity, weights
+from mnist_models.shipping import Shipping
 from mnist_models.start import PROTOCOL as START_PROTOCOL
 from mnist_models.start import Start, start
 
@@ -39,6 +40,8 @@ class Operation:
     once: tuple[str, ...] = ()
     learns = False
     for_all = True
+    # Whether it is timed where nobody asks for it with --operation.
+    by_default = True
     # What it is timed on where nobody asks for others; empty means all networks, and the batch
     # sizes of the session.
     networks: tuple[str, ...] = ()
@@ -230,8 +233,46 @@ class Startup(Operation):
         return 5.0
 
 
+class Deploy(Operation):
+    """Shipping: exported to a file, loaded by a runtime, answering like the network it was.
+
+    Its time is that of saving and loading in the framework's own format; every other route has
+    figures of its own. The first block exports; later ones load the same files in new processes.
+    """
+
+    name, title, counted, rank = "deploy", "saving and loading", "times", 3
+    questions = ("forward",)
+    whole = True
+    for_all = by_default = False
+    networks = ("mlp", "lenet5")
+    shipping: Shipping
+
+    def first_call(self, worker: "Worker") -> float:
+        """Export whatever no earlier block did; seconds of the framework's own format."""
+        self.shipping = Shipping(worker)
+        return self.shipping.export()
+
+    def iterations(self, worker: "Worker") -> int:
+        """Once a block."""
+        return 1
+
+    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
+        """Seconds of saving and loading; `routes` has what was found of each."""
+        wall, cpu, counted = worker.counted(self.shipping.round_trip, 1)
+        routes = {name: self.shipping.found(name) for name in self.shipping.routes}
+        return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "routes": routes}
+
+    def images(self, batch_size: int, training_set: int) -> int:
+        """None: it is a file that is moved."""
+        return 0
+
+    def estimate(self, rounds: int) -> float:
+        """Some runtimes take seconds to load."""
+        return 10.0
+
+
 FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
-LATENCY, STARTUP = Latency(), Startup()
+LATENCY, STARTUP, DEPLOY = Latency(), Startup(), Deploy()
 OPERATIONS: dict[str, Operation] = {
-    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP)
+    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP, DEPLOY)
 }

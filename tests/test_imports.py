@@ -19,7 +19,13 @@ pytestmark = pytest.mark.slow
 LIMIT = 120.0
 # What is allowed to import a framework.
 WITH_FRAMEWORK = (
-    *("implementations/*.py", "networks/*/in_*.py", "defaults/in_*.py", "knobs/in_*.py"),
+    *(
+        "implementations/*.py",
+        "networks/*/in_*.py",
+        "defaults/in_*.py",
+        "knobs/in_*.py",
+        "exports/in_*.py",
+    ),
     *("keras_*.py", "pytorch_w*.py"),
 )
 MODULES = [

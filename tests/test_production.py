@@ -46,7 +46,7 @@ def test_a_start_that_fails_says_why():
 @pytest.mark.slow
 def test_a_start_that_hangs_is_ended(monkeypatch):
     monkeypatch.setattr(start, "LIMIT", 0.01)
-    with pytest.raises(start.subprocess.TimeoutExpired):
+    with pytest.raises(subprocess.TimeoutExpired):
         fresh()
 
 
@@ -99,7 +99,7 @@ def test_the_slowest_predictions_are_told():
     assert {share: len(blocks) for share, blocks in found.items()} == dict.fromkeys(found, 6)
     assert found["0.5"][0] == 0.001
     assert 0.001 < found["0.999"][0] <= 0.1
-    said = words.particulars(KERAS, {"latency_seconds": found})
+    [said] = words.particulars(KERAS, {"latency_seconds": found})
     assert said.startswith("Keras: 50% within 1 ms, 90% within 1 ms, 99% within")
     assert "99.9% within" in said
 
@@ -108,17 +108,17 @@ def test_the_moments_of_a_start_are_told():
     results = make_results({(START, PYTORCH): ([3.0] * 6, {"start": MOMENTS})})
     info = results.particulars(results.rows[START, PYTORCH])
     assert info == {"start": [MOMENTS] * 6}
-    assert words.particulars(PYTORCH, info) == (
+    assert words.particulars(PYTORCH, info) == [
         "PyTorch: Python runs after 100 ms, framework imported after 2 s, network built after "
         "2.5 s, first training step done after 3 s, first prediction done after 3.1 s"
-    )
+    ]
 
 
 def test_other_operations_have_no_particulars():
     step = Trial("train_step", "mlp", 128, "cpu")
     results = make_results({(step, KERAS): ([0.001] * 6, {})})
     assert results.particulars(results.rows[step, KERAS]) == {}
-    assert words.particulars(KERAS, {}) == ""
+    assert words.particulars(KERAS, {}) == []
 
 
 @pytest.mark.slow

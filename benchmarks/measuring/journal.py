@@ -20,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 FOLDER = Path(".benchmarks", "sessions")
 FILE, LOCK = "journal.jsonl", "lock"
-# Folders of the workers' compilers within a session; no other session uses them.
-CACHES = ("inductor", "triton")
+# Folders of the workers' compilers and exports within a session; no other session uses them.
+CACHES = ("inductor", "triton", "exports")
 # Seconds to wait for a lock. A process that only looks holds it for a moment.
 PATIENCE = 1.0
 

@@ -15,6 +15,7 @@ from benchmarks.trial import RowId, Trial, contestant, split
 from mnist_models import networks, parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
 from mnist_models.operations import EPOCH, Operation
+from mnist_models.shipping import BOUND
 
 # Keys of a journal entry and of its `facts` that must be the same in all blocks of a row.
 SETTINGS = ("versions", "python", "in_force", "compilation")
@@ -40,13 +41,15 @@ class Row:
     error: str = ""
     parity_faults: list[str] = field(default_factory=list)
     accuracy_faults: list[str] = field(default_factory=list)
+    export_faults: list[str] = field(default_factory=list)
     accuracy: float | None = None
     accuracy_bounds: Bounds | None = None
 
     @property
     def void(self) -> list[str]:
         """Why its times do not count although they were measured."""
-        return self.mixed_settings() + self.parity_faults + self.accuracy_faults
+        faults = self.parity_faults + self.accuracy_faults + self.export_faults
+        return self.mixed_settings() + faults
 
     @property
     def complete(self) -> bool:
@@ -187,6 +190,11 @@ class Results:
                     allowed = other.parity_limits(precision)
                     for reason in parity.violations(other.parity(precision), allowed):
                         row.parity_faults.append(f"{other.trial}: {reason}")
+        for block, entry in row.entries.items():
+            for name, route in entry.get("routes", {}).items():
+                if route.get("difference", 0.0) > BOUND:
+                    words = f"{route['difference']:.1e} from the network (at most {BOUND:g})"
+                    row.export_faults.append(f"{name} differs in block {block} by {words}")
         epoch = self.row(EPOCH, row.trial, row.name)
         if epoch is None:
             return
@@ -316,6 +324,8 @@ class Results:
             }
         if all("start" in entry for entry in entries):
             found["start"] = [entry["start"] for entry in entries]
+        if all("routes" in entry for entry in entries):
+            found["routes"] = [entry["routes"] for entry in entries]
         return found
 
     def extra_info(self, row: Row) -> dict[str, Any]:

@@ -191,6 +191,8 @@ def variables_of(device: str, threads: int, folder: Path, environment: str) -> d
         "OPENBLAS_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
         "KERAS_HOME": str(keras),  # empty: a user's keras.json could change floatx
+        # Files that the first block exports, and later ones load.
+        "MNIST_EXPORTS": str(folder / "exports" / (environment or "here")),
         "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
         # What was compiled in earlier sessions, or in another environment, must not make this
         # one's first calls look cheap.

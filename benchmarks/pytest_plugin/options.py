@@ -20,7 +20,7 @@ from benchmarks.measuring.gpu import has_gpu
 from benchmarks.reporting.markdown import printable
 from mnist_models import cpus, implementations, networks, recipe
 from mnist_models.data import NAMES as DATASETS
-from mnist_models.operations import Operation
+from mnist_models.operations import OPERATIONS, Operation
 
 PRECISIONS = ("float32", "tf32")
 DEVICES = ("cpu", "gpu", "auto")
@@ -41,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     def several(option: str, text: str, **more: object) -> None:
         group.addoption(option, action="append", default=None, help=f"{text}; repeatable", **more)
 
+    usual = ", ".join(name for name, one in OPERATIONS.items() if one.by_default)
+    several("--operation", f"of {', '.join(OPERATIONS)} (default: {usual})")
     several("--architecture", f"network, of {', '.join(networks.names())} (default: all)")
     several("--batch-size", f"images per step (default: {recipe.BATCH_SIZE})", type=int)
     several("--device", "cpu, gpu, or auto: the GPU where there is one (default: cpu and gpu)")
@@ -118,6 +120,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 class Settings:
     """The options in force, checked."""
 
+    operations: tuple[str, ...]
     architectures: tuple[str, ...]
     architectures_asked: bool
     batch_sizes: tuple[int, ...]
@@ -260,7 +263,9 @@ def settings(config: pytest.Config) -> Settings:
                 f"--implementation {name}: not installed here; pip install {' '.join(lacks)}"
             )
     chosen_devices = devices(option("device"))
+    usual = [name for name, one in OPERATIONS.items() if one.by_default]
     return Settings(
+        operations=chosen("--operation", option("operation") or usual, OPERATIONS),
         architectures=chosen("--architecture", architectures, networks.names()),
         architectures_asked=bool(option("architecture")),
         batch_sizes=batch_sizes(option("batch_size") or [recipe.BATCH_SIZE]),

@@ -127,7 +127,7 @@ def operation(name: str, every: Sequence[Contest], images: int | None) -> Table:
             place = (cell(contest.place[index]) for index in places)
             rows.append([*place, *measured(contest, row, count)])
             notes += [f"void: {contest.title}, {label(row.name)}: {why}" for why in row.void]
-            more = row.late(), particulars(row.name, row.info)
+            more = [row.late(), *particulars(row.name, row.info)]
             notes += [f"{contest.title}, {line}" for line in more if line]
     headings = (
         *(("network", "batch", "device")[index] for index in places),

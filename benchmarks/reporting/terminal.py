@@ -71,7 +71,7 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
         text.append(line.append("  void", "red") if row.void else line)
     text += [Text(f"  {said}") for row in rows if (said := late(row))]
     every = [(row.name, results.particulars(row)) for row in rows if row.complete]
-    text += [Text(f"  {said}") for one in every if (said := words.particulars(*one))]
+    text += [Text(f"  {said}") for one in every for said in words.particulars(*one)]
     return text + [Text(f"  {said}") for row in rows if (said := cause(row, results))]
 
 

@@ -59,21 +59,41 @@ def cause(implementation: str, found: Finding) -> str:
     return f"{said}; {found.remedy}" if found.remedy else said
 
 
-def particulars(implementation: str, info: Mapping[str, Any]) -> str:
-    """What only one operation has: its slowest calls, or the moments of a start; mostly empty."""
+def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
+    """What only one operation has: slowest calls, moments of a start, ways to ship; mostly none."""
+    lines = []
     if quantiles := info.get("latency_seconds"):
-        said = ", ".join(
+        shares = (
             f"{100 * float(share):g}% within {format_seconds(median(seconds))}"
             for share, seconds in quantiles.items()
         )
-    elif starts := info.get("start"):
-        said = ", ".join(
+        lines.append(f": {', '.join(shares)}")
+    if starts := info.get("start"):
+        moments = (
             f"{words} after {format_seconds(median(start[moment] for start in starts))}"
             for moment, words in MOMENTS.items()
         )
-    else:
-        return ""
-    return f"{label(implementation)}: {said}"
+        lines.append(f": {', '.join(moments)}")
+    if blocks := info.get("routes"):
+        lines += [f" {name}: {route(name, blocks)}" for name in blocks[0]]
+    return [label(implementation) + line for line in lines]
+
+
+def route(name: str, blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """What one way to ship takes, over all blocks; or why there is none."""
+    every = [block[name] for block in blocks]
+    if why := next((one["missing"] for one in every if "missing" in one), ""):
+        return why
+
+    def middle(key: str) -> str:
+        known = [one[key] for one in every if one.get(key) is not None]
+        return format_seconds(median(known)) if known else "unknown time"
+
+    return (
+        f"{format_bytes(every[0]['bytes'])}, exported in {middle('export_seconds')}, loaded in "
+        f"{middle('load_seconds')}, one image {middle('one_seconds')}, a batch "
+        f"{middle('batch_seconds')}, off by {max(one['difference'] for one in every):.0e}"
+    )
 
 
 def format_bytes(size: float) -> str:

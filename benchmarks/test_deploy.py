@@ -1,0 +1,13 @@
+"""Shipping: what a network takes to export, to load and to answer, and that it answers right."""
+
+import pytest
+
+from benchmarks.measuring.results import Row
+
+pytestmark = pytest.mark.benchmark
+
+
+def test_deploy(measured: Row) -> None:
+    """Seconds of saving and loading. Every route must answer as the network that it was."""
+    assert not measured.parity_faults, "\n".join(measured.parity_faults)
+    assert not measured.export_faults, "\n".join(measured.export_faults)

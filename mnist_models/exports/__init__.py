@@ -1,0 +1,58 @@
+"""Ways to ship a network: a file that a framework exports, and the runtime that loads it.
+
+Importing this imports no framework. in_keras.py and in_pytorch.py have the routes of each.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# A loaded network: images as the framework takes them, to logits.
+Predict = Callable[[np.ndarray], np.ndarray]
+FRAMEWORKS = {"keras_tensorflow": "in_keras", "pytorch_eager": "in_pytorch"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way to ship.
+
+    `export` writes the trainer's network to a path that ends in `suffix`; `load` takes it with a
+    number of threads and returns what predicts. `own` marks a framework's own format, which needs
+    its source. `needs` are packages, `program` is one that must be on the PATH.
+    """
+
+    suffix: str
+    export: Callable[[Any, Path], None]
+    load: Callable[[Any, Path, int], Predict]
+    needs: tuple[str, ...] = ()
+    program: str = ""
+    own: bool = False
+
+    def missing(self) -> str:
+        """What is not installed, in words; empty where it can be tried."""
+        lacks = [name for name in self.needs if find_spec(name) is None]
+        if lacks:
+            return f"not installed: {', '.join(lacks)}; pip install -e '.[deploy]'"
+        if self.program and shutil.which(self.program) is None:
+            return f"there is no {self.program} on the PATH"
+        return ""
+
+
+def routes(implementation: str) -> dict[str, Route]:
+    """The routes of an implementation by name, its own format first; none of most."""
+    if implementation not in FRAMEWORKS:
+        return {}
+    found: dict[str, Route] = import_module(f"{__name__}.{FRAMEWORKS[implementation]}").ROUTES
+    return found
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path, path.with_suffix(".bin")]
+    return sum(file.stat().st_size for file in files if file.is_file())

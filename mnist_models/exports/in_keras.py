@@ -1,0 +1,61 @@
+"""How Keras's users ship a network that computes with TensorFlow."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mnist_models.exports import Route, runtimes
+
+
+def save_keras(trainer, path: Path) -> None:
+    trainer.model.save(path)
+
+
+def load_keras(trainer, path: Path, threads: int):
+    model = keras.saving.load_model(path, compile=False)
+    return model.predict_on_batch
+
+
+def exporting(form: str):
+    def export(trainer, path: Path) -> None:
+        trainer.model.export(str(path), format=form, verbose=False)
+
+    return export
+
+
+def load_saved_model(trainer, path: Path, threads: int):
+    import tensorflow as tf
+
+    # What it computes with belongs to the object: without it, a call fails.
+    loaded = tf.saved_model.load(str(path))
+    return lambda images, loaded=loaded: loaded.serve(images).numpy()
+
+
+def load_litert(trainer, path: Path, threads: int):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=threads)
+    [images], [logits] = interpreter.get_input_details(), interpreter.get_output_details()
+    shape = ()
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        nonlocal shape
+        if batch.shape != shape:
+            interpreter.resize_tensor_input(images["index"], batch.shape)
+            interpreter.allocate_tensors()
+            shape = batch.shape
+        interpreter.set_tensor(images["index"], batch)
+        interpreter.invoke()
+        return interpreter.get_tensor(logits["index"])
+
+    return predict
+
+
+ROUTES = {
+    "keras": Route(".keras", save_keras, load_keras, own=True),
+    "SavedModel": Route("", exporting("tf_saved_model"), load_saved_model),
+    "ONNX": Route(".onnx", exporting("onnx"), runtimes.onnx, ("tf2onnx", "onnxruntime")),
+    "LiteRT": Route(".tflite", exporting("litert"), load_litert, ("ai_edge_litert",)),
+    "OpenVINO": Route(".xml", exporting("openvino"), runtimes.openvino, ("openvino",)),
+}

@@ -1,0 +1,78 @@
+"""How PyTorch's users ship a network."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mnist_models.exports import Route, runtimes
+
+
+def example(trainer):
+    return torch.zeros((2, 1, 28, 28), dtype=trainer.dtype, device=trainer.device)
+
+
+def exported(trainer):
+    batch = {0: torch.export.Dim("batch")}
+    return torch.export.export(trainer.model.eval(), (example(trainer),), dynamic_shapes=(batch,))
+
+
+def inference(module):
+    def predict(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(images)).numpy()
+
+    return predict
+
+
+def save_state(trainer, path: Path) -> None:
+    torch.save(trainer.model.state_dict(), path)
+
+
+def load_state(trainer, path: Path, threads: int):
+    model = trainer.network.in_pytorch()
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return inference(model.eval())
+
+
+def save_program(trainer, path: Path) -> None:
+    torch.export.save(exported(trainer), path)
+
+
+def load_program(trainer, path: Path, threads: int):
+    return inference(torch.export.load(path).module())
+
+
+def save_compiled(trainer, path: Path) -> None:
+    torch._inductor.aoti_compile_and_package(exported(trainer), package_path=str(path))
+
+
+def load_compiled(trainer, path: Path, threads: int):
+    return inference(torch._inductor.aoti_load_package(str(path)))
+
+
+def save_onnx(trainer, path: Path) -> None:
+    batch = {0: torch.export.Dim("batch")}
+    model, images = trainer.model.eval(), (example(trainer),)
+    torch.onnx.export(
+        *(model, images, str(path)), dynamic_shapes=(batch,), external_data=False, verbose=False
+    )
+
+
+def save_openvino(trainer, path: Path) -> None:
+    import openvino
+
+    shape = [-1, *example(trainer).shape[1:]]
+    model = openvino.convert_model(
+        trainer.model.eval(), example_input=example(trainer), input=shape
+    )
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+ROUTES = {
+    "state_dict": Route(".pt", save_state, load_state, own=True),
+    "torch.export": Route(".pt2", save_program, load_program),
+    "AOTInductor": Route(".pt2", save_compiled, load_compiled, program="g++"),
+    "ONNX": Route(".onnx", save_onnx, runtimes.onnx, ("onnx", "onnxscript", "onnxruntime")),
+    "OpenVINO": Route(".xml", save_openvino, runtimes.openvino, ("openvino",)),
+}

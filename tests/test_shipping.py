@@ -1,0 +1,207 @@
+"""Shipping: every route answers like the network it was, and one that does not is void."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks.comparing.saved import read
+from benchmarks.measuring.workers import ROOT
+from benchmarks.reporting import words
+from benchmarks.trial import Trial
+from mnist_models import exports, implementations, shipping
+from mnist_models.exports import Route
+from mnist_models.implementations import PAIR
+from mnist_models.shipping import BOUND, Shipping
+from tests.test_command_lines import variables
+from tests.test_statistics import make_results
+
+KERAS, PYTORCH = PAIR
+TRIAL = Trial("deploy", "mlp", 128, "cpu")
+LOGITS = np.random.default_rng(2).normal(size=(8, 10)).astype(np.float32)
+ROUTE = {
+    "export_seconds": 0.5,
+    "bytes": 2 * 2**20,
+    "load_seconds": 0.02,
+    "difference": 5e-7,
+    "one_seconds": 3e-5,
+    "batch_seconds": 9e-4,
+}
+
+
+def saved(trainer, path):
+    path.write_bytes(b"weights")
+
+
+def loaded(answer):
+    return lambda trainer, path, threads: answer
+
+
+def right(images):
+    return images[:, :10]
+
+
+def softmax(images):
+    powers = np.exp(right(images))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def of_another_seed(images):
+    return right(images) + np.float32(0.01)
+
+
+def transposed(images):
+    return right(images)[:, ::-1]
+
+
+def one_image_wrong(images):
+    """Right for a batch, and wrong for one image alone."""
+    return right(images) if len(images) > 1 else right(images) + 1
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """A worker whose images begin with their logits."""
+    monkeypatch.setenv(shipping.FOLDER, str(tmp_path))
+    monkeypatch.setattr(shipping, "ANSWER_SECONDS", 0.001)
+    trainer = SimpleNamespace(fetch=lambda tensor: tensor, forward=right)
+    batch = np.concatenate([LOGITS, LOGITS], axis=1), None
+    own = lambda: (PYTORCH, "mlp", {}, "cpu", 1)  # noqa: E731
+    return SimpleNamespace(trainer=trainer, threads=1, own=own, prepared=lambda: [batch])
+
+
+def shipped(worker, monkeypatch, answer=right, **more):
+    routes = {"own": Route(".pt", saved, loaded(right), own=True)}
+    routes["other"] = Route(".x", more.pop("export", saved), loaded(answer), **more)
+    monkeypatch.setattr(exports, "routes", lambda name: routes)
+    made = Shipping(worker)
+    made.export()
+    return made
+
+
+def test_a_right_route_has_all_its_figures(worker, monkeypatch):
+    found = shipped(worker, monkeypatch).found("other")
+    assert found.keys() == ROUTE.keys()
+    assert found["difference"] == 0.0
+    assert found["bytes"] == len(b"weights")
+    assert found["one_seconds"] > 0 < found["batch_seconds"]
+
+
+@pytest.mark.parametrize("wrong", [softmax, of_another_seed, transposed, one_image_wrong])
+def test_a_wrong_route_is_void(worker, monkeypatch, wrong):
+    """The planted fault is seen by the bound, and voids the row in words."""
+    found = shipped(worker, monkeypatch, wrong).found("other")
+    assert found["difference"] > BOUND
+    row_of = make_results({(TRIAL, KERAS): ([1.0] * 6, {"routes": {"ONNX": ROUTE | found}})}).rows
+    row = row_of[TRIAL, KERAS]
+    assert not row.valid
+    assert row.export_faults[0].startswith("ONNX differs in block 0 by ")
+    assert f"(at most {BOUND:g})" in row.export_faults[0]
+
+
+def test_a_row_of_right_routes_is_valid():
+    results = make_results({(TRIAL, KERAS): ([1.0] * 6, {"routes": {"ONNX": ROUTE}})})
+    assert results.rows[TRIAL, KERAS].export_faults == []
+    info = results.particulars(results.rows[TRIAL, KERAS])
+    assert words.particulars(KERAS, info) == [
+        "Keras ONNX: 2 MiB, exported in 500 ms, loaded in 20 ms, one image 30 µs, a batch 900 µs, "
+        "off by 5e-07"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"needs": ("no_such_runtime",)}, "not installed: no_such_runtime; pip install -e"),
+        ({"program": "no-such-compiler"}, "there is no no-such-compiler on the PATH"),
+    ],
+)
+def test_what_is_not_there_is_a_route_with_its_reason(worker, monkeypatch, more, reason):
+    found = shipped(worker, monkeypatch, **more).found("other")
+    assert found["missing"].startswith(reason)
+    said = words.particulars(KERAS, {"routes": [{"other": found}]})
+    assert said == [f"Keras other: {found['missing']}"]
+
+
+def failing(*arguments):
+    raise ValueError("no such layer\nand more")
+
+
+def test_what_cannot_be_exported_is_a_route_with_its_reason(worker, monkeypatch):
+    found = shipped(worker, monkeypatch, export=failing).found("other")
+    assert found == {"missing": "cannot be exported: ValueError: no such layer"}
+
+
+def test_what_cannot_be_loaded_is_a_route_with_its_reason(worker, monkeypatch):
+    found = shipped(worker, monkeypatch, answer=failing).found("other")
+    assert found == {"missing": "cannot be loaded: ValueError: no such layer"}
+
+
+def test_later_blocks_load_what_the_first_exported(worker, monkeypatch):
+    exported = []
+
+    def export(trainer, path):
+        exported.append(path)
+        saved(trainer, path)
+
+    first = shipped(worker, monkeypatch, export=export)
+    later = shipped(worker, monkeypatch, export=export)
+    assert len(exported) == 1
+    assert first.found("other")["export_seconds"] is not None
+    assert later.found("other")["export_seconds"] is None
+
+
+def test_who_has_no_file_to_ship_is_refused(worker, monkeypatch):
+    monkeypatch.setattr(exports, "routes", lambda name: {})
+    with pytest.raises(NotImplementedError, match="pytorch_eager has no file of its own to ship"):
+        Shipping(worker)
+
+
+def test_only_the_pair_has_routes():
+    assert exports.routes("numpy_reference") == {}
+
+
+def test_the_size_of_a_folder_is_that_of_its_files(tmp_path):
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "variables" / "data").write_bytes(b"x" * 100)
+    (tmp_path / "model.pb").write_bytes(b"x" * 50)
+    assert exports.size(tmp_path) == 150
+    (tmp_path / "network.xml").write_bytes(b"x" * 10)
+    (tmp_path / "network.bin").write_bytes(b"x" * 1000)
+    assert exports.size(Path(tmp_path / "network.xml")) == 1010
+
+
+@pytest.mark.slow
+def test_every_route_that_is_installed_answers_right(tmp_path):
+    """A live session of the pair; its first block exports, and the second loads in new processes."""
+    lacks = [one for name in PAIR for one in implementations.missing(name)]
+    if lacks:
+        pytest.skip(f"not installed: {', '.join(lacks)}")
+    result = tmp_path / "run.json"
+    options = ("--operation=deploy", "--blocks=2", "--dataset=digits", "--device=cpu")
+    saved_to = ("--architecture=mlp", f"--benchmark-json={result}", f"--rootdir={ROOT}")
+    command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", *options, *saved_to]
+    ended = subprocess.run(
+        [*command, f"--config-file={ROOT}/pyproject.toml"],
+        cwd=tmp_path,
+        env=variables(tmp_path, PYTEST_ADDOPTS=""),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    rows = {row["extra_info"]["implementation"]: row for row in read(result)["benchmarks"]}
+    assert rows.keys() == {*PAIR}
+    for row in rows.values():
+        first, second = row["extra_info"]["routes"]
+        assert first.keys() == second.keys()
+        assert len(first) == 5
+        for name, found in second.items():
+            reason = found.get("missing", "not installed")
+            assert reason.startswith(("not installed", "there is no")), (name, reason)
+            assert found.get("difference", 0.0) <= BOUND
+        own, *_ = second.values()
+        assert own["load_seconds"] > 0
