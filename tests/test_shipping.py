@@ -176,7 +176,7 @@ def test_the_size_of_a_folder_is_that_of_its_files(tmp_path):
 
 @pytest.mark.slow
 def test_every_route_that_is_installed_answers_right(tmp_path):
-    """A live session of the pair; its first block exports, and the second loads in new processes."""
+    """A live session of the pair: the first block exports, the second loads in new processes."""
     lacks = [one for name in PAIR for one in implementations.missing(name)]
     if lacks:
         pytest.skip(f"not installed: {', '.join(lacks)}")
