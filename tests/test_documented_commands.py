@@ -72,6 +72,7 @@ SHORT = {
     "python -m benchmarks history keras --with tensorflow=2.18.1 "
     '--row "test_train_step[mlp-b128-cpu-keras_tensorflow]"': "--help",
     "python -m benchmarks trend FOLDER": "--help",
+    "python -m benchmarks grow": "--help",  # test_growth
     "python -m benchmarks museum": "--help",
     "python -m benchmarks museum -o tools/recorded/museum.json": "--help",
     "python -m benchmarks museum keras-3.15.0-reset_metrics": "--help",

@@ -1,6 +1,7 @@
 """The figures in README.md and in pages of docs/, written from what was recorded.
 
     python -m tools.pages record RUN     # keep a saved run as the one that the pages speak of
+    python -m tools.pages record RUN --name production   # likewise, of docs/production.md
     python -m tools.pages write          # figures anew; docs/report.png where there is a browser
 
 What stands between `<!-- NAME -->` and `<!-- end of NAME -->` on a page is written here, by the
@@ -22,10 +23,11 @@ from benchmarks.causes import CAUSES
 from benchmarks.commands import museum
 from benchmarks.commands.bisect import Bisection
 from benchmarks.comparing import curves, moves
+from benchmarks.comparing.growth import Growth
 from benchmarks.comparing.saved import read
 from benchmarks.comparing.timeline import Timeline
-from benchmarks.reporting import explained, history, markdown, tables
-from benchmarks.reporting.answers import contests, result_table
+from benchmarks.reporting import explained, growth, history, markdown, production, tables
+from benchmarks.reporting.answers import circumstances, contests, result_table
 from benchmarks.reporting.learning import table
 from benchmarks.reporting.markdown import escape
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
@@ -48,7 +50,7 @@ CHARTS = ROOT / "docs" / "causes"
 PICTURE = ROOT / "docs" / "report.png"
 PAGES = (
     *("README.md", "docs/choosing.md", "docs/causes.md"),
-    *("docs/releases.md", "docs/history.md"),
+    *("docs/releases.md", "docs/history.md", "docs/production.md"),
 )
 # What the page does not need, and what would make the file large.
 LEFT_OUT = ("commit_info",)
@@ -60,20 +62,20 @@ def find_browser() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def recorded() -> dict[str, Any]:
-    """The run that the pages speak of."""
-    with gzip.open(RUN, "rt", encoding="utf-8") as file:
+def recorded(name: str = "run") -> dict[str, Any]:
+    """The run that the pages speak of, or another one that was kept."""
+    with gzip.open(RUN.with_name(f"{name}.json.gz"), "rt", encoding="utf-8") as file:
         return json.load(file)
 
 
-def record(path: Path) -> None:
+def record(path: Path, name: str = "run") -> None:
     """Keep a saved run, samples to five digits."""
     run = {key: value for key, value in read(path).items() if key not in LEFT_OUT}
     run["machine_info"] = dict(run["machine_info"]) | {"node": ""}
     for row in (*run["benchmarks"], *run.get("void", ())):
         row["stats"] = {"data": digits(row["stats"]["data"])}
         row["extra_info"]["cpu_seconds"] = digits(row["extra_info"]["cpu_seconds"])
-    with gzip.GzipFile(RUN, "wb", mtime=0) as file:
+    with gzip.GzipFile(RUN.with_name(f"{name}.json.gz"), "wb", mtime=0) as file:
         file.write(json.dumps(run).encode())
 
 
@@ -186,6 +188,28 @@ def seen() -> museum.Museum:
     return museum.Museum.model_validate_json(SEEN.read_text(encoding="utf-8"))
 
 
+def started() -> list[str]:
+    """The moments of a start."""
+    return production.starts(production.of(contests(recorded("production")), "startup"))
+
+
+def predicted() -> list[str]:
+    """One prediction."""
+    return production.predictions(production.of(contests(recorded("production")), "latency"))
+
+
+def shipped() -> list[str]:
+    """Every route from each framework."""
+    run = recorded("production")
+    return [*production.routes(production.of(contests(run), "deploy")), "", circumstances(run)]
+
+
+def grown() -> list[str]:
+    """How times grow with the batch."""
+    file = RUN.with_name("growth.json")
+    return growth.text(Growth.model_validate_json(file.read_text(encoding="utf-8"))).splitlines()
+
+
 def timeline(package: str) -> Timeline:
     """What `python -m benchmarks history` recorded of a package."""
     return Timeline.of(RUN.with_name(f"history-{package}.json").read_text(encoding="utf-8"))
@@ -229,6 +253,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
         *(tasks, mistakes, rules, turned, knobs),
         *(bisected_from_220, bisected_from_oldest, exhibits),
         *(history_of_torch, history_of_tensorflow),
+        *(started, predicted, shipped, grown),
     )
 }
 
@@ -264,9 +289,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.pages", description=__doc__)
     parser.add_argument("action", choices=["record", "write"])
     parser.add_argument("run", type=Path, nargs="?", help="a saved run")
+    parser.add_argument("--name", default="run", help="run or production (default: run)")
     options = parser.parse_args()
     if options.action == "record":
-        record(options.run or parser.error("record: which RUN?"))
+        record(options.run or parser.error("record: which RUN?"), options.name)
     for page in PAGES:
         path = ROOT / page
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

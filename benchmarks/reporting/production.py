@@ -1,0 +1,80 @@
+"""Starts, predictions and ways to ship of a saved run, as Markdown tables with their verdicts."""
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from benchmarks.comparing.growth import estimate
+from benchmarks.reporting.answers import Contest, SavedRow
+from benchmarks.reporting.growth import seconds
+from benchmarks.reporting.markdown import table
+from benchmarks.reporting.words import MOMENTS, format_bytes, format_seconds, label
+
+
+def of(contests: Iterable[Contest], operation: str) -> list[Contest]:
+    """The contests of an operation."""
+    return [one for one in contests if one.operation == operation]
+
+
+def verdicts(contests: Sequence[Contest]) -> list[str]:
+    """What is said of each, as a list."""
+    return [f"- {one.place[0]}: {one.answer()}" for one in contests]
+
+
+def starts(contests: Sequence[Contest]) -> list[str]:
+    """Seconds after the start of a process until each moment, with intervals over blocks."""
+    heads = ("network", "who", *MOMENTS.values())
+    rows = [
+        [
+            contest.place[0],
+            label(row.name),
+            *(seconds(estimate([one[moment] for one in row.info["start"]])) for moment in MOMENTS),
+        ]
+        for contest in contests
+        for row in contest.rows
+    ]
+    return [*table(heads, rows), "", *verdicts(contests)]
+
+
+def predictions(contests: Sequence[Contest]) -> list[str]:
+    """How long calls take at most, by the share of them, with intervals over blocks."""
+    shares = next(iter(contests)).rows[0].info["latency_seconds"]
+    heads = ("network", "who", *(f"{100 * float(share):g}% of calls within" for share in shares))
+    rows = [
+        [
+            contest.place[0],
+            label(row.name),
+            *(seconds(estimate(blocks)) for blocks in row.info["latency_seconds"].values()),
+        ]
+        for contest in contests
+        for row in contest.rows
+    ]
+    return [*table(heads, rows), "", *verdicts(contests)]
+
+
+def routes(contests: Sequence[Contest]) -> list[str]:
+    """Every way to ship, with its size and its seconds."""
+    heads = ("network", "from", "route", "size", "export", "load", "one image", "a batch")
+    rows = [
+        [contest.place[0], label(row.name), name, *figures(row, name)]
+        for contest in contests
+        for row in contest.rows
+        for name in row.info["routes"][0]
+    ]
+    return table((*heads, "off by"), rows)
+
+
+def figures(row: SavedRow, name: str) -> list[str]:
+    """A route's figures, medians over blocks; or why there are none."""
+    every = [block[name] for block in row.info["routes"]]
+    if why := next((one["missing"] for one in every if "missing" in one), ""):
+        return [why, *[""] * 5]
+
+    def middle(key: str) -> str:
+        known = [one[key] for one in every if one.get(key) is not None]
+        return format_seconds(median(known)) if known else ""
+
+    return [
+        format_bytes(every[0]["bytes"]),
+        *map(middle, ("export_seconds", "load_seconds", "one_seconds", "batch_seconds")),
+        f"{max(one['difference'] for one in every):.0e}",
+    ]
