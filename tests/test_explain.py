@@ -109,7 +109,7 @@ def test_chart_has_a_bar_for_each_side():
 
 
 def test_raw_data_is_checked():
-    with pytest.raises(ValueError, match="blocks: Input should be a valid integer"):
+    with pytest.raises(ValueError, match="blocks is 'six': it must be a valid integer"):
         moves.read(json.dumps(experiment().model_dump() | {"blocks": "six"}))
 
 

@@ -52,6 +52,7 @@ def explain(
         rounds=rounds,
         machine=experiments.machine(),
         versions=experiments.versions(),
+        source=source_hash(),
     )
     if output.exists():
         found = continued(found, output)
@@ -79,7 +80,7 @@ def add(found: Explained, new: Moved) -> None:
 
 def continued(new: Explained, output: Path) -> Explained:
     """The experiment in a file, if it is the same as the new one."""
-    same = "dataset", "blocks", "rounds", "machine", "versions"
+    same = "dataset", "blocks", "rounds", "machine", "versions", "source"
     return experiments.continued(new, output, moves.read, "explain", same)
 
 

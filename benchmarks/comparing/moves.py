@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.comparing.ratios import Ratio, of_logs
+from benchmarks.comparing.schema import words
 
 # Log-ratios by block.
 Logs = list[float]
@@ -75,6 +76,8 @@ class Explained(BaseModel):
     rounds: int
     machine: str
     versions: dict[str, str]
+    # The source that was measured; files of before it was kept lack it.
+    source: str = ""
     moved: list[Moved] = []
     skipped: dict[str, str] = {}
 
@@ -84,6 +87,4 @@ def read(text: str) -> Explained:
     try:
         return Explained.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{place}: {first['msg']}") from None
+        raise ValueError(words(error.errors(include_url=False, include_context=False)[0])) from None
