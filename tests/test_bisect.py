@@ -18,11 +18,17 @@ from benchmarks.commands.bisect import (
     place,
 )
 from benchmarks.comparing.changes import Change
+from benchmarks.comparing.records import Judged
+from benchmarks.comparing.verdicts import Comparison, Status, Verdict, time_metric
 from benchmarks.measuring import making
+from benchmarks.measuring.environments import Environment
 from benchmarks.measuring.making import Maker
+from benchmarks.pytest_plugin import summary
+from benchmarks.pytest_plugin.summary import next_steps
 from benchmarks.reporting.trend import text
 
 QUIET = Console(quiet=True)
+PYTORCH = "pytorch_eager"
 
 
 @pytest.fixture(autouse=True)
@@ -250,3 +256,24 @@ def test_a_session_is_not_repeated(tmp_path, monkeypatch):
         found, kept = bisect.bisect(*arguments, Made(), tmp_path / "bisect.json", QUIET)
         assert (found.sessions, len(kept.asked), len(asked)) == (1, 1, 1)
     assert asked == [(making.title(NEW), making.title(OLD))]
+
+
+@pytest.mark.parametrize(("word", "said"), [(Status.REGRESSED, True), (Status.EQUIVALENT, False)])
+def test_the_panel_tells_what_to_ask_next(tmp_path, monkeypatch, word, said):
+    """Where something changed between two local environments, and only there."""
+    for name in ("old", "new"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "pyvenv.cfg").touch()
+    specs = {n: f"popen//python={tmp_path / n / 'bin' / 'python'}" for n in ("old", "new")}
+    monkeypatch.setattr(summary, "own", lambda: Environment("new", specs["new"]))
+    plan = SimpleNamespace(environment=lambda contestant: Environment("old", specs["old"]))
+    comparison = Comparison("forward[mlp-b128-cpu]", PYTORCH, "old", time_metric(0.02))
+    judged = [Judged(comparison, Verdict(word))]
+    found = next_steps(SimpleNamespace(plan=plan), "old", judged)
+    assert bool(found) is said
+    for line in found:
+        assert str(tmp_path / "old") in line
+    if said:
+        assert found[0].endswith(" 'forward[mlp-b128-cpu]'")
+    plan.environment = lambda contestant: Environment("old", "ssh=user@box")
+    assert next_steps(SimpleNamespace(plan=plan), "old", judged) == []

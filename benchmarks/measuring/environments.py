@@ -96,6 +96,15 @@ def own() -> Environment:
     return Environment(folder_name(name), local_spec(sys.executable))
 
 
+def folder_of(environment: Environment) -> Path | None:
+    """The folder of a local virtual environment; None of anything else."""
+    found = re.fullmatch(r"popen//python=(.+)", environment.spec)
+    if not found:
+        return None
+    folder = Path(shlex.split(found[1])[-1]).parent.parent
+    return folder if (folder / "pyvenv.cfg").exists() else None
+
+
 def parse(text: str) -> Environment:
     """The environment that a --baseline means; raises EnvironmentProblem."""
     path = Path(os.path.abspath(Path(text).expanduser()))  # a link keeps its name, ".." goes

@@ -1,5 +1,6 @@
 """How a pytest run ends: pytest-benchmark's tables, the panels, the report."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from rich.console import Console
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import confirm_command, environment_of
-from benchmarks.comparing.verdicts import EQUAL_ERROR, FAMILY
+from benchmarks.comparing.verdicts import EQUAL_ERROR, FAMILY, Status
+from benchmarks.measuring.environments import folder_of, own
 from benchmarks.measuring.results import Results
 from benchmarks.pytest_plugin.options import SETTINGS
 from benchmarks.pytest_plugin.saving import baseline_run, this_run
@@ -20,6 +22,7 @@ NOTHING_SAVED = (
     "Nothing to compare with: no saved run matches. "
     "Save one with: pytest benchmarks --benchmark-autosave"
 )
+CHANGED = (Status.REGRESSED, Status.IMPROVED)
 Groups = list[tuple[str, list[dict[str, Any]]]]
 
 
@@ -91,4 +94,20 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
         f"{results.plan.blocks} blocks, {confirmed}; family-wise error {FAMILY:.0%}",
         f"EQUIVALENT: within the margin, with an error of {EQUAL_ERROR:.0%} over all looks; "
         "sees: the smallest change that a confirmation finds in 9 of 10 sessions",
+        *next_steps(results, name, judged),
+    ]
+
+
+def next_steps(results: Results, name: str, judged: list[Judged]) -> list[str]:
+    """What to ask where something changed: which release did it, and which numbers changed, too."""
+    changed = [one.comparison for one in judged if one.verdict.status in CHANGED]
+    folders = [folder_of(results.plan.environment(f"x@{name}")), folder_of(own())]
+    if not changed or None in folders:
+        return []
+    old, new = (shlex.quote(str(folder)) for folder in folders)
+    trials = dict.fromkeys(one.trial for one in changed if one.metric.name == "time")
+    which = " ".join(map(shlex.quote, sorted(trials)))
+    return [
+        f"which release did it: python -m benchmarks bisect {old} {new} {which}".rstrip(),
+        f"which numbers changed, too: python -m benchmarks defaults --against {old}",
     ]
