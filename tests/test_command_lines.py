@@ -23,6 +23,7 @@ PYTEST = Path(sysconfig.get_path("scripts"), "pytest")
 LIMIT = 300.0
 # One short block on a small data set, whatever the command line under test says besides.
 SMALL = "--dataset=small --architecture=mlp --threads=1 --blocks=1 --rounds=2 -rs"
+SMALL += " --operation=train_step --operation=forward --operation=epoch"
 INSTALLED = ("keras_tensorflow", "numpy_reference", "pytorch_eager")
 NAMES = ("imaginary", *INSTALLED, "refusing")
 DROPPED_IN = {

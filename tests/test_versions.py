@@ -314,7 +314,7 @@ def test_tox_selects_by_label(tmp_path, label):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-e", "py312-foo"], ["unknown foo", "bench, tests, lint, types"]),
+        (["-e", "py312-foo"], ["unknown foo", "bench, production, tests, lint, types"]),
         (["-e", "tests,py312-torch2.99-tf2.20"], ["unknown torch2.99"]),
         (["-e", "py313-torch2.9-tf2.16"], ["tf2.16 cannot be installed on Python 3.13"]),
         (["-e", "py312"], ["not three parts", EXAMPLE]),
