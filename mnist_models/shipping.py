@@ -1,7 +1,9 @@
 """What a shipped network takes: to export, to load, to answer, and whether it answers the same."""
 
 import os
+import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -10,13 +12,14 @@ import numpy as np
 
 from mnist_models import exports
 from mnist_models.exports import Predict
+from mnist_models.implementations import Unavailable
 from mnist_models.parity import relative
 
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# Largest difference of logits from those of the network that was exported, which the reference has
-# checked: runtimes fuse layers and fold weights, so that they round otherwise.
+# Largest difference of logits, relative to their norm, from those of the network that was exported,
+# which the reference has checked: runtimes fuse layers and fold weights, and so round otherwise.
 BOUND = 1e-5
 # Seconds that each route has for its predictions of one image, and of a batch.
 ANSWER_SECONDS = 0.2
@@ -32,7 +35,9 @@ class Shipping:
         name, architecture, *_ = worker.own()
         self.routes = exports.routes(name)
         if not self.routes:
-            raise NotImplementedError(f"{name} has no file of its own to ship")
+            raise Unavailable(f"{name} has no routes to ship by")
+        if worker.device != "cpu":
+            raise Unavailable("shipping is timed on the CPU alone")
         root = Path(os.environ.get(FOLDER) or tempfile.mkdtemp())
         self.folder = root / f"{name}-{architecture}"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -42,39 +47,51 @@ class Shipping:
         self.seconds: dict[str, float] = {}
         self.failed: dict[str, str] = {}
 
-    def path(self, name: str) -> Path:
-        """Where a route's file is."""
-        return self.folder / f"{name}{self.routes[name].suffix}"
+    def path(self, name: str, folder: str = "") -> Path:
+        """Where a route's file is, in a folder of its own."""
+        return self.folder / (folder or name) / f"network{self.routes[name].suffix}"
 
     def export(self) -> float:
-        """Export every route that can be and that has no file yet; seconds of the first."""
+        """Export every route that can be and has no file yet; seconds of the own format."""
         for name, route in self.routes.items():
-            if route.missing() or self.path(name).exists():
+            if route.missing() or (self.folder / name).exists():
                 continue
-            began = perf_counter()
+            part = self.folder / f"{name}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
             try:
-                route.export(self.trainer, self.path(name))
+                began = perf_counter()
+                route.export(self.trainer, self.path(name, part.name))
+                self.seconds[name] = perf_counter() - began
+                # Whole or not at all: a later block takes what is there.
+                part.rename(self.folder / name)
             except Exception as error:  # exporters raise whatever they meet
                 self.failed[name] = f"cannot be exported: {first_line(error)}"
-            self.seconds[name] = perf_counter() - began
         return self.round_trip()[0]
 
     def round_trip(self) -> tuple[float, float]:
-        """Wall and CPU seconds of saving and loading in the framework's own format."""
+        """Wall and CPU seconds of saving, loading and one answer in the framework's own format."""
         name, route = next(iter(self.routes.items()))
         wall, cpu = perf_counter(), process_time()
         route.export(self.trainer, self.path(name))
-        route.load(self.trainer, self.path(name), self.threads)
+        route.load(self.trainer, self.path(name), self.threads)(self.batch[:1])
         return perf_counter() - wall, process_time() - cpu
 
     def found(self, name: str) -> dict[str, Any]:
-        """Figures of a route: seconds, bytes, the difference of its answers; or why not."""
+        """Figures of a route: seconds, bytes, the difference of its answers; or why not.
+
+        Loading ends with the first answer, for which some runtimes trace. Runtimes are imported
+        before, as the framework is.
+        """
         route, path = self.routes[name], self.path(name)
         if reason := route.missing() or self.failed.get(name):
             return {"missing": reason}
         try:
+            for package in route.needs:
+                import_module(package)
             began = perf_counter()
             predict = route.load(self.trainer, path, self.threads)
+            predict(self.batch[:1])
             loaded = perf_counter() - began
             difference = max(
                 relative(np.asarray(predict(self.batch[:count])), self.expected[:count], 0)
@@ -84,7 +101,7 @@ class Shipping:
             return {"missing": f"cannot be loaded: {first_line(error)}"}
         return {
             "export_seconds": self.seconds.get(name),
-            "bytes": exports.size(path),
+            "bytes": exports.size(path.parent),
             "load_seconds": loaded,
             "difference": float(difference),
             "one_seconds": answers(predict, self.batch[:1]),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mnist_models import implementations, networks
+from mnist_models.isolation import hide_others
 from mnist_models.networks import IMAGE_SHAPE
 from mnist_models.recipe import Recipe
 
@@ -49,7 +50,7 @@ def start(name: str, architecture: str, recipe: dict[str, Any], device: str, thr
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(
         [sys.executable, "-m", "mnist_models.start", what],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=variables(),
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -63,10 +64,18 @@ def start(name: str, architecture: str, recipe: dict[str, Any], device: str, thr
     return Start(moments, cpu)
 
 
+def variables() -> dict[str, str]:
+    """The environment of the process: bytecode lies where this process finds its own."""
+    ours = os.environ | {"PYTHONPATH": str(ROOT)}
+    ours |= {"PYTHONDONTWRITEBYTECODE": "1" if sys.dont_write_bytecode else ""}
+    return ours | {"PYTHONPYCACHEPREFIX": sys.pycache_prefix or ""}
+
+
 def main() -> None:
     """Import, build, step and predict; print when each was done."""
     running = monotonic()
     name, architecture, record, device, threads, began = json.loads(sys.argv[1])
+    hide_others(name)
     module = implementations.load(name)
     module.configure(threads)
     moments = {"python": running - began, "imported": monotonic() - began}

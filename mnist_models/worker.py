@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mnist_models import counters, cpus, data, implementations, knobs, networks, parity, weights
+from mnist_models.isolation import FRAMEWORKS, hide_others
 from mnist_models.networks import IMAGE_SHAPE, Network
 from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import DEFAULT, Recipe
@@ -27,9 +28,6 @@ from mnist_models.recipe import DEFAULT, Recipe
 PROTOCOL = 7
 PREPARED_BATCHES = 64
 WITH_CONVOLUTIONS = "lenet5"  # the network whose layout is looked at
-FRAMEWORKS = ("jax", "tensorflow", "torch")
-# Keras imports it where it is installed, and with it most of SciPy: a quarter of its own start.
-UNUSED = ("sklearn",)
 KNOBS = (
     "CUDA_VISIBLE_DEVICES",
     "DYLD_INSERT_LIBRARIES",
@@ -64,22 +62,6 @@ def source_hash(folder: Path = Path(__file__).parent) -> str:
     return digest.hexdigest()
 
 
-class Hiding:
-    """A finder of modules for which some packages are not installed."""
-
-    def __init__(self, finder: Any, hidden: set[str]) -> None:
-        self.finder, self.hidden = finder, hidden
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.finder, name)
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return the finder's own answer, or None for a hidden package."""
-        return (
-            None if name.split(".")[0] in self.hidden else self.finder.find_spec(name, path, target)
-        )
-
-
 class Watch:
     """The clock: it starts, and is read, after the device has finished."""
 
@@ -107,9 +89,7 @@ class Worker:
 
         `knob` is one thing to change about it (`mnist_models.knobs`), empty for nothing.
         """
-        # TensorFlow imports jax where it is installed; a worker holds one framework alone.
-        hidden = {*FRAMEWORKS, *UNUSED} - implementations.packages(implementation)
-        sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
+        hide_others(implementation)
         self.module = implementations.load(implementation)
         in_force = self.module.configure(threads) | self.module.set_precision(precision)
         if device not in (seen := self.module.devices()):

@@ -13,7 +13,8 @@ from benchmarks.measuring import workers
 from benchmarks.measuring.workers import ROOT, WorkerError, WorkerProcess, check_handshake
 from mnist_models import networks
 from mnist_models.implementations import names
-from mnist_models.worker import FRAMEWORKS, source_hash
+from mnist_models.isolation import FRAMEWORKS
+from mnist_models.worker import source_hash
 
 pytestmark = pytest.mark.slow
 LIMIT = 120.0

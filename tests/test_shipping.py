@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +13,7 @@ from benchmarks.reporting import words
 from benchmarks.trial import Trial
 from mnist_models import exports, implementations, shipping
 from mnist_models.exports import Route
-from mnist_models.implementations import PAIR
+from mnist_models.implementations import PAIR, Unavailable
 from mnist_models.shipping import BOUND, Shipping
 from tests.test_command_lines import variables
 from tests.test_statistics import make_results
@@ -70,7 +69,9 @@ def worker(tmp_path, monkeypatch):
     trainer = SimpleNamespace(fetch=lambda tensor: tensor, forward=right)
     batch = np.concatenate([LOGITS, LOGITS], axis=1), None
     own = lambda: (PYTORCH, "mlp", {}, "cpu", 1)  # noqa: E731
-    return SimpleNamespace(trainer=trainer, threads=1, own=own, prepared=lambda: [batch])
+    return SimpleNamespace(
+        trainer=trainer, threads=1, device="cpu", own=own, prepared=lambda: [batch]
+    )
 
 
 def shipped(worker, monkeypatch, answer=right, **more):
@@ -156,8 +157,27 @@ def test_later_blocks_load_what_the_first_exported(worker, monkeypatch):
 
 def test_who_has_no_file_to_ship_is_refused(worker, monkeypatch):
     monkeypatch.setattr(exports, "routes", lambda name: {})
-    with pytest.raises(NotImplementedError, match="pytorch_eager has no file of its own to ship"):
+    with pytest.raises(Unavailable, match="pytorch_eager has no routes to ship by"):
         Shipping(worker)
+
+
+def test_shipping_is_timed_on_the_cpu_alone(worker, monkeypatch):
+    worker.device = "gpu"
+    with pytest.raises(Unavailable, match="on the CPU alone"):
+        shipped(worker, monkeypatch)
+
+
+def test_an_export_that_was_killed_is_repeated(worker, monkeypatch):
+    """What it left is no file that a later block takes."""
+
+    def killed(trainer, path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shipped(worker, monkeypatch, export=killed)
+    found = shipped(worker, monkeypatch).found("other")
+    assert found["bytes"] == len(b"weights")
 
 
 def test_only_the_pair_has_routes():
@@ -169,9 +189,6 @@ def test_the_size_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "variables" / "data").write_bytes(b"x" * 100)
     (tmp_path / "model.pb").write_bytes(b"x" * 50)
     assert exports.size(tmp_path) == 150
-    (tmp_path / "network.xml").write_bytes(b"x" * 10)
-    (tmp_path / "network.bin").write_bytes(b"x" * 1000)
-    assert exports.size(Path(tmp_path / "network.xml")) == 1010
 
 
 @pytest.mark.slow

@@ -52,7 +52,6 @@ def routes(implementation: str) -> dict[str, Route]:
     return found
 
 
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    files = path.rglob("*") if path.is_dir() else [path, path.with_suffix(".bin")]
-    return sum(file.stat().st_size for file in files if file.is_file())
+def size(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

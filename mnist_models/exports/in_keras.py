@@ -9,7 +9,11 @@ from mnist_models.exports import Route, runtimes
 
 
 def save_keras(trainer, path: Path) -> None:
-    trainer.model.save(path)
+    # A compiled model saves its optimiser as well, which nobody needs to predict.
+    if not hasattr(trainer, "plain"):
+        trainer.plain = keras.models.clone_model(trainer.model)
+        trainer.plain.set_weights(trainer.model.get_weights())
+    trainer.plain.save(path)
 
 
 def load_keras(trainer, path: Path, threads: int):
