@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.comparing.curves import ARMS
 from benchmarks.comparing.saved import RunError
 from benchmarks.measuring.environments import EnvironmentProblem
+from benchmarks.measuring.journal import JournalError
 from benchmarks.measuring.workers import WorkerError
 from mnist_models import data, implementations, networks
 from mnist_models.implementations import PAIR
@@ -16,6 +17,10 @@ from mnist_models.implementations import PAIR
 DATASET_HELP = "as for pytest benchmarks"
 # What pytest calls a usage error.
 USAGE_ERROR = 4
+# As shells call a program that Ctrl-C ended.
+INTERRUPTED = 130
+PROBLEMS = (data.DataError, EnvironmentProblem, JournalError, OSError, RunError, WorkerError)
+NOTHING_COMPARED = 11
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -50,6 +55,7 @@ def check_experiment(options: argparse.Namespace, **least: int) -> None:
             raise ValueError(f"--{name} {getattr(options, name)}: at least {number}")
     if options.output.is_dir():
         raise ValueError(f"--output {options.output}: is a folder; give a file, which may be new")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
 
 
 def learn(options: argparse.Namespace) -> int:
@@ -131,15 +137,19 @@ def bisect(options: argparse.Namespace) -> int:
     }
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     dataset, makes = data.load(options.dataset), maker(options, console)
-    for name, (old, new) in ends.items():
+    status = 0
+    for name, ends_of in ends.items():
+        old, new = command.alike(*ends_of)
         if old == new:
             print(f"{name}: both have the same packages: nothing to search")
             continue
         console.print(f"{name}: {command.cost((old, new), makes)}")
         output = options.output.with_stem(f"{options.output.stem}-{name}")
-        _, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
+        found, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
         print(kept.answer + "\n", flush=True)
-    return 0
+        if not any(one.told for one in found.ends.changes):
+            status = NOTHING_COMPARED
+    return status
 
 
 def grow(options: argparse.Namespace) -> int:
@@ -172,6 +182,7 @@ def history(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks.commands import history as command
+    from benchmarks.commands.bisect import check_trial
     from benchmarks.reporting.history import text
     from benchmarks.trial import RowId
 
@@ -181,7 +192,7 @@ def history(options: argparse.Namespace) -> int:
     implementation = command.implementation_for(options.package, beside)
     rows = options.row or command.usual_rows(implementation)
     for row in rows:
-        RowId.parse(row)
+        check_trial(RowId.parse(row).trial)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     dataset, makes = data.load(options.dataset), maker(options, console)
     arguments = options.package, pins, rows, makes, options.output, console
@@ -378,9 +389,12 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.function(options))
     except ValueError as error:
         parser().error(str(error))
-    except (data.DataError, EnvironmentProblem, OSError, RunError, WorkerError) as error:
+    except PROBLEMS as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

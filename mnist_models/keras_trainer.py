@@ -22,6 +22,7 @@ CONVENTIONS = Conventions(adam_epsilon="hat")
 class Trainer:
     def __init__(self, network: Network, recipe: Recipe, device: str, dtype: str) -> None:
         # Keras computes on the GPU whenever its backend sees one; a worker for the CPU hides it.
+        self.network = network
         self.batch_size = recipe.batch_size
         self.dtype = dtype
         keras.config.set_floatx(dtype)

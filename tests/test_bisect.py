@@ -11,6 +11,7 @@ from benchmarks.commands.bisect import (
     Asked,
     Bisection,
     Way,
+    alike,
     chosen_trials,
     cost,
     nights,
@@ -21,7 +22,7 @@ from benchmarks.comparing.changes import Change
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Comparison, Status, Verdict, time_metric
 from benchmarks.measuring import making
-from benchmarks.measuring.environments import Environment
+from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.making import Maker
 from benchmarks.pytest_plugin import summary
 from benchmarks.pytest_plugin.summary import next_steps
@@ -131,6 +132,30 @@ def test_an_end_is_a_file_of_exact_requirements(tmp_path):
         "numpy": "2.3.5",
     }
     assert found.keys() == {"torch", "numpy", "python"}
+    path.write_text("tf-nightly==2.23.0.dev1\nkeras-nightly==3.16.0.dev1\ntensorflow-cpu==2.20.0")
+    found = pins_of(str(path), "keras_tensorflow")
+    assert found["keras"] == "keras-nightly 3.16.0.dev1"
+    assert found["tensorflow"] == "tf-nightly 2.23.0.dev1"
+
+
+def test_distributions_of_one_package_are_exchanged_together():
+    """keras-nightly beside a TensorFlow that needs keras would write over it."""
+    new = NEW | {"keras": "keras-nightly 3.16", "tensorflow": "tf-nightly 2.23"}
+    assert ways(OLD, new) == [OLD | {"numpy": NEW["numpy"]}]
+
+
+def test_a_package_that_one_end_lacks_is_left_to_the_resolver():
+    old, new = alike(OLD, {name: pin for name, pin in NEW.items() if name != "numpy"})
+    assert old.keys() == new.keys() == {"python", "keras", "tensorflow"}
+
+
+def test_without_a_network_no_release_is_taken_for_one_that_cannot_be_installed():
+    class Lost(Index):
+        def resolves(self, pins):
+            raise EnvironmentProblem("the index does not answer")
+
+    with pytest.raises(EnvironmentProblem, match="does not answer"):
+        Way(Lost(), QUIET).between(place(OLD), place(NEW))
 
 
 def test_an_end_is_what_is_newest_or_comes_next(monkeypatch):
@@ -193,8 +218,13 @@ def test_the_cost_is_said_beforehand(tmp_path):
 
 def test_trials_are_checked():
     assert [str(one) for one in chosen_trials([])] == ["train_step[mlp-b128-cpu]"]
-    with pytest.raises(ValueError, match="no trial"):
-        chosen_trials(["train_step"])
+    for text_, words in (
+        ("train_step", "no trial"),
+        ("foo[mlp-b128-cpu]", r"foo\[mlp-b128-cpu\]: no foo; choose from forward, train_step"),
+        ("forward[mpl-b128-cpu]", r"forward\[mpl-b128-cpu\]: no mpl; choose from"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            chosen_trials([text_])
 
 
 def test_the_nights_are_shown_in_one_table(tmp_path):
@@ -211,7 +241,8 @@ def test_the_nights_are_shown_in_one_table(tmp_path):
             high=1.15,
         )
         asked = Asked(new=one.new, old=[one.old], changes=[[one]], seconds=60.0)
-        kept = Bisection(machine="a CPU", dataset="mnist", trials=[one.trial], asked=[asked])
+        about = {"machine": "a CPU", "dataset": "mnist", "source": "", "trials": [one.trial]}
+        kept = Bisection(**about, asked=[asked])
         (tmp_path / f"{night}.json").write_text(kept.model_dump_json())
     said = text(nights(tmp_path)).splitlines()
     assert said[2].endswith("| keras-nightly2026-11-27 | 1.100 [1.050, 1.150] EQUIVALENT |")
@@ -223,8 +254,11 @@ def test_the_nights_are_shown_in_one_table(tmp_path):
         nights(tmp_path / "elsewhere")
 
 
-def test_a_session_is_not_repeated(tmp_path, monkeypatch):
-    """What was asked before is taken from the file."""
+@pytest.mark.parametrize(
+    ("verdict", "times"), [("EQUIVALENT", 1), ("NOT COMPARABLE", 4), ("CONTAMINATED", 4)]
+)
+def test_a_session_is_not_repeated(tmp_path, monkeypatch, verdict, times):
+    """What was asked before is taken from the file; what told nothing is tried twice each time."""
     asked = []
 
     class Made(Index):
@@ -244,7 +278,7 @@ def test_a_session_is_not_repeated(tmp_path, monkeypatch):
                 old=old,
                 new=new,
                 metric="time",
-                verdict="EQUIVALENT",
+                verdict=verdict,
             )
             for old in olds
         ]
@@ -254,8 +288,9 @@ def test_a_session_is_not_repeated(tmp_path, monkeypatch):
     arguments = SimpleNamespace(name="mnist"), (OLD, NEW), "keras_tensorflow", chosen_trials([])
     for _ in range(2):
         found, kept = bisect.bisect(*arguments, Made(), tmp_path / "bisect.json", QUIET)
-        assert (found.sessions, len(kept.asked), len(asked)) == (1, 1, 1)
-    assert asked == [(making.title(NEW), making.title(OLD))]
+        assert found.sessions == 1
+        assert len(kept.asked) == (times == 1)
+    assert asked == [(making.title(NEW), making.title(OLD))] * times
 
 
 @pytest.mark.parametrize(("word", "said"), [(Status.REGRESSED, True), (Status.EQUIVALENT, False)])

@@ -1,6 +1,8 @@
 """Which CPUs are chosen on machines that are described in a folder, and who else uses them."""
 
 import os
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -173,3 +175,12 @@ def test_meter_sees_what_others_do(monkeypatch):
     monkeypatch.setattr(load, "busy_seconds", lambda **_: next(readings))
     monkeypatch.setattr(load, "monotonic", lambda: next(moments))
     assert load.Meter([], [3]).foreign() == 0.25
+
+
+@pytest.mark.slow
+def test_what_a_worker_starts_is_its_own():
+    """A start is a process of a worker: its CPU time is nobody else's."""
+    meter = load.Meter([os.getpid()], cpus.available())
+    before = meter.own_busy()
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    assert meter.own_busy() - before > 0.1

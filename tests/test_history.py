@@ -30,6 +30,7 @@ def timeline(releases=RELEASES, times=None, sittings=None, **more):
         package="torch",
         machine="a CPU",
         dataset="mnist",
+        source="",
         releases=releases,
         pins={name: {"python": "3.12", "torch": name} for name in releases},
         rows=[ROW],
@@ -77,6 +78,15 @@ def test_a_large_change_is_told_between_its_neighbours(new):
     [(old, found, row, ratio)] = timeline(times=times).changes()
     assert (RELEASES.index(old) + 1, found, row) == (RELEASES.index(new), new, ROW)
     assert ratio.value == pytest.approx(1 / 1.1, rel=0.01)
+
+
+def test_a_release_without_figures_is_passed_over_and_tried_again():
+    """The change is told between its neighbours that were measured in one session."""
+    made = timeline(times=dict.fromkeys(RELEASES[:2], 1.1), sittings=[RELEASES[:4]])
+    made.sittings[0].figures["2.6.0"] = {}
+    [(old, new, *_)] = made.changes()
+    assert (old, new) == ("2.5.0", "2.7.0")
+    assert groups(made)[0] == RELEASES[:4]
 
 
 def test_small_changes_are_not_told():
@@ -151,6 +161,7 @@ def test_an_interrupted_history_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(history, "sitting", session)
     monkeypatch.setattr(experiments, "machine", lambda: "a CPU")
+    monkeypatch.setattr(history, "source_hash", lambda: "")
     maker = SimpleNamespace(resolves=lambda pins: "", folder="somewhere", disk=10**10)
     pins = timeline(sittings=[]).pins
 

@@ -141,6 +141,24 @@ def test_what_resolves_is_known_without_making_it(maker):
 
 
 @pytest.mark.slow
+def test_an_index_that_is_away_says_nothing_of_what_can_be_installed(maker, monkeypatch):
+    monkeypatch.delenv("UV_OFFLINE")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    maker.folder.mkdir()
+    with pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1:9"):
+        maker.resolves(pins(torch="2.0"))
+
+
+@pytest.mark.slow
+def test_one_command_at_a_time_uses_a_folder(maker):
+    """What one does not need may be removed while the other measures in it."""
+    maker.make(pins(numpy="1.0"))
+    with pytest.raises(EnvironmentProblem, match="another command uses these environments"):
+        Maker(maker.folder, LOTS, said.append).make(pins(numpy="1.0"))
+
+
+@pytest.mark.slow
 def test_room_is_made_by_removing_what_is_not_needed(maker, monkeypatch):
     """The limit holds; what an environment stands beside stays."""
     monkeypatch.setattr(making, "SMALL", 20_000)

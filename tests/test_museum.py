@@ -108,6 +108,10 @@ def test_the_table_has_what_was_expected_beside_what_was_seen():
     assert "| REGRESSED | REGRESSED | 1.100 [1.050, 1.150] | 60 |" in text
     assert "✗ control" in text
     assert text.endswith("1 of 1 known changes found, 1 of 1 controls called changed")
+    records[1] = Seen(name="control", expect=NO_CHANGE, failed="no room")
+    text = shown(chosen, museum.Museum(machine="a CPU", dataset="mnist", seen=records))
+    counts = "1 of 1 known changes found, 0 of 0 controls called changed; 1 could not be compared"
+    assert text.endswith(counts)
 
 
 def test_numbers_that_changed_are_no_time(monkeypatch):
@@ -119,6 +123,11 @@ def test_numbers_that_changed_are_no_time(monkeypatch):
         found = museum.visit(None, one, maker, QUIET)
         assert right(one, found) is bool(words)
     assert found.changes[0].reason == "attention: starts otherwise"
+
+
+def visited(one):
+    found = seen("REGRESSED")
+    return found.model_copy(update={"name": one.name, "session": list(one.session)})
 
 
 class Refusing:
@@ -142,11 +151,15 @@ def test_an_environment_that_cannot_be_made_loses_nothing_else(tmp_path):
 
 def test_what_was_seen_is_not_measured_again(tmp_path, monkeypatch):
     dataset, output = SimpleNamespace(name="mnist"), tmp_path / "museum.json"
-    monkeypatch.setattr(museum, "visit", lambda *arguments: seen("REGRESSED"))
+    monkeypatch.setattr(museum, "visit", lambda dataset, one, *rest: visited(one))
     museum.museum(dataset, [exhibit()], Refusing(), output, QUIET)
     monkeypatch.setattr(museum, "visit", lambda *arguments: pytest.fail("measured twice"))
     found = museum.museum(dataset, [exhibit()], Refusing(), output, QUIET)
     assert len(found.seen) == 1
+    monkeypatch.setattr(museum, "visit", lambda dataset, one, *rest: visited(one))
+    changed = exhibit(new="3.3.0")
+    found = museum.museum(dataset, [changed], Refusing(), output, QUIET)
+    assert [tuple(one.session) for one in found.seen] == [changed.session]
     with pytest.raises(ValueError, match="has dataset mnist, this run digits"):
         museum.museum(SimpleNamespace(name="digits"), [exhibit()], Refusing(), output, QUIET)
 
@@ -156,7 +169,7 @@ def test_one_session_answers_all_metrics_of_a_row(tmp_path, monkeypatch):
 
     def visit(dataset, one, maker, console):
         visits.append(one.name)
-        return seen("REGRESSED")
+        return visited(one)
 
     monkeypatch.setattr(museum, "visit", visit)
     chosen = [exhibit(name=name, metric=m) for name, m in (("a", "time"), ("b", "first call"))]

@@ -79,9 +79,8 @@ def test_a_change_in_many_small_steps_is_not_blamed_on_one():
     found = run(lambda one: 1.009 ** int(one[0][1].split(".")[1]), 3)
     assert found.steps == []
     assert found.lost
-    assert "several small steps" in text(
-        found, [[]] * len(found.steps), "a CPU", "mnist", "keras_tensorflow"
-    )
+    said = text(found, [], [], "a CPU", "mnist", "keras_tensorflow")
+    assert "several small steps" in said
 
 
 def test_what_was_not_decided_is_said_and_not_followed():
@@ -96,7 +95,7 @@ def test_what_was_not_decided_is_said_and_not_followed():
     )
     found = search(place(1), place(9), between, lambda new, olds: [[undecided]])
     assert (found.steps, found.lost, len(found.open)) == ([], [], 1)
-    said = text(found, [[]] * len(found.steps), "a CPU", "mnist", "keras_tensorflow")
+    said = text(found, [[]] * len(found.steps), [], "a CPU", "mnist", "keras_tensorflow")
     assert "Not decided between keras 3.1.0 and keras 3.9.0" in said
     assert "differs by at most 5.0%" in said
 
@@ -120,7 +119,8 @@ def test_what_was_found_can_be_pasted_into_a_tracker():
         for one in part.changes
     )
     found.steps[0] = replace(part, changes=changes)
-    said = text(found, [["Adam: epsilon: 1 / 2"]], "a CPU", "mnist", "keras_tensorflow")
+    numbers, refused = [["Adam: epsilon: 1 / 2"]], ["keras 3.4.1: Because of that"]
+    said = text(found, numbers, refused, "a CPU", "mnist", "keras_tensorflow")
     for words in (
         "**keras 3.5.0** changed Keras, compared with keras 3.4.0:",
         f"- `{TRIAL}` is 1.08× slower [1.0",
@@ -128,6 +128,7 @@ def test_what_was_found_can_be_pasted_into_a_tracker():
         "- since then: traced or compiled 1 times per step",
         "- before: 5 % of its time is the kernel",
         "- a number changed, too: Adam: epsilon: 1 / 2",
+        "Left out, because they cannot be installed: keras 3.4.1: Because of that.",
         "Measured with python 3.12 on a CPU",
         "uv venv -p 3.12 old && uv pip install -p old keras==3.4.0",
         "uv venv -p 3.12 new && uv pip install -p new keras==3.5.0",
@@ -136,4 +137,56 @@ def test_what_was_found_can_be_pasted_into_a_tracker():
         "probability of at most 4%.",
     ):
         assert words in said
-    assert len(said.splitlines()) < 20
+    assert len(said.splitlines()) < 24
+
+
+def one_change(trial=TRIAL, metric="time", verdict="REGRESSED", **more):
+    ends = {"ratio": 1.2, "low": 1.19, "high": 1.21}
+    return Change(
+        trial=trial,
+        implementation="keras_tensorflow",
+        old="old",
+        new="new",
+        metric=metric,
+        verdict=verdict,
+        **(ends | more),
+    )
+
+
+def test_what_changed_beside_the_times_is_told_and_not_searched():
+    """Peak memory alone: the answer must not say that nothing changed."""
+    changes = [one_change(verdict="EQUIVALENT"), one_change(metric="peak memory")]
+    found = search(place(1), place(9), between, lambda new, olds: [changes for _ in olds])
+    said = text(found, [], [], "a CPU", "mnist", "keras_tensorflow")
+    assert (found.steps, found.sessions) == ([], 1)
+    assert "no time changed between keras 3.1.0 and keras 3.9.0" in said
+    assert f"was not searched: the peak memory of `{TRIAL}` is 1.20× larger [1.19, 1.21]." in said
+
+
+def test_a_trial_whose_change_is_lost_is_told_beside_another_that_is_found():
+    """One changes at the fifth release, the other only over the whole way."""
+    other = "forward[lenet5-b128-cpu]"
+
+    def ask(new, olds):
+        return [
+            [
+                one_change(verdict=session_word(new, old)),
+                one_change(other, verdict="REGRESSED" if whole(new, old) else "EQUIVALENT"),
+            ]
+            for old in olds
+        ]
+
+    def number(one):
+        return int(one[0][1].split(".")[1])
+
+    def whole(new, old):
+        return {number(new), number(old)} == {1, 9}
+
+    def session_word(new, old):
+        crossed = min(number(new), number(old)) < 5 <= max(number(new), number(old))
+        later = "REGRESSED" if number(new) > number(old) else "IMPROVED"
+        return later if crossed else "EQUIVALENT"
+
+    found = search(place(1), place(9), between, ask)
+    assert [part.new for part in found.steps] == [place(5)]
+    assert [[one.trial for one in part.changes] for part in found.lost] == [[other]]

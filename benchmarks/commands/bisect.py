@@ -14,19 +14,24 @@ from rich.console import Console
 
 from benchmarks.commands import experiments, gates, versions
 from benchmarks.comparing.changes import Change
-from benchmarks.comparing.search import Found, Place, search
+from benchmarks.comparing.search import Found, Part, Place, search
 from benchmarks.measuring import environments, making
 from benchmarks.measuring.making import Maker, Pins
+from benchmarks.measuring.workers import WorkerError
 from benchmarks.reporting.bisected import text
 from benchmarks.trial import Trial
-from mnist_models import data, implementations
+from mnist_models import data, implementations, networks
+from mnist_models.operations import OPERATIONS
+from mnist_models.worker import source_hash
 
-# Distributions that a package may come from.
-DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+# Other distributions that a package may come from.
+OTHERS = {"tensorflow": ("tensorflow-cpu", "tf-nightly"), "keras": ("keras-nightly",)}
 # What stands for the newest releases, and for what comes after them.
 NEWEST = ("newest", "next")
 # About how many seconds a session with three environments takes.
 EACH = 150
+# Sessions that are tried where others disturb them, or a side fails.
+ATTEMPTS = 2
 
 
 class Asked(BaseModel):
@@ -43,14 +48,15 @@ class Asked(BaseModel):
 class Bisection(BaseModel):
     """All sessions of the search for an implementation's change, on one machine and data set.
 
-    `numbers` are the defaults and results that changed at a step that was found, by the name of its
-    new environment; `answer` is what was found, in words.
+    `source` is that of the suite. `numbers` are the defaults and results that changed at a step
+    that was found, by the names of both its ends; `answer` is what was found, in words.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     machine: str
     dataset: str
+    source: str
     trials: list[str]
     asked: list[Asked] = []
     numbers: dict[str, list[str]] = {}
@@ -87,18 +93,22 @@ def pins_of(text: str, implementation: str) -> dict[str, str]:
                 f"{text}: no folder of a virtual environment, no file of requirements, none of "
                 f"{' and '.join(NEWEST)}, and no environment of the grid ({problem})"
             ) from None
-    wanted = {"python", "numpy"}.union(*(DISTRIBUTIONS.get(name, (name,)) for name in needed))
-    found = {name: pin.split("+")[0] for name, pin in known.items() if name in wanted}
-    python = found.setdefault("python", versions.OWN)
-    found["python"] = ".".join(python.split(".")[:2])
-    if lacks := sorted(package for package in needed - {"numpy"} if not has(found, package)):
+    found = {}
+    for package in (*needed, "python"):
+        every = {name: known[name] for name in (*OTHERS.get(package, ()), package) if name in known}
+        for name, pin in every.items():
+            pin = pin.split("+")[0]
+            found[package] = pin if name == package else f"{name} {pin}"
+    found["python"] = ".".join(found.get("python", versions.OWN).split(".")[:2])
+    if lacks := sorted(needed - {"numpy"} - found.keys()):
         raise ValueError(f"{text}: has no {' and no '.join(lacks)}, which {implementation} needs")
     return found
 
 
-def has(pins: Pins, package: str) -> bool:
-    """Whether a package is among the pins, under whichever name."""
-    return any(name in pins for name in DISTRIBUTIONS.get(package, (package,)))
+def alike(old: Pins, new: Pins) -> tuple[dict[str, str], dict[str, str]]:
+    """Both ends with the packages that both have: of one end alone the resolver chooses."""
+    common = [name for name in new if name in old]
+    return {name: old[name] for name in common}, {name: new[name] for name in common}
 
 
 def requirements(path: Path) -> dict[str, str]:
@@ -144,7 +154,10 @@ class Way:
         while rest:
             sizes = range(1, len(rest))
             groups = (group for size in sizes for group in combinations(rest, size))
-            fitting = (g for g in groups if self.possible(now | {name: after[name] for name in g}))
+            # Distributions of one package would write over each other's files.
+            together = {name for name in rest if " " in before[name] + after[name]}
+            whole = (g for g in groups if not together & {*g} or together <= {*g})
+            fitting = (g for g in whole if self.possible(now | {name: after[name] for name in g}))
             group = next(fitting, None)
             if group is None:
                 break
@@ -193,10 +206,13 @@ def bisect(
     Raises EnvironmentProblem, and ValueError for a file of another experiment.
     """
     kept = Bisection(
-        machine=experiments.machine(), dataset=dataset.name, trials=[str(t) for t in trials]
+        machine=experiments.machine(),
+        dataset=dataset.name,
+        source=source_hash(),
+        trials=[str(t) for t in trials],
     )
     if output.exists():
-        same, read = ("machine", "dataset", "trials"), Bisection.model_validate_json
+        same, read = ("machine", "dataset", "source", "trials"), Bisection.model_validate_json
         kept = experiments.continued(kept, output, read, "bisect", same)
     way = Way(maker, console)
 
@@ -205,30 +221,46 @@ def bisect(
         known = (one.changes for one in kept.asked if [one.new, *one.old] == names)
         if (answer := next(known, None)) is not None:
             return answer
-        began, every = monotonic(), [dict(one) for one in (new, *old)]
-        console.print(f"comparing {names[0]} with {' and '.join(names[1:])}")
+        every = [dict(one) for one in (new, *old)]
         here, *others = (maker.make(pins, beside=every) for pins in every)
         rows = [(trial, implementation) for trial in trials]
-        results = gates.gate(dataset, here, others, rows, maker.folder, console)
-        found = gates.changes(results)
-        changes = [[one for one in found if one.old == other.name] for other in others]
-        seconds = round(monotonic() - began, 1)
-        kept.asked.append(Asked(new=names[0], old=names[1:], changes=changes, seconds=seconds))
-        experiments.write(kept, output)
+        changes: list[list[Change]] = []
+        for _ in range(ATTEMPTS):
+            began = monotonic()
+            console.print(f"comparing {names[0]} with {' and '.join(names[1:])}")
+            results = gates.gate(dataset, here, others, rows, maker.folder, console)
+            found = gates.changes(results)
+            changes = [[one for one in found if one.old == other.name] for other in others]
+            if all(one.told for one in found if one.metric == "time"):
+                seconds = round(monotonic() - began, 1)
+                asked = Asked(new=names[0], old=names[1:], changes=changes, seconds=seconds)
+                kept.asked.append(asked)
+                experiments.write(kept, output)
+                break
         return changes
 
-    old, new = map(place, ends)
+    old, new = map(place, alike(*ends))
     found = search(old, new, way.between, ask)
     for part in found.steps:
-        sides = [dict(one) for one in (part.old, part.new)]
-        if (name := making.title(sides[1])) not in kept.numbers:
+        if (key := step_name(part)) not in kept.numbers:
+            sides = [dict(one) for one in (part.old, part.new)]
             before, after = (maker.make(pins, beside=sides) for pins in sides)
-            kept.numbers[name] = gates.numbers(before, after, implementation)
+            try:
+                kept.numbers[key] = gates.numbers(before, after, implementation)
+            except WorkerError as error:
+                kept.numbers[key] = [f"not known: {str(error).splitlines()[0]}"]
             experiments.write(kept, output)
-    numbers = [kept.numbers[making.title(dict(part.new))] for part in found.steps]
-    kept.answer = text(found, numbers, kept.machine, kept.dataset, implementation)
+    numbers = [kept.numbers[step_name(part)] for part in found.steps]
+    refused = [reason for reason in way.known.values() if reason]
+    about = kept.machine, kept.dataset, implementation
+    kept.answer = text(found, numbers, refused, *about)
     experiments.write(kept, output)
     return found, kept
+
+
+def step_name(part: Part) -> str:
+    """Both ends of a step."""
+    return " → ".join(making.title(dict(one)) for one in (part.old, part.new))
 
 
 def cost(ends: tuple[Pins, Pins], maker: Maker) -> str:
@@ -245,9 +277,17 @@ def cost(ends: tuple[Pins, Pins], maker: Maker) -> str:
 
 def chosen_trials(texts: Iterable[str]) -> list[Trial]:
     """The trials that are named; raises ValueError."""
-    return [Trial.parse(text) for text in dict.fromkeys(texts)] or [
-        Trial("train_step", "mlp", 128, "cpu")
-    ]
+    found = [Trial.parse(text) for text in dict.fromkeys(texts)]
+    for trial in found:
+        check_trial(trial)
+    return found or [Trial("train_step", "mlp", 128, "cpu")]
+
+
+def check_trial(trial: Trial) -> None:
+    """Raise ValueError where a trial has a name that this suite does not know."""
+    for value, known in ((trial.operation, OPERATIONS), (trial.architecture, networks.names())):
+        if value not in known:
+            raise ValueError(f"{trial}: no {value}; choose from {', '.join(known)}")
 
 
 def nights(folder: Path) -> dict[str, list[Change]]:

@@ -17,6 +17,8 @@ from mnist_models.worker import source_hash
 
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 OPERATIONS = (TRAIN_STEP, FORWARD)
+# Fewer sizes have a line without a residual.
+LEAST = 3
 
 
 def grow(
@@ -40,13 +42,17 @@ def grow(
     if output.exists():
         same, read = ("dataset", "machine", "versions", "source"), Growth.model_validate_json
         found = experiments.continued(found, output, read, "grow", same)
-    there = {(row.architecture, *row.batches()) for row in found.rows}
     for architecture in architectures:
-        if (architecture, *sorted(batches)) in there:
+        sizes = {row.architecture: row.asked for row in found.rows}.get(architecture)
+        if sizes == list(batches):
             continue
+        if sizes:
+            raise ValueError(
+                f"{output} has batches of {', '.join(map(str, sizes))} for {architecture}; give "
+                "another --output"
+            )
         console.print(f"measuring {architecture} in batches of {', '.join(map(str, batches))}")
-        new = measured(dataset, architecture, batches, root, console)
-        found.rows = [row for row in found.rows if row.architecture != architecture] + new
+        found.rows += measured(dataset, architecture, batches, root, console)
         experiments.write(found, output)
     return found
 
@@ -66,28 +72,31 @@ def measured(
     ]
     rows = [(trial, name) for trial in trials for name in PAIR]
     results = gates.gate(dataset, environments.own(), [], rows, root, console, confirms=False)
-    for row in results.rows.values():
-        if not row.valid:
-            reason = (row.error or row.skip or row.void[0]).strip().splitlines()[0]
-            raise ValueError(f"{row.trial} of {row.name} cannot be used: {reason}")
+    usable = []
+    for size in batches:
+        of_size = [row for row in results.rows.values() if row.trial.batch_size == size]
+        if bad := [row for row in of_size if not row.valid]:
+            reason = (bad[0].error or bad[0].skip or bad[0].void[0]).strip().splitlines()[0]
+            console.print(f"left out: {bad[0].trial} of {bad[0].name}: {reason}")
+        else:
+            usable.append(size)
+    if len(usable) < LEAST:
+        raise ValueError(f"{architecture}: only {len(usable)} batch sizes could be measured")
     return [
         Row(
             operation=operation.name,
             architecture=architecture,
             implementation=name,
+            asked=list(batches),
             seconds={
-                str(size): medians(results.rows[trial, name].by_block())
-                for size, trial in zip(batches, trials_of(operation.name, trials), strict=True)
+                str(trial.batch_size): medians(results.rows[trial, name].by_block())
+                for trial in trials
+                if trial.operation == operation.name and trial.batch_size in usable
             },
         )
         for operation in OPERATIONS
         for name in PAIR
     ]
-
-
-def trials_of(operation: str, trials: Sequence[Trial]) -> list[Trial]:
-    """Those of one operation."""
-    return [trial for trial in trials if trial.operation == operation]
 
 
 def medians(blocks: dict[int, list[float]]) -> list[float]:
@@ -100,7 +109,7 @@ def checked(batches: Sequence[int] | None, dataset: data.Dataset) -> list[int]:
     most = min(len(dataset.train_labels), len(dataset.test_labels))
     if not batches:
         return [size for size in BATCHES if size <= most]
-    if len(set(batches)) < 3:
+    if len(set(batches)) < LEAST:
         raise ValueError(f"--batch-size {batches}: give three or more, for a line and its residual")
     for size in batches:
         if not 1 <= size <= most:

@@ -1,5 +1,6 @@
 """All releases of a package, side by side: `python -m benchmarks history`."""
 
+import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from benchmarks.measuring.results import Results
 from benchmarks.trial import RowId, Trial, contestant, split
 from mnist_models import data, networks, recipe
 from mnist_models.operations import FORWARD, TRAIN_STEP
+from mnist_models.worker import source_hash
 
 # Releases of a session beside the anchor; of each session the last is the next one's first, so that
 # neighbours always have one in common.
@@ -110,12 +112,13 @@ def history(
         package=package,
         machine=experiments.machine(),
         dataset=dataset.name,
+        source=source_hash(),
         releases=[*pins],
         pins=pins,
         rows=list(rows),
     )
     if output.exists():
-        same = "package", "machine", "dataset", "releases", "pins", "rows"
+        same = "package", "machine", "dataset", "source", "releases", "pins", "rows"
         found = experiments.continued(found, output, Timeline.of, "history", same)
     found.left_out = {name: why for name, one in pins.items() if (why := maker.resolves(one))}
     for name, why in found.left_out.items():
@@ -134,7 +137,8 @@ def groups(found: Timeline) -> list[list[str]]:
     usable = [release for release in found.releases[:-1] if release not in found.left_out]
     step = AT_ONCE - 1
     every = [usable[start : start + AT_ONCE] for start in range(0, max(1, len(usable) - 1), step)]
-    there = [{*sitting.figures} for sitting in found.sittings]
+    # A release of which nothing could be measured is tried again.
+    there = [{name for name, rows in one.figures.items() if rows} for one in found.sittings]
     return [group for group in every if group and not any({*group} <= one for one in there)]
 
 
@@ -168,13 +172,13 @@ def sitting(
         name: figures_of(results, "" if place is here else place.name)
         for name, place in made.items()
     }
+    folders = {name: maker.folder / place.name for name, place in made.items()}
+    backend = next((name for name in RUN_BY if name in every[0]), "tensorflow")
     return Sitting(
         began=f"{when:%Y-%m-%d %H:%M}",
         seconds=round(monotonic() - began, 1),
         figures=figures,
-        imports=imports(
-            timeline.package, {name: maker.folder / place.name for name, place in made.items()}
-        ),
+        imports=imports(timeline.package, folders, backend),
     )
 
 
@@ -197,8 +201,11 @@ def figures_of(results: Results, environment: str) -> dict[str, Figures]:
     return found
 
 
-def imports(package: str, folders: dict[str, Path]) -> dict[str, list[float]]:
-    """Seconds that importing a package takes in each environment, in turns."""
+def imports(package: str, folders: dict[str, Path], backend: str) -> dict[str, list[float]]:
+    """Seconds that importing a package takes in each environment, in turns.
+
+    `backend` is what Keras computes with.
+    """
     code = f"import time; t = time.perf_counter(); import {package}; print(time.perf_counter() - t)"
     found: dict[str, list[float]] = {name: [] for name in folders}
     for turn in range(IMPORTS + 1):
@@ -206,7 +213,12 @@ def imports(package: str, folders: dict[str, Path]) -> dict[str, list[float]]:
             command = [str(folder / "bin" / "python"), "-I", "-c", code]
             with suppress(OSError, ValueError, IndexError, subprocess.TimeoutExpired):
                 ended = subprocess.run(
-                    command, capture_output=True, text=True, timeout=IMPORT_LIMIT, check=False
+                    command,
+                    env=os.environ | {"KERAS_BACKEND": backend},
+                    capture_output=True,
+                    text=True,
+                    timeout=IMPORT_LIMIT,
+                    check=False,
                 )
                 seconds = float(ended.stdout.split()[-1])
                 found[name] += [round(seconds, 4)] if turn else []

@@ -14,11 +14,13 @@ from benchmarks.comparing.schema import words as problem
 from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring import making
 from benchmarks.measuring.environments import EnvironmentProblem
+from benchmarks.measuring.journal import JournalError
 from benchmarks.measuring.making import Maker
 from benchmarks.measuring.workers import WorkerError
 from benchmarks.reporting.markdown import table
 from benchmarks.trial import RowId
 from mnist_models import data
+from mnist_models.worker import source_hash
 
 FILE = Path(__file__).parents[2] / "museum.toml"
 PYTHON = "3.12"
@@ -68,6 +70,9 @@ class Seen(BaseModel):
 
     name: str
     expect: str
+    # What was compared: `Exhibit.session`, and the source of the suite.
+    session: list[str] = []
+    source: str = ""
     changes: list[Change] = []
     seconds: float = 0.0
     failed: str = ""
@@ -116,8 +121,8 @@ def museum(
         same = "machine", "dataset"
         read = Museum.model_validate_json
         found = experiments.continued(found, output, read, "museum", same)
-    there = {one.name for one in found.seen if not one.failed}
-    todo = [exhibit for exhibit in chosen if exhibit.name not in there]
+    there = {(one.name, *one.session) for one in found.seen if not one.failed}
+    todo = [exhibit for exhibit in chosen if (exhibit.name, *exhibit.session) not in there]
     if todo:
         most = max(making.size(exhibit.pins(exhibit.new)) for exhibit in todo)
         console.print(
@@ -126,8 +131,8 @@ def museum(
         )
     for exhibit in todo:
         console.print(f"{exhibit.name}: {exhibit.package} {exhibit.old} → {exhibit.new}")
-        alike = {e.name for e in chosen if e.session == exhibit.session}
-        twin = next((s for s in found.seen if s.name in alike and not s.failed), None)
+        alike = (s for s in found.seen if tuple(s.session) == exhibit.session and not s.failed)
+        twin = next(alike, None)
         one = twin or visit(dataset, exhibit, maker, console)
         one = one.model_copy(update={"name": exhibit.name, "expect": exhibit.expect})
         found.seen = [old for old in found.seen if old.name != one.name] + [one]
@@ -138,7 +143,12 @@ def museum(
 def visit(dataset: data.Dataset, exhibit: Exhibit, maker: Maker, console: Console) -> Seen:
     """Make both environments and let the gate compare them."""
     began, row = monotonic(), RowId.parse(exhibit.row)
-    seen = Seen(name=exhibit.name, expect=exhibit.expect)
+    seen = Seen(
+        name=exhibit.name,
+        expect=exhibit.expect,
+        session=list(exhibit.session),
+        source=source_hash(),
+    )
     old, new = exhibit.pins(exhibit.old), exhibit.pins(exhibit.new)
     try:
         before, after = maker.make(old, beside=[new]), maker.make(new, beside=[old])
@@ -149,7 +159,7 @@ def visit(dataset: data.Dataset, exhibit: Exhibit, maker: Maker, console: Consol
             rows = [(row.trial, row.implementation)]
             results = gates.gate(dataset, after, [before], rows, maker.folder, console)
             seen.changes = gates.changes(results)
-    except (EnvironmentProblem, WorkerError) as error:
+    except (EnvironmentProblem, JournalError, WorkerError) as error:
         seen.failed = str(error).splitlines()[0]
     seen.seconds = round(monotonic() - began, 1)
     return seen
@@ -168,6 +178,12 @@ def numbers_changed(row: RowId, old: str, new: str, words: list[str]) -> Change:
     )
 
 
+def answered(exhibit: Exhibit, seen: Seen | None) -> bool:
+    """Whether the gate could say anything about an exhibit's metric."""
+    found = seen.verdict(exhibit.metric) if seen else None
+    return found is not None and (found.told or exhibit.expect == found.verdict)
+
+
 def right(exhibit: Exhibit, seen: Seen) -> bool:
     """Whether the gate said what was expected."""
     found = seen.verdict(exhibit.metric)
@@ -183,13 +199,13 @@ def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:
     by_name = {one.name: one for one in museum.seen}
     heads = ("", "releases", "row", "expected", "seen", "ratio", "seconds")
     rows = [line(exhibit, by_name[exhibit.name]) for exhibit in chosen if exhibit.name in by_name]
-    wrong = [e.name for e in chosen if e.name in by_name and not right(e, by_name[e.name])]
-    real = [e for e in chosen if e.expect != NO_CHANGE]
-    controls = [e for e in chosen if e.expect == NO_CHANGE]
-    counts = (
-        f"{sum(e.name not in wrong for e in real)} of {len(real)} known changes found, "
-        f"{sum(e.name in wrong for e in controls)} of {len(controls)} controls called changed"
-    )
+    told = [(e, by_name[e.name]) for e in chosen if answered(e, by_name.get(e.name))]
+    real = [right(*one) for one in told if one[0].expect != NO_CHANGE]
+    controls = [right(*one) for one in told if one[0].expect == NO_CHANGE]
+    counts = f"{sum(real)} of {len(real)} known changes found, "
+    counts += f"{len(controls) - sum(controls)} of {len(controls)} controls called changed"
+    if silent := len(chosen) - len(told):
+        counts += f"; {silent} could not be compared"
     return "\n".join([*table(heads, rows), "", counts])
 
 

@@ -53,6 +53,11 @@ class Change(BaseModel):
         return self.verdict in CALLED
 
     @property
+    def told(self) -> bool:
+        """Whether both sides were measured, and nobody disturbed them."""
+        return self.verdict not in (Status.NOT_COMPARABLE, Status.CONTAMINATED)
+
+    @property
     def settled(self) -> bool:
         """Whether the gate said either that it changed or that it did not."""
         return self.called or self.verdict == Status.EQUIVALENT

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.comparing.ratios import interval
+from benchmarks.comparing.ratios import interval, of_logs
 
 # Relative deviation from the line up to which it describes what was measured.
 STRAIGHT = 0.10
@@ -17,7 +17,7 @@ STRAIGHT = 0.10
 class Row(BaseModel):
     """One operation of one implementation on one network: median seconds by block, by batch size.
 
-    The batch sizes are text, as JSON has it.
+    The batch sizes are text, as JSON has it. `asked` are all that were asked for.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -25,6 +25,7 @@ class Row(BaseModel):
     operation: str
     architecture: str
     implementation: str
+    asked: list[int] = []
     seconds: dict[str, list[float]]
 
     def batches(self) -> list[int]:
@@ -32,7 +33,7 @@ class Row(BaseModel):
         return sorted(map(int, self.seconds))
 
     def blocks(self) -> list[list[float]]:
-        """Seconds of all batch sizes, block by block."""
+        """Seconds of all batch sizes in order, block by block."""
         return [
             list(one) for one in zip(*(self.seconds[str(b)] for b in self.batches()), strict=True)
         ]
@@ -112,19 +113,32 @@ def line(row: Row) -> Line:
     return Line(fixed, each, estimate(halves), max(deviations))
 
 
-def crossing(first: Row, second: Row) -> Estimate | None:
-    """The batch size at which two rows take the same time, None where there is none.
+def winners(first: Row, second: Row) -> list[int | None]:
+    """Who is faster at each batch size, 0 or 1, by the suite's own rule; None where nobody is."""
+    sizes = zip(first.seconds.values(), second.seconds.values(), strict=True)
+    return [
+        of_logs([log(a / b) for a, b in zip(ours, theirs, strict=True)]).winner
+        for ours, theirs in sizes
+    ]
 
-    Found in every block by itself between neighbouring batch sizes, on logarithms; there is one if
-    most blocks have exactly one.
+
+def crossing(first: Row, second: Row) -> Estimate | None:
+    """The batch size at which two rows take the same time, None where there is no such one.
+
+    One must surely be faster at the smallest size, and the other at the largest. Then the place is
+    looked for in every block by itself, between neighbouring sizes, on logarithms; it is told if
+    every block changes sides there once.
     """
-    sizes = first.batches()
-    found = []
+    at_once, in_the_end = (winners(first, second)[place] for place in (0, -1))
+    if None in (at_once, in_the_end) or at_once == in_the_end:
+        return None
+    sizes, found = first.batches(), []
     for ours, theirs in zip(first.blocks(), second.blocks(), strict=True):
         logs = [log(one / other) for one, other in zip(ours, theirs, strict=True)]
         places = [i for i in range(len(logs) - 1) if logs[i] * logs[i + 1] < 0]
-        if len(places) == 1:
-            [i] = places
-            share = logs[i] / (logs[i] - logs[i + 1])
-            found.append(exp(log(sizes[i]) + share * (log(sizes[i + 1]) - log(sizes[i]))))
-    return estimate(found) if 2 * len(found) > len(first.blocks()) else None
+        if len(places) != 1:
+            return None
+        [i] = places
+        share = logs[i] / (logs[i] - logs[i + 1])
+        found.append(exp(log(sizes[i]) + share * (log(sizes[i + 1]) - log(sizes[i]))))
+    return estimate(found)

@@ -40,14 +40,16 @@ class Part:
 class Found:
     """What a search ended with.
 
-    `steps` changed and have nothing in between. `lost` changed, but neither of its halves did so
-    surely: the change is somewhere within. `open` could not be decided and was not followed.
+    `ends` are both ends, with all verdicts on them. `steps` changed and have nothing in between.
+    `lost` changed, but neither of its halves did so surely: the change is somewhere within. `open`
+    could not be decided and was not followed.
     """
 
+    ends: Part
     steps: list[Part] = field(default_factory=list)
     lost: list[Part] = field(default_factory=list)
     open: list[Part] = field(default_factory=list)
-    sessions: int = 0
+    sessions: int = 1
 
     @property
     def error(self) -> float:
@@ -61,14 +63,14 @@ def search(
     between: Callable[[Place, Place], Sequence[Place]],
     ask: Callable[[Place, Sequence[Place]], Sequence[Sequence[Change]]],
 ) -> Found:
-    """Find every step of the way that changed something.
+    """Find every step of the way that changed a time.
 
     `between` tells what lies between two places, in order. `ask` holds a place against others in
     one session and returns the verdicts on it against each of them.
     """
     [changes] = ask(new, [old])
-    found = Found(sessions=1)
-    todo = follow(found, [Part(old, new, tuple(changes))])
+    found = Found(Part(old, new, tuple(changes)))
+    todo = follow(found, [found.ends])
     while todo:
         whole = todo.pop(0)
         if not (inner := between(whole.old, whole.new)):
@@ -81,14 +83,15 @@ def search(
             Part(whole.old, middle, tuple(first)),
             Part(middle, whole.new, tuple(one.turned() for one in second)),
         ]
-        more = follow(found, halves)
-        if not more:
-            found.lost.append(whole)
-        todo += more
+        todo += follow(found, halves)
+        again = {one.trial for half in halves for one in half.called}
+        if lost := tuple(one for one in whole.called if one.trial not in again):
+            found.lost.append(Part(whole.old, whole.new, lost))
     return found
 
 
 def follow(found: Found, parts: Sequence[Part]) -> list[Part]:
-    """The parts to search further; those that were not decided are noted."""
-    found.open += [part for part in parts if part.open and not part.called]
+    """The parts to search further; what was not decided is noted."""
+    undecided = (Part(part.old, part.new, tuple(part.open)) for part in parts if part.open)
+    found.open += undecided
     return [part for part in parts if part.called]

@@ -49,6 +49,7 @@ class Timeline(BaseModel):
     package: str
     machine: str
     dataset: str
+    source: str
     releases: list[str]
     pins: dict[str, dict[str, str]]
     rows: list[str]
@@ -102,10 +103,10 @@ class Timeline(BaseModel):
 
     def changes(self) -> list[tuple[str, str, str, Ratio]]:
         """(old, new, row, ratio) of every large and sure change between neighbours."""
-        there = self.measured()
         found = []
-        for old, new in pairwise(there):
-            for row in self.rows:
+        for row in self.rows:
+            there = [release for release in self.measured() if self.figures(release, row)]
+            for old, new in pairwise(there):
                 ratio = self.step(old, new, row)
                 if ratio and large(ratio):
                     found.append((old, new, row, ratio))

@@ -24,7 +24,10 @@ STEADY = {
     "MALLOC_TOP_PAD_": "100000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
 }
-PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "numpy")
+PACKAGES = (
+    *("tensorflow", "tensorflow-cpu", "tf-nightly", "keras", "keras-nightly"),
+    *("torch", "jax", "numpy"),
+)
 # Asked of an interpreter without importing any framework in it.
 QUESTION = f"""
 import json, sys

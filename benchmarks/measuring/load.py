@@ -43,12 +43,12 @@ class Meter:
         return max(0.0, (spent - (self.own_busy() - self.own if ours else 0.0)) / seconds)
 
     def own_busy(self) -> float:
-        """CPU seconds of the workers."""
+        """CPU seconds of the workers, and of processes that they started and that have ended."""
         total = 0.0
         for pid in self.pids:
             with suppress(psutil.Error):
                 times = psutil.Process(pid).cpu_times()
-                total += times.user + times.system
+                total += times.user + times.system + times.children_user + times.children_system
         return total
 
 

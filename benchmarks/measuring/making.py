@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from packaging.version import Version
 from uv import find_uv_bin
 
@@ -33,8 +33,8 @@ NIGHTLY = {"keras": "keras-nightly", "tensorflow": "tf-nightly"}
 CACHE, MARK = "cache", "made.json"
 # Workers need NumPy; everything else is the controller's.
 ALWAYS = "numpy"
-# Seconds for an installation, for a question to the index, and for another session to finish.
-INSTALL_LIMIT, INDEX_LIMIT, PATIENCE = 3600.0, 180.0, 3600.0
+# Seconds for an installation, and for a question to the index.
+INSTALL_LIMIT, INDEX_LIMIT = 3600.0, 180.0
 GIGABYTE = 10**9
 # What a package takes with all that it depends on, in bytes: of the largest build that there is.
 SIZES = {"torch": 6 * GIGABYTE, "tensorflow": 2 * GIGABYTE, "jax": GIGABYTE // 2}
@@ -58,14 +58,31 @@ def size(pins: Pins) -> int:
     return SMALL + sum(SIZES.get(package, 0) for package in pins)
 
 
-class Maker:
-    """Makes environments in `folder`, which never takes more than `disk` bytes.
+class Unresolvable(EnvironmentProblem):
+    """Versions that cannot be installed together, as the resolver says."""
 
-    `say` is told what takes long.
+
+class Maker:
+    """Makes environments in `folder`, which may take about `disk` bytes.
+
+    `say` is told what takes long. One process at a time uses a folder, because what it does not
+    need may be removed.
     """
 
     def __init__(self, folder: Path, disk: int, say: Callable[[str], None]) -> None:
         self.folder, self.disk, self.say = folder.resolve(), disk, say
+        self.lock = FileLock(self.folder / "lock")
+
+    def begin(self) -> None:
+        """Take the folder for this process; raises EnvironmentProblem where another one has it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise EnvironmentProblem(
+                f"{self.folder}: another command uses these environments; wait for its end, or "
+                "give another --environments"
+            ) from None
 
     def make(self, pins: Pins, beside: Iterable[Pins] = ()) -> Environment:
         """The environment of exactly these versions; one that is there is taken as it is.
@@ -74,20 +91,19 @@ class Maker:
         """
         name = title(pins)
         place = self.folder / name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f"{name}.lock", timeout=PATIENCE):
-            if not made(place, pins):
-                self.make_room(pins, {name, *map(title, beside)})
-                self.say(f"making {name}")
-                try:
-                    self.install(place, pins)
-                except EnvironmentProblem:
-                    shutil.rmtree(place, ignore_errors=True)
-                    raise
+        self.begin()
+        if not made(place, pins):
+            self.make_room(pins, {name, *map(title, beside)})
+            self.say(f"making {name}")
             try:
-                return from_interpreter(place / "bin" / "python", name)
-            except EnvironmentProblem as problem:
-                raise EnvironmentProblem(str(problem).removeprefix("--baseline ")) from None
+                self.install(place, pins)
+            except EnvironmentProblem:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
+        try:
+            return from_interpreter(place / "bin" / "python", name)
+        except EnvironmentProblem as problem:
+            raise EnvironmentProblem(str(problem).removeprefix("--baseline ")) from None
 
     def install(self, place: Path, pins: Pins) -> None:
         """Make it anew; the mark is written last, so that nothing half-made is ever used."""
@@ -97,12 +113,15 @@ class Maker:
         (place / MARK).write_text(json.dumps(dict(pins)), encoding="utf-8")
 
     def resolves(self, pins: Pins) -> str:
-        """Why these versions cannot be installed together; empty where they can."""
+        """Why these versions cannot be installed together; empty where they can.
+
+        Raises EnvironmentProblem where that is not known, as without a network.
+        """
         listed = "\n".join(requirements(pins)).encode()
         version = ("--python-version", pins["python"], "--only-binary", ":all:")
         try:
             self.uv("pip", "compile", "-", "--quiet", *version, pins=pins, given=listed)
-        except EnvironmentProblem as problem:
+        except Unresolvable as problem:
             return str(problem)
         return ""
 
@@ -143,7 +162,9 @@ class Maker:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EnvironmentProblem(f"{title(pins)}: uv did not run: {error}") from None
         if ended.returncode:
-            raise EnvironmentProblem(f"{title(pins)}: {why(ended.stderr.decode(errors='replace'))}")
+            said = ended.stderr.decode(errors="replace")
+            kind = Unresolvable if "No solution found" in said else EnvironmentProblem
+            raise kind(f"{title(pins)}: {why(said)}")
 
 
 def made(place: Path, pins: Pins) -> bool:

@@ -6,11 +6,23 @@ from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring.making import requirements
 from benchmarks.reporting.words import format_seconds, label
 
+# How more and less are called, of times and of memory.
+WORDS = (("slower", "faster"), ("larger", "smaller"))
+
 
 def text(
-    found: Found, numbers: list[list[str]], machine: str, dataset: str, implementation: str
+    found: Found,
+    numbers: list[list[str]],
+    refused: list[str],
+    machine: str,
+    dataset: str,
+    implementation: str,
 ) -> str:
-    """Everything that was found, as Markdown; `numbers` are what else changed at each step."""
+    """Everything that was found, as Markdown.
+
+    `numbers` are what else changed at each step, `refused` why environments on the way were left
+    out.
+    """
     parts = [
         step(part, others, machine, dataset, implementation)
         for part, others in zip(found.steps, numbers, strict=True)
@@ -23,37 +35,44 @@ def text(
     for part in found.open:
         parts.append(f"Not decided between {span(part)}: {summary(part.open)}.")
     if not parts:
-        parts = [f"{label(implementation)}: no change was found between the two ends."]
+        parts = [f"{label(implementation)}: no time changed between {span(found.ends)}."]
+    if others := [one for one in found.ends.changes if one.called and one.metric != "time"]:
+        parts.append(
+            f"Between {span(found.ends)} changed, too, and was not searched: {summary(others)}."
+        )
+    if refused:
+        parts.append("Left out, because they cannot be installed: " + "; ".join(refused) + ".")
     parts.append(
-        f"{found.sessions} sessions; that any of them called something changed that did not "
-        f"change has a probability of at most {found.error:.0%}."
+        f"{found.sessions} session{'s' * (found.sessions > 1)}; that any of them called something "
+        f"changed that did not change has a probability of at most {found.error:.0%}."
     )
     return "\n\n".join(parts)
 
 
 def step(part: Part, numbers: list[str], machine: str, dataset: str, implementation: str) -> str:
     """One release, or one exchange, that changed something."""
+    called = [one for one in part.changes if one.called]
     lines = [
         f"**{names(changed(part))}** changed {label(implementation)}, compared with "
         f"{names(changed(part, old=True))}:",
         "",
     ]
-    lines += [f"- {told(one)}" for one in part.called]
-    lines += [f"- {line}" for one in part.called for line in why(one)]
+    lines += [f"- {told(one)}" for one in called]
+    lines += [f"- {line}" for one in called for line in why(one)]
     lines += [f"- a number changed, too: {line}" for line in numbers]
     same = dict(part.new).items() - dict(changed(part)).items()
     rest = names(tuple(sorted(same)))
+    trials = " ".join(f'"{trial}"' for trial in dict.fromkeys(one.trial for one in part.called))
     lines += [
         "",
         f"Measured with {rest} on {machine}, one thread, data set '{dataset}', in blocks of fresh "
-        "processes, both releases in turns. Intervals hold the ratio with at least 99 % "
-        "confidence; a change counts beyond 2 %.",
+        "processes, both releases in turns. A change counts beyond 2 %; intervals are those of the "
+        "median of the blocks that confirmed it.",
         "",
         "```bash",
         made("old", part.old),
         made("new", part.new),
-        f"python -m benchmarks bisect old new --implementation {implementation} "
-        + " ".join(f'"{trial}"' for trial in dict.fromkeys(one.trial for one in part.called)),
+        f"python -m benchmarks bisect old new --implementation {implementation} {trials}",
         "```",
     ]
     return "\n".join(lines)
@@ -89,17 +108,19 @@ def summary(changes: list[Change]) -> str:
 
 def told(change: Change) -> str:
     """One verdict in words."""
+    what = f"`{change.trial}`"
+    if change.metric != "time":
+        what = f"the {change.metric} of {what}"
     if not change.called or change.ratio is None:
-        return f"`{change.trial}`: {change.verdict}" + (f", {change.reason}" * bool(change.reason))
-    slower = change.verdict == Status.REGRESSED
+        return f"{what}: {change.verdict}" + (f", {change.reason}" * bool(change.reason))
+    more = change.verdict == Status.REGRESSED
+    words = WORDS[change.metric == "peak memory"]
     factors = change.ratio, change.low or change.ratio, change.high or change.ratio
-    times, *ends = factors if slower else (1 / one for one in factors)
+    times, *ends = factors if more else (1 / one for one in factors)
     low, high = sorted(ends)
     seconds = " → ".join(map(format_seconds, change.seconds))
-    return (
-        f"`{change.trial}` is {times:.2f}× {'slower' if slower else 'faster'} [{low:.2f}, "
-        f"{high:.2f}]" + f", {seconds}" * bool(seconds)
-    )
+    figures = f"{times:.2f}× {words[not more]} [{low:.2f}, {high:.2f}]"
+    return f"{what} is {figures}" + f", {seconds}" * bool(seconds)
 
 
 def why(change: Change) -> list[str]:

@@ -3,7 +3,7 @@
 from itertools import groupby
 from statistics import median
 
-from benchmarks.comparing.growth import STRAIGHT, Estimate, Growth, Row, crossing, line
+from benchmarks.comparing.growth import STRAIGHT, Estimate, Growth, Row, crossing, line, winners
 from benchmarks.comparing.ratios import CONFIDENCE
 from benchmarks.reporting.markdown import table
 from benchmarks.reporting.words import format_seconds, label
@@ -62,16 +62,19 @@ def rate(value: float) -> str:
 
 
 def meets(first: Row, second: Row) -> str:
-    """Who is faster where, in a sentence."""
+    """Who is faster where, in a sentence: as surely as the suite always asks for."""
     names = [label(row.implementation) for row in (first, second)]
-    ahead = [int(ours < theirs) for ours, theirs in zip(rates(first), rates(second), strict=True)]
-    smallest, largest = first.batches()[0], first.batches()[-1]
+    sizes, ahead = first.batches(), winners(first, second)
+    if len(set(ahead)) == 1 and ahead[0] is not None:
+        return f"{names[ahead[0]]} is faster at every size from {sizes[0]:,} to {sizes[-1]:,}."
+    where = []
+    for place, name in enumerate(names):
+        if won := [f"{size:,}" for size, who in zip(sizes, ahead, strict=True) if who == place]:
+            where.append(f"{name} is faster at {', '.join(won)}")
+    said = "; ".join(where) or "Nobody is surely faster at any size"
     if found := crossing(first, second):
-        below, above = names[ahead[0]], names[ahead[-1]]
-        return f"{below} is faster below a batch of {batch(found)}, {above} above."
-    if len(set(ahead)) == 1:
-        return f"{names[ahead[0]]} is faster at every size from {smallest:,} to {largest:,}."
-    return f"Between {smallest:,} and {largest:,} the two come so close that none is always faster."
+        said += f"; they meet at a batch of {batch(found)}"
+    return f"{said}."
 
 
 def seconds(found: Estimate) -> str:

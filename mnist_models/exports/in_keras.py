@@ -11,7 +11,7 @@ from mnist_models.exports import Route, runtimes
 def save_keras(trainer, path: Path) -> None:
     # A compiled model saves its optimiser as well, which nobody needs to predict.
     if not hasattr(trainer, "plain"):
-        trainer.plain = keras.models.clone_model(trainer.model)
+        trainer.plain = trainer.network.in_keras()
         trainer.plain.set_weights(trainer.model.get_weights())
     trainer.plain.save(path)
 
