@@ -73,7 +73,8 @@ class Trainer:
     def placement(self, images: Any) -> dict[str, object]:
         convolutions = [part for part in self.model.layers if isinstance(part, keras.layers.Conv2D)]
         outputs = [*(layer.output for layer in convolutions), *self.model.outputs]
-        *features, logits = keras.tree.flatten(keras.Model(self.model.inputs, outputs)(images))
+        found = keras.Model(self.model.inputs, outputs)(images)
+        *features, logits = found if isinstance(found, (list, tuple)) else [found]
         layout = None
         for layer, feature in zip(convolutions, features, strict=True):
             last = feature.shape[-1] == layer.filters

@@ -147,16 +147,16 @@ def of_layer(name: str, topic: Topic) -> dict[str, Any]:
     layer(*given)
     weights = dict(zip(names_of(layer), layer.weights, strict=True))
     weights = {key: weight for key, weight in weights.items() if "seed" not in key}
-    start = {key: spread(np.asarray(weight.numpy())) for key, weight in weights.items()}
+    start = {key: spread(keras.ops.convert_to_numpy(weight)) for key, weight in weights.items()}
     counted = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
     for key, array in weights_of(topic).items():
         weights[key].assign(array)
     answers = {}
     if name != "dropout":
-        answers["inference"] = np.asarray(layer(*given, **modes[0]))
-        answers["training"] = np.asarray(layer(*given, **modes[1]))
+        answers["inference"] = keras.ops.convert_to_numpy(layer(*given, **modes[0]))
+        answers["training"] = keras.ops.convert_to_numpy(layer(*given, **modes[1]))
         answers |= {
-            key: np.asarray(weight.numpy())
+            key: keras.ops.convert_to_numpy(weight)
             for key, weight in weights.items()
             if not weight.trainable
         }
@@ -166,7 +166,7 @@ def of_layer(name: str, topic: Topic) -> dict[str, Any]:
 
 def drawn(name: str, topic: Topic) -> list[float]:
     """How wide an initialiser draws."""
-    return spread(np.asarray(INITIALISERS[name]()(topic.shape)))
+    return spread(keras.ops.convert_to_numpy(INITIALISERS[name]()(topic.shape)))
 
 
 def stepped(name: str, topic: Topic) -> np.ndarray:
@@ -174,7 +174,7 @@ def stepped(name: str, topic: Topic) -> np.ndarray:
     variable, optimizer = keras.Variable(topic.inputs()), OPTIMISERS[name]()
     for gradient in gradients():
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
-    return np.asarray(variable.numpy()) - topic.inputs()
+    return keras.ops.convert_to_numpy(variable) - topic.inputs()
 
 
 def lost(name: str, topic: Topic) -> np.ndarray:
@@ -186,6 +186,6 @@ def lost(name: str, topic: Topic) -> np.ndarray:
         model.train_on_batch(outputs, outputs)
         return np.asarray(model.train_on_batch(2 * outputs, outputs))
     if name == "cross-entropy":
-        return np.asarray(LOSSES[name]()(np.arange(len(outputs)), outputs))
+        return keras.ops.convert_to_numpy(LOSSES[name]()(np.arange(len(outputs)), outputs))
     targets = np.abs(outputs) / np.abs(outputs).sum(axis=1, keepdims=True)
-    return np.asarray(LOSSES[name]()(targets, outputs))
+    return keras.ops.convert_to_numpy(LOSSES[name]()(targets, outputs))
