@@ -53,6 +53,7 @@ Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=100)]
 NameWithDashes = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
 Number = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+Quantile = Annotated[str, Field(pattern=r"^0\.[0-9]{1,6}$")]
 Picture = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*=*$")]
 
 
@@ -78,6 +79,28 @@ class InForce(Part):
     environment: dict[Text, Text] = {}
 
 
+class Start(Part):
+    """Seconds from the start of a process to each of its moments."""
+
+    python: Seconds
+    imported: Seconds
+    built: Seconds
+    stepped: Seconds
+    predicted: Seconds
+
+
+class Shipped(Part):
+    """A way to ship: its figures, or why it is missing."""
+
+    missing: Text = ""
+    export_seconds: Seconds | None = None
+    bytes: Count = 0
+    load_seconds: Seconds | None = None
+    difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    one_seconds: Seconds | None = None
+    batch_seconds: Seconds | None = None
+
+
 class Info(Part):
     """The `extra_info` of a row."""
 
@@ -98,7 +121,11 @@ class Info(Part):
     moment: Text = ""
     returned_seconds: list[Seconds | None] = []
     returns_late: Text = ""
+    latency_seconds: dict[Quantile, list[Seconds]] = {}
+    start: list[Start] = []
+    routes: list[dict[Text, Shipped]] = []
     blocks: list[Annotated[int, Field(ge=0, le=10**6)]]
+    iterations: dict[Number, Count] = {}
     cpu_seconds: list[Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]] = []
     counted: dict[Name, list[Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = {}
     threads_that_ran: list[Count | None] = []
@@ -129,6 +156,13 @@ class Info(Part):
         for key in ("first_call_seconds", "peak_memory_bytes_by_block"):
             if (found := len(getattr(self, key))) != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
+        counts = {f"latency_seconds of {q}": len(v) for q, v in self.latency_seconds.items()}
+        counts |= {"start": len(self.start), "routes": len(self.routes)}
+        for key, found in counts.items():
+            if found and found != count:
+                raise ValueError(f"{key} has {found} values for {count} blocks")
+        if any(block.keys() != self.routes[0].keys() for block in self.routes):
+            raise ValueError("routes has others in one block than in another")
         if self.cpu_seconds and len(self.cpu_seconds) != len(self.blocks):
             raise ValueError(
                 f"cpu_seconds has {len(self.cpu_seconds)} values for {len(self.blocks)} samples"

@@ -1,13 +1,12 @@
 """Starts, predictions and ways to ship of a saved run, as Markdown tables with their verdicts."""
 
 from collections.abc import Iterable, Sequence
-from statistics import median
 
 from benchmarks.comparing.growth import estimate
 from benchmarks.reporting.answers import Contest, SavedRow
 from benchmarks.reporting.growth import seconds
 from benchmarks.reporting.markdown import table
-from benchmarks.reporting.words import MOMENTS, format_bytes, format_seconds, label
+from benchmarks.reporting.words import MOMENTS, label, route
 
 
 def of(contests: Iterable[Contest], operation: str) -> list[Contest]:
@@ -65,16 +64,5 @@ def routes(contests: Sequence[Contest]) -> list[str]:
 
 def figures(row: SavedRow, name: str) -> list[str]:
     """A route's figures, medians over blocks; or why there are none."""
-    every = [block[name] for block in row.info["routes"]]
-    if why := next((one["missing"] for one in every if "missing" in one), ""):
-        return [why, *[""] * 5]
-
-    def middle(key: str) -> str:
-        known = [one[key] for one in every if one.get(key) is not None]
-        return format_seconds(median(known)) if known else ""
-
-    return [
-        format_bytes(every[0]["bytes"]),
-        *map(middle, ("export_seconds", "load_seconds", "one_seconds", "batch_seconds")),
-        f"{max(one['difference'] for one in every):.0e}",
-    ]
+    found = route(name, row.info["routes"])
+    return list(found) if isinstance(found, tuple) else [found, *[""] * 5]

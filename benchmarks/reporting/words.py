@@ -75,24 +75,42 @@ def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
         )
         lines.append(f": {', '.join(moments)}")
     if blocks := info.get("routes"):
-        lines += [f" {name}: {route(name, blocks)}" for name in blocks[0]]
+        lines += [f" {name}: {shipped(name, blocks)}" for name in blocks[0]]
     return [label(implementation) + line for line in lines]
 
 
-def route(name: str, blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
-    """What one way to ship takes, over all blocks; or why there is none."""
+def route(
+    name: str, blocks: Sequence[Mapping[str, Mapping[str, Any]]]
+) -> tuple[str, str, str, str, str, str] | str:
+    """Size, seconds to export, to load, for one image and for a batch, and the difference.
+
+    Medians over blocks of one way to ship; or why there is none.
+    """
     every = [block[name] for block in blocks]
-    if why := next((one["missing"] for one in every if "missing" in one), ""):
-        return why
+    if why := next((one["missing"] for one in every if one.get("missing")), ""):
+        return str(why)
 
     def middle(key: str) -> str:
         known = [one[key] for one in every if one.get(key) is not None]
-        return format_seconds(median(known)) if known else "unknown time"
+        return format_seconds(median(known)) if known else "unknown"
 
     return (
-        f"{format_bytes(every[0]['bytes'])}, exported in {middle('export_seconds')}, loaded in "
-        f"{middle('load_seconds')}, one image {middle('one_seconds')}, a batch "
-        f"{middle('batch_seconds')}, off by {max(one['difference'] for one in every):.0e}"
+        format_bytes(every[0].get("bytes", 0)),
+        *(middle("export_seconds"), middle("load_seconds")),
+        *(middle("one_seconds"), middle("batch_seconds")),
+        f"{max(one.get('difference', 0.0) for one in every):.0e}",
+    )
+
+
+def shipped(name: str, blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """One way to ship in words."""
+    found = route(name, blocks)
+    if isinstance(found, str):
+        return found
+    size, export, load, one, batch, difference = found
+    return (
+        f"{size}, exported in {export}, loaded in {load}, one image {one}, a batch {batch}, off by "
+        f"{difference}"
     )
 
 
