@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.comparing.schema import fault
 from benchmarks.measuring.results import QUANTILES
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
@@ -14,6 +15,7 @@ from benchmarks.trial import Trial
 from mnist_models import recipe, start
 from mnist_models.implementations import PAIR
 from mnist_models.operations import CLOCKED, LATENCY, STARTUP
+from tests.hostile import small_run
 from tests.test_command_lines import variables
 from tests.test_statistics import make_results
 
@@ -174,3 +176,23 @@ def test_they_are_timed_on_few_networks_unless_others_are_asked_for(options, exp
     lines = [line for line in ended.stdout.splitlines() if "::test_" in line]
     names = {line.partition("::test_")[2].rpartition("-cpu")[0] for line in lines}
     assert names == expected, ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        ({"start": [MOMENTS]}, "start has 1 values for 6 blocks"),
+        ({"start": [{"python": 1.0}] * 6}, "start[0].imported is missing"),
+        ({"latency_seconds": {"0.5": [0.1]}}, "latency_seconds of 0.5 has 1 values for 6 blocks"),
+        ({"latency_seconds": {"p50": [0.1] * 6}}, "latency_seconds"),
+        ({"routes": [{"ONNX": {"bytes": -1}}] * 6}, "routes[0].ONNX.bytes is -1"),
+        ({"routes": [{"ONNX": {}}] * 5 + [{}]}, "routes has others in one block than in another"),
+        ({"iterations": {"0": "many"}}, "iterations.0 is 'many'"),
+    ],
+)
+def test_what_only_some_operations_have_is_checked_in_a_saved_run(damaged, words):
+    run = small_run()
+    row = next(row for row in run["benchmarks"] if row["extra_info"]["operation"] == "train_step")
+    assert fault(run) == ""
+    row["extra_info"] |= damaged
+    assert words in fault(run)
