@@ -95,7 +95,7 @@ def route(
         return format_seconds(median(known)) if known else "unknown"
 
     return (
-        format_bytes(every[0].get("bytes", 0)),
+        f"{every[0].get('bytes', 0) / 2**20:.2f} MiB",
         *(middle("export_seconds"), middle("load_seconds")),
         *(middle("one_seconds"), middle("batch_seconds")),
         f"{max(one.get('difference', 0.0) for one in every):.0e}",
