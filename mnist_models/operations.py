@@ -44,6 +44,8 @@ class Operation:
     for_all = True
     # Whether it is timed where nobody asks for it with --operation.
     by_default = True
+    # Whether --quick times it.
+    at_a_glance = True
     # What it is timed on where nobody asks for others; empty means all networks, and the batch
     # sizes of the session.
     networks: tuple[str, ...] = ()
@@ -176,7 +178,7 @@ class Latency(Operation):
 
     name, title, counted, rank = "latency", "one prediction", "predictions", 3
     questions = ("forward",)
-    for_all = False
+    for_all = at_a_glance = False
     networks, batch_sizes = ("mlp", "lenet5"), (1,)
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
@@ -204,7 +206,7 @@ class Startup(Operation):
     name, title, counted, rank = "startup", "start", "starts", 3
     questions = ("forward",)
     whole = True
-    for_all = False
+    for_all = at_a_glance = False
     networks = ("mlp",)
 
     def first_call(self, worker: "Worker") -> float:
@@ -245,7 +247,7 @@ class Deploy(Operation):
     name, title, counted, rank = "deploy", "saving and loading", "times", 3
     questions = ("forward",)
     whole = True
-    for_all = by_default = False
+    for_all = by_default = at_a_glance = False
     networks = ("mlp", "lenet5")
     shipping: Shipping
 

@@ -524,12 +524,18 @@ def test_nothing_quiet_was_measured(quiet):
 def test_collect_only_lists_the_ids(quiet):
     """`--co` lists every id: operation, architecture, batch size, device, implementation."""
     status, output, _ = quiet[1][LISTED]
+    every = (
+        *(("epoch", PAIR), ("forward", NAMES), ("latency", PAIR), ("startup", PAIR)),
+        ("train_step", NAMES),
+    )
     expected = [
         f"benchmarks/test_{operation}.py::{name}"
-        for operation, names in (("epoch", PAIR), ("forward", NAMES), ("train_step", NAMES))
+        for operation, names in every
         for device in ("cpu", "gpu")
         for name in ids(operation, *names, device=device)
     ]
+    # One prediction is one image.
+    expected = [line.replace("latency[mlp-b128", "latency[mlp-b1") for line in expected]
     assert [line for line in output.splitlines() if "::" in line] == expected
     assert status == 0
 
@@ -546,7 +552,7 @@ def test_a_quick_look_has_epochs(quiet):
 def test_skipped_benchmarks(quiet):
     """`--benchmark-skip` skips every timed test."""
     status, output, _ = quiet[1][SKIPPED]
-    assert "24 skipped" in output
+    assert "32 skipped" in output
     assert status == 0
 
 
@@ -562,7 +568,7 @@ def test_timing_needs_the_machine_for_itself(quiet):
     pytest.importorskip("xdist")
     status, output, _ = quiet[1][DISTRIBUTED]
     assert "timing needs the machine for itself: run without xdist (-n0)" in output
-    assert "24 skipped" in output
+    assert "32 skipped" in output
     assert status == 0
 
 

@@ -29,8 +29,6 @@ LARGEST_NUMBER = 1_000_000
 # Fewer than 6 blocks cannot give an exact 95 % interval: 2 · 2⁻⁵ is above 0.05, 2 · 2⁻⁶ is not.
 DEFAULTS = {"blocks": 6, "rounds": 40, "time_budget": 300.0, "call_limit": 180.0}
 QUICK = DEFAULTS | {"blocks": 1, "rounds": 3, "time_budget": 40.0}
-# The rank of operations up to which --quick times them.
-LAST_OF_QUICK = 2
 DEFAULT_MARGIN = "2%"
 FAIL_ON = ("regression",)
 ALLOCATORS = ("installed", "steady")
@@ -265,8 +263,8 @@ def settings(config: pytest.Config) -> Settings:
                 f"--implementation {name}: not installed here; pip install {' '.join(lacks)}"
             )
     chosen_devices = devices(option("device"))
-    most = LAST_OF_QUICK if quick else max(one.rank for one in OPERATIONS.values())
-    usual = [name for name, one in OPERATIONS.items() if one.by_default and one.rank <= most]
+    by_default = (one for one in OPERATIONS.values() if one.by_default)
+    usual = [one.name for one in by_default if one.at_a_glance or not quick]
     return Settings(
         operations=chosen("--operation", option("operation") or usual, OPERATIONS),
         architectures=chosen("--architecture", architectures, networks.names()),
