@@ -108,8 +108,8 @@ def test_a_row_of_right_routes_is_valid():
     assert results.rows[TRIAL, KERAS].export_faults == []
     info = results.particulars(results.rows[TRIAL, KERAS])
     assert words.particulars(KERAS, info) == [
-        "Keras ONNX: 2.00 MiB, exported in 500 ms, loaded in 20 ms, one image 30 µs, a batch 900 µs, "
-        "off by 5e-07"
+        "Keras ONNX: 2.00 MiB, exported in 500 ms, loaded in 20 ms, one image 30 µs, a batch "
+        "900 µs, off by 5e-07"
     ]
 
 
