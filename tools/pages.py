@@ -34,6 +34,7 @@ from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
+from tools import growth_chart
 from tools.campaigns import digits
 from tools.history_chart import draw
 
@@ -204,10 +205,15 @@ def shipped() -> list[str]:
     return [*production.routes(production.of(contests(run), "deploy")), "", circumstances(run)]
 
 
+def growing() -> Growth:
+    """What `python -m benchmarks grow` recorded."""
+    text = RUN.with_name("growth.json").read_text(encoding="utf-8")
+    return Growth.model_validate_json(text)
+
+
 def grown() -> list[str]:
     """How times grow with the batch."""
-    file = RUN.with_name("growth.json")
-    return growth.text(Growth.model_validate_json(file.read_text(encoding="utf-8"))).splitlines()
+    return growth.text(growing()).splitlines()
 
 
 def timeline(package: str) -> Timeline:
@@ -302,6 +308,7 @@ def main() -> None:
     for package in HISTORIES:
         HISTORY.mkdir(exist_ok=True)
         draw(timeline(package), HISTORY / f"{package}.svg")
+    growth_chart.draw(growing(), HISTORY.with_name("growth.svg"))
     if find_browser():
         picture()
     else:
