@@ -72,3 +72,31 @@ def test_what_compiling_costs_is_in_the_recorded_run():
     assert "| Keras |" in text
     assert "| PyTorch |" in text
     assert "starts first" in text
+
+
+@pytest.mark.parametrize("package", pages.HISTORIES)
+def test_a_chart_of_releases_has_all_that_were_measured(package):
+    """Otherwise: python -m tools.pages write."""
+    drawn = (pages.HISTORY / f"{package}.svg").read_text(encoding="utf-8")
+    timeline = pages.timeline(package)
+    assert len(timeline.measured()) > 3
+    for name in (*timeline.measured(), *(row.split("[")[1].split("-")[0] for row in timeline.rows)):
+        assert f">{name}</text>" in drawn
+
+
+def test_the_chart_of_growth_has_every_batch_size():
+    drawn = (pages.HISTORY.parent / "growth.svg").read_text(encoding="utf-8")
+    for row in pages.growing().rows:
+        assert row.architecture in drawn
+        for size in row.batches():
+            assert f">{size:,}</text>" in drawn
+
+
+def test_the_museum_found_nearly_all_and_called_no_control():
+    """The recorded sessions are of the exhibits that museum.toml has now."""
+    seen = {one.name: one for one in pages.seen().seen}
+    chosen = pages.museum.exhibits()
+    assert [one.name for one in chosen if tuple(seen[one.name].session) != one.session] == []
+    missed = [one.name for one in chosen if not pages.museum.right(one, seen[one.name])]
+    assert not [name for name in missed if "control" in name]
+    assert len(missed) <= 2

@@ -1,4 +1,4 @@
-"""The chart of docs/production.md: time for each image by batch size, and where overhead is half."""
+"""The chart of docs/production.md: time for each image by batch size; where overhead is half."""
 
 from pathlib import Path
 from statistics import median
