@@ -46,7 +46,8 @@ CURVES = RUN.with_name("learning.json")
 MOVES = RUN.with_name("explain.json")
 # The raw data of `python -m benchmarks museum`.
 SEEN = RUN.with_name("museum.json")
-HISTORIES, HISTORY = ("torch", "tensorflow"), ROOT / "docs" / "history"
+HISTORY = ROOT / "docs" / "history"
+TITLES = {"torch": "PyTorch", "tensorflow": "TensorFlow, with the Keras of its time"}
 CHARTS = ROOT / "docs" / "causes"
 PICTURE = ROOT / "docs" / "report.png"
 PAGES = (
@@ -221,14 +222,20 @@ def timeline(package: str) -> Timeline:
     return Timeline.of(RUN.with_name(f"history-{package}.json").read_text(encoding="utf-8"))
 
 
-def history_of_torch() -> list[str]:
-    """All releases of PyTorch."""
-    return history.text(timeline("torch")).splitlines()
+def packages_with_history() -> list[str]:
+    """The packages whose releases were recorded."""
+    files = sorted(RUN.parent.glob("history-*.json"))
+    return [file.stem.removeprefix("history-") for file in files]
 
 
-def history_of_tensorflow() -> list[str]:
-    """All releases of TensorFlow, with their Keras."""
-    return history.text(timeline("tensorflow")).splitlines()
+def histories() -> list[str]:
+    """All releases of every package that was recorded, with its chart."""
+    lines: list[str] = []
+    for package in packages_with_history():
+        picture = f"![Releases of {package}: times, and its import](history/{package}.svg)"
+        found = history.text(timeline(package)).splitlines()
+        lines += ["", f"## {TITLES[package]}", "", picture, "", *found]
+    return lines or ["Nothing was recorded yet."]
 
 
 def tasks() -> list[str]:
@@ -258,7 +265,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     for made in (
         *(tasks, mistakes, rules, turned, knobs),
         *(bisected_from_220, bisected_from_oldest, exhibits),
-        *(history_of_torch, history_of_tensorflow),
+        histories,
         *(started, predicted, shipped, grown),
     )
 }
@@ -305,7 +312,7 @@ def main() -> None:
     CHARTS.mkdir(exist_ok=True)
     for file, chart in charts().items():
         file.write_text(chart, encoding="utf-8")
-    for package in HISTORIES:
+    for package in packages_with_history():
         HISTORY.mkdir(exist_ok=True)
         draw(timeline(package), HISTORY / f"{package}.svg")
     growth_chart.draw(growing(), HISTORY.with_name("growth.svg"))
