@@ -11,6 +11,8 @@ from benchmarks.comparing.schema import fault
 from benchmarks.measuring.results import QUANTILES
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
+from benchmarks.reporting.answers import contests
+from benchmarks.reporting.page import Report, card
 from benchmarks.trial import Trial
 from mnist_models import recipe, start
 from mnist_models.implementations import PAIR
@@ -18,6 +20,7 @@ from mnist_models.operations import CLOCKED, LATENCY, STARTUP
 from tests.hostile import small_run
 from tests.test_command_lines import variables
 from tests.test_statistics import make_results
+from tools.pages import recorded
 
 KERAS, PYTORCH = PAIR
 PREDICTION = Trial("latency", "mlp", 1, "cpu")
@@ -196,3 +199,18 @@ def test_what_only_some_operations_have_is_checked_in_a_saved_run(damaged, words
     assert fault(run) == ""
     row["extra_info"] |= damaged
     assert words in fault(run)
+
+
+def test_the_slowest_predictions_are_on_the_card():
+    """And so are the moments of a start; whoever looks at the answer sees the worst as well."""
+    run = recorded("production")
+    shown = {one["operation"]: one["late"] for one in map(card, contests(run))}
+    assert [line.partition(" 99.9%")[0].partition(":")[0] for line in shown["one prediction"]] == [
+        "Keras",
+        "PyTorch",
+    ]
+    assert all("99.9% within" in line for line in shown["one prediction"])
+    assert all("framework imported after" in line for line in shown["start"])
+    assert shown["saving and loading"] == []
+    text = Report("here", run, {}).html()
+    assert "Keras LiteRT: " in text

@@ -27,7 +27,7 @@ from benchmarks.reporting.answers import (
 from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.pictures import chosen
 from benchmarks.reporting.tables import Table
-from benchmarks.reporting.words import OPERATIONS, cause, format_seconds, label
+from benchmarks.reporting.words import OPERATIONS, cause, format_seconds, label, particulars
 from mnist_models.implementations import FOLDER as IMPLEMENTATIONS
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
@@ -262,7 +262,14 @@ def card(contest: Contest) -> dict[str, Any]:
         "fastest": (best := contest.fastest())
         and f"{label(best.name)} {format_seconds(best.seconds())}",
         "late": [line for row in rows if (line := row.late())]
-        + ([RETURNED] if contest.until_returned else []),
+        + ([RETURNED] if contest.until_returned else [])
+        # All ways to ship would fill the card: they are below the table.
+        + [
+            line
+            for row in rows
+            if not row.info.get("routes")
+            for line in particulars(row.name, row.info)
+        ],
         "causes": [cause(row.name, found[0]) for row in rows if (found := row.findings())],
         "accuracies": contest.accuracies(),
         "accepted": contest.accepted(),
