@@ -105,6 +105,11 @@ def test_the_table_has_a_line_for_each_release():
     assert "- torch 2.4.0 → 2.5.0, mlp training step: 0.91 [0.91, 0.91]" in said
 
 
+def test_what_is_still_to_be_measured_is_said():
+    said = text(timeline(sittings=[RELEASES[:4]])).splitlines()
+    assert f"- not measured yet: {', '.join(RELEASES[4:-1])}" in said
+
+
 def test_nothing_measured_is_said():
     assert text(timeline(sittings=[])) == "nothing was measured"
 

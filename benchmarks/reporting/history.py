@@ -77,6 +77,9 @@ def changes(timeline: Timeline) -> list[str]:
         for old, new, row, found in timeline.changes()
     ]
     lines += [f"- left out: {name}: {why}" for name, why in timeline.left_out.items()]
+    known = {*timeline.measured(), *timeline.left_out}
+    if rest := [release for release in timeline.releases if release not in known]:
+        lines.append(f"- not measured yet: {', '.join(rest)}")
     return lines or [f"No release changed a time by {LARGE:.0%} or more."]
 
 
