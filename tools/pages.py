@@ -185,6 +185,11 @@ def exhibits() -> list[str]:
     return museum.shown(museum.exhibits(), seen()).splitlines()
 
 
+def found_again() -> list[str]:
+    """The museum in one line."""
+    return [f"Recorded so far: {exhibits()[-1]}."]
+
+
 def seen() -> museum.Museum:
     """What `python -m benchmarks museum` recorded."""
     return museum.Museum.model_validate_json(SEEN.read_text(encoding="utf-8"))
@@ -264,7 +269,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     made.__name__: made
     for made in (
         *(tasks, mistakes, rules, turned, knobs),
-        *(bisected_from_220, bisected_from_oldest, exhibits),
+        *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
         *(started, predicted, shipped, grown),
     )
