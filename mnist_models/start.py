@@ -49,7 +49,8 @@ def start(name: str, architecture: str, recipe: dict[str, Any], device: str, thr
     what = json.dumps([name, architecture, recipe, device, threads, monotonic()])
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(
-        [sys.executable, "-m", "mnist_models.start", what],
+        # Without -P, the current folder's mnist_models would come first.
+        [sys.executable, "-P", "-m", "mnist_models.start", what],
         env=variables(),
         capture_output=True,
         text=True,

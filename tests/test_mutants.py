@@ -517,6 +517,8 @@ MUTANTS = {
 }
 # PyTorch takes this setting once per process.
 ONCE = "    torch.set_num_interop_threads(threads)\n"
+# What --quick times asks all questions; the other operations ask no more.
+ASKED = [one.name for one in OPERATIONS.values() if one.at_a_glance]
 SHOWN_IN = {
     "logits": ["forward"],
     "probabilities": ["forward"],
@@ -563,7 +565,7 @@ class MutantWorker(ParityWorker):
         conventions = Conventions(**facts["conventions"])
         allowed = parity.limits(networks.load(mutant.architecture), conventions.rough_statistics)
         in_session, in_float64 = {}, {}
-        for operation in SHOWN_IN.get(mutant.found_by, OPERATIONS):
+        for operation in SHOWN_IN.get(mutant.found_by, ASKED):
             entry, trial = {}, Trial(operation, mutant.architecture, BATCH_SIZE, "cpu")
             self.session.prepare(entry, self.process, trial, 0)
             in_session |= entry["parity"]

@@ -6,6 +6,7 @@ import re
 import pytest
 from PIL import Image
 
+from benchmarks.commands import museum
 from benchmarks.reporting.answers import result_table
 from tests.test_report import made
 from tools import pages
@@ -95,8 +96,8 @@ def test_the_chart_of_growth_has_every_batch_size():
 def test_the_museum_found_nearly_all_and_called_no_control():
     """The recorded sessions are of the exhibits that museum.toml has now."""
     seen = {one.name: one for one in pages.seen().seen}
-    chosen = pages.museum.exhibits()
+    chosen = museum.exhibits()
     assert [one.name for one in chosen if tuple(seen[one.name].session) != one.session] == []
-    missed = [one.name for one in chosen if not pages.museum.right(one, seen[one.name])]
+    missed = [one.name for one in chosen if not museum.right(one, seen[one.name])]
     assert not [name for name in missed if "control" in name]
     assert len(missed) <= 2

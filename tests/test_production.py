@@ -50,6 +50,15 @@ def test_a_start_that_fails_says_why():
 
 
 @pytest.mark.slow
+def test_a_start_runs_this_source_wherever_it_is_started(tmp_path, monkeypatch):
+    """A package of the same name in the current folder must not slip in."""
+    (tmp_path / "mnist_models").mkdir()
+    (tmp_path / "mnist_models" / "__init__.py").write_text("raise SystemExit('slipped in')")
+    monkeypatch.chdir(tmp_path)
+    assert fresh().moments["stepped"] > 0
+
+
+@pytest.mark.slow
 def test_a_start_that_hangs_is_ended(monkeypatch):
     monkeypatch.setattr(start, "LIMIT", 0.01)
     with pytest.raises(subprocess.TimeoutExpired):
