@@ -20,7 +20,6 @@ USAGE_ERROR = 4
 # As shells call a program that Ctrl-C ended.
 INTERRUPTED = 130
 PROBLEMS = (data.DataError, EnvironmentProblem, JournalError, OSError, RunError, WorkerError)
-NOTHING_COMPARED = 11
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -58,6 +57,13 @@ def check_experiment(options: argparse.Namespace, **least: int) -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
 
 
+def messages() -> Any:
+    """Where experiments say how far they are: beside what they print."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
 def learn(options: argparse.Namespace) -> int:
     """Learning curves of the pair over many seeds, and who learns better."""
     from benchmarks.commands.learn import learn as run
@@ -80,15 +86,13 @@ def defaults(options: argparse.Namespace) -> int:
 
 def explain(options: argparse.Namespace) -> int:
     """What moves the times, and what turns the verdict round."""
-    from rich.console import Console
-
     from benchmarks.commands.explain import chosen, chosen_trials
     from benchmarks.commands.explain import explain as run
     from benchmarks.reporting.explained import table, turned
 
     check_experiment(options, blocks=1, rounds=1)
     trials, knobs = chosen_trials(options.trial), chosen(options.knob)
-    dataset, console = data.load(options.dataset), Console(stderr=True, highlight=False)
+    dataset, console = data.load(options.dataset), messages()
     settings = options.blocks, options.rounds, options.output, console
     found = run(dataset, trials, knobs, *settings)
     print(table(found))
@@ -107,14 +111,12 @@ def maker(options: argparse.Namespace, console: Any) -> Any:
 
 def museum(options: argparse.Namespace) -> int:
     """Known changes between releases, found again by the gate."""
-    from rich.console import Console
-
     from benchmarks.commands.museum import exhibits, right, shown
     from benchmarks.commands.museum import museum as run
 
     check_experiment(options)
     chosen = exhibits(options.name)
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = messages()
     dataset = data.load(options.dataset)
     found = run(dataset, chosen, maker(options, console), options.output, console)
     print(shown(chosen, found))
@@ -124,9 +126,8 @@ def museum(options: argparse.Namespace) -> int:
 
 def bisect(options: argparse.Namespace) -> int:
     """Which package, and which release of it, made the difference between two environments."""
-    from rich.console import Console
-
     from benchmarks.commands import bisect as command
+    from benchmarks.reporting.verdict_panel import NOTHING_STATUS
 
     check_experiment(options)
     trials = command.chosen_trials(options.trial)
@@ -135,7 +136,7 @@ def bisect(options: argparse.Namespace) -> int:
         name: (command.pins_of(options.old, name), command.pins_of(options.new, name))
         for name in chosen
     }
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = messages()
     dataset, makes = data.load(options.dataset), maker(options, console)
     status = 0
     for name, ends_of in ends.items():
@@ -148,14 +149,12 @@ def bisect(options: argparse.Namespace) -> int:
         found, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
         print(kept.answer + "\n", flush=True)
         if not any(one.told for one in found.ends.changes):
-            status = NOTHING_COMPARED
+            status = NOTHING_STATUS
     return status
 
 
 def grow(options: argparse.Namespace) -> int:
     """How times grow with the batch: below which size one pays for the framework."""
-    from rich.console import Console
-
     from benchmarks.commands import grow as command
     from benchmarks.reporting.growth import text
 
@@ -163,7 +162,7 @@ def grow(options: argparse.Namespace) -> int:
     dataset = data.load(options.dataset)
     batches = command.checked(options.batch_size, dataset)
     chosen = options.architecture or ["mlp", "lenet5"]
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = messages()
     print(text(command.grow(dataset, chosen, batches, options.output, Path(), console)))
     return 0
 
@@ -179,12 +178,9 @@ def trend(options: argparse.Namespace) -> int:
 
 def history(options: argparse.Namespace) -> int:
     """All releases of a package side by side: times, first calls, memory, import."""
-    from rich.console import Console
-
     from benchmarks.commands import history as command
-    from benchmarks.commands.bisect import check_trial
     from benchmarks.reporting.history import text
-    from benchmarks.trial import RowId
+    from benchmarks.trial import RowId, known
 
     check_experiment(options)
     beside = command.beside(options.with_)
@@ -192,8 +188,8 @@ def history(options: argparse.Namespace) -> int:
     implementation = command.implementation_for(options.package, beside)
     rows = options.row or command.usual_rows(implementation)
     for row in rows:
-        check_trial(RowId.parse(row).trial)
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        known(str(RowId.parse(row).trial))
+    console = messages()
     dataset, makes = data.load(options.dataset), maker(options, console)
     arguments = options.package, pins, rows, makes, options.output, console
     print(text(command.history(dataset, *arguments)))

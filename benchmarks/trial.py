@@ -7,6 +7,7 @@ a contestant `pytorch_eager`, or `pytorch_eager@torch2.9` in another environment
 import re
 from dataclasses import dataclass
 
+from mnist_models import networks
 from mnist_models.operations import OPERATIONS, Operation
 
 TRIAL = r"(\w+)\[(\w+)-b(\d+)-(\w+)"
@@ -71,6 +72,15 @@ class RowId:
             raise ValueError(f"no timed test: {test!r}; one is called like {example}")
         operation, architecture, batch_size, device, implementation = found.groups()
         return cls(Trial(operation, architecture, int(batch_size), device), implementation)
+
+
+def known(text: str) -> Trial:
+    """The trial that is written so, of names that this suite has; raises ValueError."""
+    trial = Trial.parse(text)
+    for value, names in ((trial.operation, OPERATIONS), (trial.architecture, networks.names())):
+        if value not in names:
+            raise ValueError(f"{trial}: no {value}; choose from {', '.join(names)}")
+    return trial
 
 
 def contestant(implementation: str, environment: str = "") -> str:

@@ -16,16 +16,15 @@ from benchmarks.commands import experiments, gates, versions
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Part, Place, search
 from benchmarks.measuring import environments, making
-from benchmarks.measuring.making import Maker, Pins
+from benchmarks.measuring.making import NIGHTLY, Maker, Pins
 from benchmarks.measuring.workers import WorkerError
 from benchmarks.reporting.bisected import text
-from benchmarks.trial import Trial
-from mnist_models import data, implementations, networks
-from mnist_models.operations import OPERATIONS
+from benchmarks.trial import Trial, known
+from mnist_models import data, implementations
 from mnist_models.worker import source_hash
 
 # Other distributions that a package may come from.
-OTHERS = {"tensorflow": ("tensorflow-cpu", "tf-nightly"), "keras": ("keras-nightly",)}
+OTHERS = {"tensorflow": ("tensorflow-cpu", NIGHTLY["tensorflow"]), "keras": (NIGHTLY["keras"],)}
 # What stands for the newest releases, and for what comes after them.
 NEWEST = ("newest", "next")
 # About how many seconds a session with three environments takes.
@@ -82,12 +81,12 @@ def pins_of(text: str, implementation: str) -> dict[str, str]:
         return found | {one: making.newest(one, versions.OWN, pre) for one in sorted(needed)}
     path = Path(text).expanduser()
     if path.is_file():
-        known = requirements(path)
+        there = requirements(path)
     elif path.is_dir():
-        known = environments.parse(text).versions
+        there = environments.parse(text).versions
     else:
         try:
-            known = versions.pins(text)
+            there = versions.pins(text)
         except versions.NoSuchEnvironment as problem:
             raise ValueError(
                 f"{text}: no folder of a virtual environment, no file of requirements, none of "
@@ -95,8 +94,8 @@ def pins_of(text: str, implementation: str) -> dict[str, str]:
             ) from None
     found = {}
     for package in (*needed, "python"):
-        every = {name: known[name] for name in (*OTHERS.get(package, ()), package) if name in known}
-        for name, pin in every.items():
+        sources = (*OTHERS.get(package, ()), package)
+        for name, pin in ((name, there[name]) for name in sources if name in there):
             pin = pin.split("+")[0]
             found[package] = pin if name == package else f"{name} {pin}"
     found["python"] = ".".join(found.get("python", versions.OWN).split(".")[:2])
@@ -211,15 +210,14 @@ def bisect(
         source=source_hash(),
         trials=[str(t) for t in trials],
     )
-    if output.exists():
-        same, read = ("machine", "dataset", "source", "trials"), Bisection.model_validate_json
-        kept = experiments.continued(kept, output, read, "bisect", same)
+    same, read = ("machine", "dataset", "source", "trials"), Bisection.model_validate_json
+    kept = experiments.continued(kept, output, read, "bisect", same)
     way = Way(maker, console)
 
     def ask(new: Place, old: Sequence[Place]) -> list[list[Change]]:
         names = [making.title(dict(one)) for one in (new, *old)]
-        known = (one.changes for one in kept.asked if [one.new, *one.old] == names)
-        if (answer := next(known, None)) is not None:
+        asked_before = (one.changes for one in kept.asked if [one.new, *one.old] == names)
+        if (answer := next(asked_before, None)) is not None:
             return answer
         every = [dict(one) for one in (new, *old)]
         here, *others = (maker.make(pins, beside=every) for pins in every)
@@ -277,17 +275,8 @@ def cost(ends: tuple[Pins, Pins], maker: Maker) -> str:
 
 def chosen_trials(texts: Iterable[str]) -> list[Trial]:
     """The trials that are named; raises ValueError."""
-    found = [Trial.parse(text) for text in dict.fromkeys(texts)]
-    for trial in found:
-        check_trial(trial)
+    found = [known(text) for text in dict.fromkeys(texts)]
     return found or [Trial("train_step", "mlp", 128, "cpu")]
-
-
-def check_trial(trial: Trial) -> None:
-    """Raise ValueError where a trial has a name that this suite does not know."""
-    for value, known in ((trial.operation, OPERATIONS), (trial.architecture, networks.names())):
-        if value not in known:
-            raise ValueError(f"{trial}: no {value}; choose from {', '.join(known)}")
 
 
 def nights(folder: Path) -> dict[str, list[Change]]:

@@ -20,7 +20,12 @@ def continued(
     kind: str,
     same: Iterable[str],
 ) -> Experiment:
-    """The experiment in a file; raises ValueError unless the fields `same` are those of `new`."""
+    """The experiment in a file, or `new` where there is none.
+
+    Raises ValueError unless the fields `same` are those of `new`.
+    """
+    if not output.exists():
+        return new
     try:
         old = read(output.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -9,17 +9,13 @@ from statistics import median
 from rich.console import Console
 
 from benchmarks.causes.knobs import KNOBS, Knob
-from benchmarks.commands import experiments
+from benchmarks.commands import experiments, gates
 from benchmarks.comparing import moves
 from benchmarks.comparing.moves import Explained, Logs, Moved
 from benchmarks.comparing.ratios import block_log_ratios
-from benchmarks.measuring import journal
 from benchmarks.measuring.environments import Environment
-from benchmarks.measuring.plan import Plan
 from benchmarks.measuring.results import Results, Row
-from benchmarks.measuring.session import Session
-from benchmarks.reporting.progress import LineProgress
-from benchmarks.trial import Trial, contestant
+from benchmarks.trial import Trial, contestant, known
 from mnist_models import data, parity, recipe
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
@@ -54,8 +50,7 @@ def explain(
         versions=experiments.versions(),
         source=source_hash(),
     )
-    if output.exists():
-        found = continued(found, output)
+    found = continued(found, output)
     found.skipped = {knob.name: why for knob in knobs if (why := knob.missing())}
     todo = missing(found, trials, knobs)
     for start in range(0, len(todo), AT_ONCE):
@@ -116,31 +111,19 @@ def measured(
         if turned:
             contests[trial] = (*PAIR, *changed)
     environments: dict[str, Environment] = {knob.name: knob.environment() for knob in knobs}
-    plan = Plan(
-        contests=contests,
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
-        dataset_folder=str(dataset.folder),
-        images=len(dataset.train_labels),
-        source=source_hash(),
-        blocks=blocks,
-        rounds=rounds,
-        threads=1,
-        precision="float32",
-        seed=recipe.DEFAULT.seed,
-        call_limit=CALL_LIMIT,
-        time_budget=float("inf"),
-        baselines=environments,
-        confirms=False,
-    )
     with tempfile.TemporaryDirectory() as folder:
-        record = journal.create(Path(folder), plan.fingerprint())
-        try:
-            if not Session(plan, dataset, record, LineProgress(console, plan)).run():
-                raise KeyboardInterrupt
-            return Results(plan, record)
-        finally:
-            record.close()
+        return gates.session(
+            dataset,
+            contests,
+            Path(folder),
+            console,
+            blocks=blocks,
+            rounds=rounds,
+            call_limit=CALL_LIMIT,
+            time_budget=float("inf"),
+            baselines=environments,
+            confirms=False,
+        )
 
 
 def moved(results: Results, trials: Sequence[Trial], knobs: Sequence[Knob]) -> list[Moved]:
@@ -249,7 +232,7 @@ def chosen(names: Sequence[str] | None) -> list[Knob]:
 def chosen_trials(texts: Sequence[str]) -> list[Trial]:
     """The trials that are named, or the usual ones. Raises ValueError."""
     if texts:
-        return [Trial.parse(text) for text in dict.fromkeys(texts)]
+        return [known(text) for text in dict.fromkeys(texts)]
     usual = [
         (operation, name) for operation in ("train_step", "forward") for name in ("mlp", "lenet5")
     ]

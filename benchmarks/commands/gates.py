@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 
@@ -45,18 +46,13 @@ def gate(
     for trial, name in rows:
         places = (contestant(name, place) for place in ("", *(other.name for other in others)))
         contests[trial] = (*contests.get(trial, ()), *places)
-    plan = Plan(
-        contests=contests,
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
-        dataset_folder=str(dataset.folder),
-        images=len(dataset.train_labels),
-        source=source_hash(),
+    return session(
+        dataset,
+        contests,
+        root,
+        console,
         blocks=BLOCKS,
         rounds=ROUNDS,
-        threads=1,
-        precision="float32",
-        seed=recipe.DEFAULT.seed,
         call_limit=CALL_LIMIT,
         time_budget=TIME_BUDGET,
         baselines={other.name: other for other in others},
@@ -65,6 +61,32 @@ def gate(
         until_decided=UNTIL_DECIDED,
         confirms=confirms,
         allocator="steady" if others else "installed",
+    )
+
+
+def session(
+    dataset: data.Dataset,
+    contests: dict[Trial, tuple[str, ...]],
+    root: Path,
+    console: Console,
+    **settings: Any,
+) -> Results:
+    """One session on one thread in float32, whose journal lies under `root`.
+
+    `settings` are further fields of its `Plan`. Raises JournalError, and KeyboardInterrupt where
+    Ctrl-C ended it.
+    """
+    plan = Plan(
+        contests=contests,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        dataset_folder=str(dataset.folder),
+        images=len(dataset.train_labels),
+        source=source_hash(),
+        threads=1,
+        precision="float32",
+        seed=recipe.DEFAULT.seed,
+        **settings,
     )
     record = journal.create(root, plan.fingerprint())
     try:

@@ -39,9 +39,8 @@ def grow(
         versions=experiments.versions(),
         source=source_hash(),
     )
-    if output.exists():
-        same, read = ("dataset", "machine", "versions", "source"), Growth.model_validate_json
-        found = experiments.continued(found, output, read, "grow", same)
+    same, read = ("dataset", "machine", "versions", "source"), Growth.model_validate_json
+    found = experiments.continued(found, output, read, "grow", same)
     for architecture in architectures:
         sizes = {row.architecture: row.asked for row in found.rows}.get(architecture)
         if sizes == list(batches):
@@ -75,9 +74,8 @@ def measured(
     usable = []
     for size in batches:
         of_size = [row for row in results.rows.values() if row.trial.batch_size == size]
-        if bad := [row for row in of_size if not row.valid]:
-            reason = (bad[0].error or bad[0].skip or bad[0].void[0]).strip().splitlines()[0]
-            console.print(f"left out: {bad[0].trial} of {bad[0].name}: {reason}")
+        if bad := [row for row in of_size if row.fault]:
+            console.print(f"left out: {bad[0].trial} of {bad[0].name}: {bad[0].fault}")
         else:
             usable.append(size)
     if len(usable) < LEAST:

@@ -33,7 +33,6 @@ IMPORT_LIMIT = 300.0
 EACH = 12
 # Who runs on a package, by the backend beside Keras.
 RUN_BY = {"torch": "keras_torch", "tensorflow": "keras_tensorflow", "jax": "keras_jax"}
-PACKAGES = ("torch", "tensorflow", "keras", "jax")
 
 
 def releases_of(package: str, beside: Pins, chosen: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -117,10 +116,11 @@ def history(
         pins=pins,
         rows=list(rows),
     )
-    if output.exists():
-        same = "package", "machine", "dataset", "source", "releases", "pins", "rows"
-        found = experiments.continued(found, output, Timeline.of, "history", same)
-    found.left_out = {name: why for name, one in pins.items() if (why := maker.resolves(one))}
+    same = "package", "machine", "dataset", "source", "releases", "pins", "rows"
+    found = experiments.continued(found, output, Timeline.of, "history", same)
+    there = found.measured()
+    rest = {name: one for name, one in pins.items() if name not in there}
+    found.left_out = {name: why for name, one in rest.items() if (why := maker.resolves(one))}
     for name, why in found.left_out.items():
         console.print(f"left out: {name}: {why}")
     todo = groups(found)

@@ -43,9 +43,8 @@ def learn(
             versions={worker.contestant: info["versions"] for worker, info in workers},
             runs=[],
         )
-        if output.exists():
-            same = "dataset", "sha256", "epochs", "batch_size", "versions"
-            found = continued(found, output, curves.read, "learning", same)
+        same = "dataset", "sha256", "epochs", "batch_size", "versions"
+        found = continued(found, output, curves.read, "learning", same)
         for case in missing(found, architectures, arms, seeds):
             for worker, _ in workers:
                 worker.send("learn", *request(*case, epochs))

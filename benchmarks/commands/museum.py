@@ -117,10 +117,8 @@ def museum(
     Raises ValueError for a file of another experiment.
     """
     found = Museum(machine=experiments.machine(), dataset=dataset.name)
-    if output.exists():
-        same = "machine", "dataset"
-        read = Museum.model_validate_json
-        found = experiments.continued(found, output, read, "museum", same)
+    same, read = ("machine", "dataset"), Museum.model_validate_json
+    found = experiments.continued(found, output, read, "museum", same)
     there = {(one.name, *one.session) for one in found.seen if not one.failed}
     todo = [exhibit for exhibit in chosen if (exhibit.name, *exhibit.session) not in there]
     if todo:

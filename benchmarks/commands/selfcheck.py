@@ -21,7 +21,14 @@ from benchmarks.commands.doctor import machine
 from benchmarks.comparing.ratios import block_log_ratios
 from benchmarks.comparing.records import Record, place_of, samples
 from benchmarks.comparing.saved import by_name, read
-from benchmarks.comparing.verdicts import OF_MEDIAN, Comparison, Status, detectable, time_metric
+from benchmarks.comparing.verdicts import (
+    CALLED,
+    OF_MEDIAN,
+    Comparison,
+    Status,
+    detectable,
+    time_metric,
+)
 from benchmarks.reporting import words
 from benchmarks.trial import RowId
 from mnist_models.implementations import PAIR
@@ -54,9 +61,7 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         console.print(f"found equal: {equal} of {len(same[0])} rows in {seconds:.0f} s")
         for line in disturbances(same[0]):
             console.print(line)
-        wrong = [
-            name for name in same[0] if word(same[0][name]) in (Status.REGRESSED, Status.IMPROVED)
-        ]
+        wrong = [name for name in same[0] if word(same[0][name]) in CALLED]
         console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
         planted, _ = gate(Path(folder), [slower], options)
     steps = {

@@ -3,9 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.comparing.records import Judged
-from benchmarks.comparing.verdicts import Status
-
-CALLED = (Status.REGRESSED, Status.IMPROVED)
+from benchmarks.comparing.verdicts import CALLED, Status
 
 
 class Change(BaseModel):

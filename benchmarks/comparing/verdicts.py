@@ -63,6 +63,7 @@ class Status(StrEnum):
     SUSPECT = "SUSPECT"
 
 
+CALLED = (Status.REGRESSED, Status.IMPROVED)
 UNDECIDED = (Status.INCONCLUSIVE, Status.CONTAMINATED, Status.NOT_COMPARABLE, Status.SUSPECT)
 
 

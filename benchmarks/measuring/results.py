@@ -61,6 +61,13 @@ class Row:
         """Complete, with nothing against it."""
         return self.complete and not self.void
 
+    @property
+    def fault(self) -> str:
+        """Why it is nothing to compare with, on one line; empty where it is valid."""
+        if self.valid:
+            return ""
+        return (self.error or self.skip or self.void[0]).strip().splitlines()[0]
+
     def mixed_settings(self) -> list[str]:
         """Return the settings that changed between blocks, in words."""
         measured = [e | e["facts"] for e in self.entries.values() if "facts" in e]
@@ -286,8 +293,8 @@ class Results:
 
     def unusable(self, row: Row) -> str:
         """Why a row is nothing to compare with, on one line; empty where it is."""
-        if not row.valid:
-            return (row.error or row.skip or row.void[0]).strip().splitlines()[0]
+        if row.fault:
+            return row.fault
         first = next(iter(row.entries.values()))
         known = first["facts"]["in_force"].get("environment", {})
         if self.plan.allocator == "steady" and not STEADY.items() <= known.items():

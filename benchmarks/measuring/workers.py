@@ -16,6 +16,7 @@ import mnist_models
 from benchmarks.measuring import launch
 from benchmarks.measuring.environments import end, local_spec, offspring
 from benchmarks.trial import split
+from mnist_models import shipping
 from mnist_models.worker import PROTOCOL, source_hash
 
 ROOT = Path(mnist_models.__file__).parents[1]
@@ -192,7 +193,7 @@ def variables_of(device: str, threads: int, folder: Path, environment: str) -> d
         "MKL_NUM_THREADS": number,
         "KERAS_HOME": str(keras),  # empty: a user's keras.json could change floatx
         # Files that the first block exports, and later ones load.
-        "MNIST_EXPORTS": str(folder / "exports" / (environment or "here")),
+        shipping.FOLDER: str(folder / "exports" / (environment or "here")),
         "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
         # What was compiled in earlier sessions, or in another environment, must not make this
         # one's first calls look cheap.

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import confirm_command, environment_of
-from benchmarks.comparing.verdicts import EQUAL_ERROR, FAMILY, Status
+from benchmarks.comparing.verdicts import CALLED, EQUAL_ERROR, FAMILY
 from benchmarks.measuring.environments import folder_of, own
 from benchmarks.measuring.results import Results
 from benchmarks.pytest_plugin.options import SETTINGS
@@ -22,7 +22,6 @@ NOTHING_SAVED = (
     "Nothing to compare with: no saved run matches. "
     "Save one with: pytest benchmarks --benchmark-autosave"
 )
-CHANGED = (Status.REGRESSED, Status.IMPROVED)
 Groups = list[tuple[str, list[dict[str, Any]]]]
 
 
@@ -100,7 +99,7 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
 
 def next_steps(results: Results, name: str, judged: list[Judged]) -> list[str]:
     """What to ask where something changed: which release did it, and which numbers changed, too."""
-    changed = [one.comparison for one in judged if one.verdict.status in CHANGED]
+    changed = [one.comparison for one in judged if one.verdict.status in CALLED]
     folders = [folder_of(results.plan.environment(f"x@{name}")), folder_of(own())]
     if not changed or None in folders:
         return []

@@ -1,6 +1,7 @@
 """Starts, predictions and ways to ship of a saved run, as Markdown tables with their verdicts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from benchmarks.comparing.growth import estimate
 from benchmarks.reporting.answers import Contest, SavedRow
@@ -21,33 +22,32 @@ def verdicts(contests: Sequence[Contest]) -> list[str]:
 
 def starts(contests: Sequence[Contest]) -> list[str]:
     """Seconds after the start of a process until each moment, with intervals over blocks."""
-    heads = ("network", "who", *MOMENTS.values())
-    rows = [
-        [
-            contest.place[0],
-            label(row.name),
-            *(seconds(estimate([one[moment] for one in row.info["start"]])) for moment in MOMENTS),
-        ]
-        for contest in contests
-        for row in contest.rows
-    ]
-    return [*table(heads, rows), "", *verdicts(contests)]
+
+    def moments(info: Mapping[str, Any]) -> list[list[float]]:
+        return [[one[moment] for one in info["start"]] for moment in MOMENTS]
+
+    return by_row(contests, MOMENTS.values(), moments)
 
 
 def predictions(contests: Sequence[Contest]) -> list[str]:
     """How long calls take at most, by the share of them, with intervals over blocks."""
     shares = next(iter(contests)).rows[0].info["latency_seconds"]
-    heads = ("network", "who", *(f"{100 * float(share):g}% of calls within" for share in shares))
+    heads = (f"{100 * float(share):g}% of calls within" for share in shares)
+    return by_row(contests, heads, lambda info: info["latency_seconds"].values())
+
+
+def by_row(
+    contests: Sequence[Contest],
+    heads: Iterable[str],
+    columns: Callable[[Mapping[str, Any]], Iterable[Sequence[float]]],
+) -> list[str]:
+    """A table of seconds for each row, and the verdicts; `columns` has each block's of a row."""
     rows = [
-        [
-            contest.place[0],
-            label(row.name),
-            *(seconds(estimate(blocks)) for blocks in row.info["latency_seconds"].values()),
-        ]
+        [contest.place[0], label(row.name), *map(seconds, map(estimate, columns(row.info)))]
         for contest in contests
         for row in contest.rows
     ]
-    return [*table(heads, rows), "", *verdicts(contests)]
+    return [*table(("network", "who", *heads), rows), "", *verdicts(contests)]
 
 
 def routes(contests: Sequence[Contest]) -> list[str]:

@@ -12,7 +12,7 @@ from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import foreign_shares
-from benchmarks.comparing.verdicts import Status
+from benchmarks.comparing.verdicts import CALLED
 from benchmarks.measuring.results import Results, Row
 from benchmarks.reporting import words
 from benchmarks.reporting.page import TAXED
@@ -207,7 +207,7 @@ def unequal(results: Results) -> list[str]:
         limits = rounding(results.plan.dataset, trial.architecture, one.get("recipe", {}))
         first, second = (label(row.name) for row in rows)
         found = judge_accuracy(sides[0], sides[1], limits, len(pairs), second)
-        if found.status in (Status.REGRESSED, Status.IMPROVED):
+        if found.status in CALLED:
             accuracies = f"{first} {sides[0].accuracy:.4f}, {second} {sides[1].accuracy:.4f}"
             lines.append(
                 f"{trial}: accuracy {accuracies}; {limits}, so the two may not train alike"
