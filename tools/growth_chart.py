@@ -1,7 +1,6 @@
 """The chart of docs/production.md: time for each image by batch size; where overhead is half."""
 
 from pathlib import Path
-from statistics import median
 
 import matplotlib
 from matplotlib import pyplot
@@ -40,7 +39,7 @@ def draw(growth: Growth, path: Path) -> None:
 def draw_row(axis: Axes, row: Row) -> None:
     """One implementation: what was measured, and the batch at which overhead is half."""
     sizes, color = row.batches(), COLORS[row.implementation]
-    each = [1e6 * median(row.seconds[str(size)]) / size for size in sizes]
+    each = [1e6 / rate for rate in row.rates()]
     axis.loglog(sizes, each, "o-", color=color, label=label(row.implementation))
     axis.axvline(line(row).half.value, color=color, linestyle=":", linewidth=1)
     axis.set_title(f"{OPERATIONS[row.operation].title}, {row.architecture}")

@@ -1,7 +1,6 @@
 """The chart of docs/history.md: each network's times over the releases of a package."""
 
 from pathlib import Path
-from statistics import median
 
 import matplotlib
 from matplotlib import pyplot
@@ -37,7 +36,12 @@ def draw(timeline: Timeline, path: Path) -> None:
                 axis.set_yscale("log")
         axes[0].legend(ncols=3, fontsize=9)
         last, places = axes[-1], range(len(releases))
-        last.plot(places, [import_seconds(timeline, one) for one in releases], "o-", color="#555")
+        last.plot(
+            places,
+            [timeline.import_seconds(one) or float("nan") for one in releases],
+            "o-",
+            color="#555",
+        )
         last.set_title(f"import {timeline.package}, seconds")
         last.set_ylim(bottom=0)
         last.set_xticks(places, releases, rotation=45)
@@ -60,9 +64,3 @@ def line(axis: Axes, timeline: Timeline, row: str, shift: float, name: str) -> N
         below.append(value - (found.low or value) if found else 0.0)
         above.append((found.high or value) - value if found else 0.0)
     axis.errorbar(places, values, yerr=[below, above], fmt="o-", ms=4, capsize=2, label=name)
-
-
-def import_seconds(timeline: Timeline, release: str) -> float:
-    """The median over all sessions; NaN where nothing was measured."""
-    every = [value for one in timeline.sittings for value in one.imports.get(release, [])]
-    return median(every) if every else float("nan")

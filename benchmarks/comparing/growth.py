@@ -32,6 +32,10 @@ class Row(BaseModel):
         """The batch sizes in order."""
         return sorted(map(int, self.seconds))
 
+    def rates(self) -> list[float]:
+        """Images a second at each batch size, by the median over blocks."""
+        return [size / median(self.seconds[str(size)]) for size in self.batches()]
+
     def blocks(self) -> list[list[float]]:
         """Seconds of all batch sizes in order, block by block."""
         return [

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from math import log
+from statistics import median
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
@@ -100,6 +101,11 @@ class Timeline(BaseModel):
         if figures is None:
             return None
         return [] if release == self.anchor else figures.logs or None
+
+    def import_seconds(self, release: str) -> float | None:
+        """The median over all sessions; None where nothing was measured."""
+        every = [seconds for one in self.sittings for seconds in one.imports.get(release, [])]
+        return median(every) if every else None
 
     def changes(self) -> list[tuple[str, str, str, Ratio]]:
         """(old, new, row, ratio) of every large and sure change between neighbours."""

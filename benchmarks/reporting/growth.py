@@ -1,7 +1,6 @@
 """How times grow with the batch, in words and tables."""
 
 from itertools import groupby
-from statistics import median
 
 from benchmarks.comparing.growth import STRAIGHT, Estimate, Growth, Row, crossing, line, winners
 from benchmarks.comparing.ratios import CONFIDENCE
@@ -48,12 +47,7 @@ def measured(rows: list[Row]) -> list[str]:
     """Images a second at each batch size, as measured."""
     sizes = rows[0].batches()
     heads = ["images a second in batches of", *(f"{size:,}" for size in sizes)]
-    return table(heads, [[label(row.implementation), *map(rate, rates(row))] for row in rows])
-
-
-def rates(row: Row) -> list[float]:
-    """Images a second, by batch size."""
-    return [size / median(row.seconds[str(size)]) for size in row.batches()]
+    return table(heads, [[label(row.implementation), *map(rate, row.rates())] for row in rows])
 
 
 def rate(value: float) -> str:

@@ -54,9 +54,8 @@ def costs(timeline: Timeline) -> list[str]:
 
     def line(release: str) -> Iterator[str]:
         yield release
-        sittings = (s.imports.get(release, []) for s in timeline.sittings)
-        imports = [seconds for one in sittings for seconds in one]
-        yield format_seconds(median(imports)) if imports else ""
+        imported = timeline.import_seconds(release)
+        yield format_seconds(imported) if imported else ""
         for row in timeline.rows[:1]:
             found = timeline.figures(release, row)
             yield format_seconds(median(found.first_calls)) if found and found.first_calls else ""
