@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnist_models import parity, weights
+from mnist_models.feeding import FED, Feeding
 from mnist_models.shipping import Shipping
 from mnist_models.start import PROTOCOL as START_PROTOCOL
 from mnist_models.start import start
@@ -275,8 +276,48 @@ class Deploy(Operation):
         return 10.0
 
 
+class Feed(Operation):
+    """Feeding: an epoch of training on images that are shuffled and shifted as they come.
+
+    Its time is that of the framework's usual way; every other way has figures of its own.
+    """
+
+    name, title, counted, rank = "feed", "training with its feeding", "epochs", 3
+    questions = ("train_step",)
+    whole = True
+    for_all = by_default = at_a_glance = False
+    networks = ("mlp",)
+    feeding: Feeding
+
+    def first_call(self, worker: "Worker") -> float:
+        """Make the usual way and prove it; seconds of its first epoch of training."""
+        self.feeding = Feeding(worker)
+        self.feeding.prepare(self.feeding.usual)
+        return self.feeding.training(self.feeding.usual)[0]
+
+    def iterations(self, worker: "Worker") -> int:
+        """One epoch is a sample."""
+        return 1
+
+    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
+        """Seconds of the usual way's epoch; `feeds` has what was found of each way."""
+        usual = self.feeding.usual
+        wall, cpu, counted = worker.counted(lambda: self.feeding.training(usual), 1)
+        found = {usual: self.feeding.figures(usual, wall)}
+        found |= {name: self.feeding.found(name) for name in self.feeding.ways if name != usual}
+        return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "feeds": found}
+
+    def images(self, batch_size: int, training_set: int) -> int:
+        """So many as an epoch feeds."""
+        return min(FED, training_set)
+
+    def estimate(self, rounds: int) -> float:
+        """Each way feeds four epochs."""
+        return 15.0
+
+
 FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
-LATENCY, STARTUP, DEPLOY = Latency(), Startup(), Deploy()
+LATENCY, STARTUP, DEPLOY, FEED = Latency(), Startup(), Deploy(), Feed()
 OPERATIONS: dict[str, Operation] = {
-    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP, DEPLOY)
+    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP, DEPLOY, FEED)
 }

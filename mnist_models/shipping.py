@@ -12,7 +12,7 @@ import numpy as np
 
 from mnist_models import exports
 from mnist_models.exports import Predict
-from mnist_models.implementations import Unavailable
+from mnist_models.implementations import Unavailable, first_line
 from mnist_models.parity import relative
 
 if TYPE_CHECKING:
@@ -119,9 +119,3 @@ def answers(predict: Predict, images: np.ndarray) -> float:
             predict(images)
             found.append(perf_counter() - began)
     return float(np.median(found))
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, on one line."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0].strip() if lines else ''}"[:200]

@@ -258,11 +258,20 @@ class Worker:
         return self.counters.threads_that_ran()
 
     def run_epoch(self, order: np.ndarray) -> tuple[tuple[float, float], float]:
-        """Wall and CPU seconds until all steps are done; seconds until the call returns."""
+        """Like `trained`, of an epoch in this order."""
         images, labels = self.training_set()
+        return self.trained(lambda done: self.trainer.train_epoch(images, labels, order, done))
+
+    def trained(
+        self, train: Callable[[Callable[[], None]], None]
+    ) -> tuple[tuple[float, float], float]:
+        """Wall and CPU seconds until all steps are done; seconds until the call returns.
+
+        `train` trains, and calls what it is given right after its last step.
+        """
         moments: list[tuple[float, float]] = []
         watch = Watch(self.trainer.synchronize)
-        self.trainer.train_epoch(images, labels, order, lambda: moments.append(watch.read()))
+        train(lambda: moments.append(watch.read()))
         returned, _ = watch.read()
         [trained] = moments
         return trained, returned

@@ -26,6 +26,7 @@ WITH_FRAMEWORK = (
         "defaults/in_*.py",
         "knobs/in_*.py",
         "exports/in_*.py",
+        "feeds/in_*.py",
     ),
     *("keras_*.py", "pytorch_w*.py"),
 )

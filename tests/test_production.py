@@ -199,6 +199,8 @@ def test_they_are_timed_on_few_networks_unless_others_are_asked_for(options, exp
         ({"latency_seconds": {"p50": [0.1] * 6}}, "latency_seconds"),
         ({"routes": [{"ONNX": {"bytes": -1}}] * 6}, "routes[0].ONNX.bytes is -1"),
         ({"routes": [{"ONNX": {}}] * 5 + [{}]}, "routes has others in one block than in another"),
+        ({"feeds": [{"grain": {"wrong": -1}}] * 6}, "feeds[0].grain.wrong is -1"),
+        ({"feeds": [{"grain": {}}] * 5 + [{}]}, "feeds has others in one block than in another"),
         ({"iterations": {"0": "many"}}, "iterations.0 is 'many'"),
     ],
 )

@@ -101,6 +101,16 @@ class Shipped(Part):
     batch_seconds: Seconds | None = None
 
 
+class Fed(Part):
+    """A way to feed: its figures, or why it is missing."""
+
+    missing: Text = ""
+    images: Count = 0
+    wrong: Count = 0
+    alone_seconds: Seconds | None = None
+    training_seconds: Seconds | None = None
+
+
 class Info(Part):
     """The `extra_info` of a row."""
 
@@ -124,6 +134,7 @@ class Info(Part):
     latency_seconds: dict[Quantile, list[Seconds]] = {}
     start: list[Start] = []
     routes: list[dict[Text, Shipped]] = []
+    feeds: list[dict[Text, Fed]] = []
     blocks: list[Annotated[int, Field(ge=0, le=10**6)]]
     iterations: dict[Number, Count] = {}
     cpu_seconds: list[Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]] = []
@@ -157,12 +168,14 @@ class Info(Part):
             if (found := len(getattr(self, key))) != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
         counts = {f"latency_seconds of {q}": len(v) for q, v in self.latency_seconds.items()}
-        counts |= {"start": len(self.start), "routes": len(self.routes)}
+        counts |= {key: len(getattr(self, key)) for key in ("start", "routes", "feeds")}
         for key, found in counts.items():
             if found and found != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
-        if any(block.keys() != self.routes[0].keys() for block in self.routes):
-            raise ValueError("routes has others in one block than in another")
+        for key in ("routes", "feeds"):
+            blocks = getattr(self, key)
+            if any(block.keys() != blocks[0].keys() for block in blocks):
+                raise ValueError(f"{key} has others in one block than in another")
         if self.cpu_seconds and len(self.cpu_seconds) != len(self.blocks):
             raise ValueError(
                 f"cpu_seconds has {len(self.cpu_seconds)} values for {len(self.blocks)} samples"

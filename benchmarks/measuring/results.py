@@ -42,14 +42,15 @@ class Row:
     parity_faults: list[str] = field(default_factory=list)
     accuracy_faults: list[str] = field(default_factory=list)
     export_faults: list[str] = field(default_factory=list)
+    feed_faults: list[str] = field(default_factory=list)
     accuracy: float | None = None
     accuracy_bounds: Bounds | None = None
 
     @property
     def void(self) -> list[str]:
         """Why its times do not count although they were measured."""
-        faults = self.parity_faults + self.accuracy_faults + self.export_faults
-        return self.mixed_settings() + faults
+        learning = self.parity_faults + self.accuracy_faults
+        return self.mixed_settings() + learning + self.export_faults + self.feed_faults
 
     @property
     def complete(self) -> bool:
@@ -202,6 +203,10 @@ class Results:
                 if route.get("difference", 0.0) > BOUND:
                     words = f"{route['difference']:.1e} from the network (at most {BOUND:g})"
                     row.export_faults.append(f"{name} differs in block {block} by {words}")
+            for name, feed in entry.get("feeds", {}).items():
+                if wrong := feed.get("wrong", 0):
+                    words = f"{wrong} of {feed['images']} images wrong or in another order"
+                    row.feed_faults.append(f"{name} fed {words} in block {block}")
         epoch = self.row(EPOCH, row.trial, row.name)
         if epoch is None:
             return
@@ -329,10 +334,9 @@ class Results:
                 str(share): [float(f"{block[place]:.5g}") for block in every]
                 for place, share in enumerate(QUANTILES)
             }
-        if all("start" in entry for entry in entries):
-            found["start"] = [entry["start"] for entry in entries]
-        if all("routes" in entry for entry in entries):
-            found["routes"] = [entry["routes"] for entry in entries]
+        for key in ("start", "routes", "feeds"):
+            if all(key in entry for entry in entries):
+                found[key] = [entry[key] for entry in entries]
         return found
 
     def extra_info(self, row: Row) -> dict[str, Any]:

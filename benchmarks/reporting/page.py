@@ -263,11 +263,11 @@ def card(contest: Contest) -> dict[str, Any]:
         and f"{label(best.name)} {format_seconds(best.seconds())}",
         "late": [line for row in rows if (line := row.late())]
         + ([RETURNED] if contest.until_returned else [])
-        # All ways to ship would fill the card: they are below the table.
+        # All ways to ship or to feed would fill the card: they are below the table.
         + [
             line
             for row in rows
-            if not row.info.get("routes")
+            if not (row.info.get("routes") or row.info.get("feeds"))
             for line in particulars(row.name, row.info)
         ],
         "causes": [cause(row.name, found[0]) for row in rows if (found := row.findings())],

@@ -7,7 +7,7 @@ from benchmarks.comparing.growth import estimate
 from benchmarks.reporting.answers import Contest, SavedRow
 from benchmarks.reporting.growth import seconds
 from benchmarks.reporting.markdown import table
-from benchmarks.reporting.words import MOMENTS, label, route
+from benchmarks.reporting.words import MOMENTS, feed, label, route
 
 
 def of(contests: Iterable[Contest], operation: str) -> list[Contest]:
@@ -60,6 +60,19 @@ def routes(contests: Sequence[Contest]) -> list[str]:
         for name in row.info["routes"][0]
     ]
     return table((*heads, "off by"), rows)
+
+
+def feeds(contests: Sequence[Contest]) -> list[str]:
+    """Every way to feed, with its images a second, and the verdicts on the usual ways."""
+    heads = ("network", "who", "way", "images/s in training", "images/s alone", "share of feeding")
+    rows = []
+    for contest in contests:
+        for row in contest.rows:
+            for name in row.info["feeds"][0]:
+                found = feed(name, row.info["feeds"])
+                alone, training, share = found if isinstance(found, tuple) else (found, "", "")
+                rows.append([contest.place[0], label(row.name), name, training, alone, share])
+    return [*table(heads, rows), "", *verdicts(contests)]
 
 
 def figures(row: SavedRow, name: str) -> list[str]:

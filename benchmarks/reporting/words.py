@@ -16,6 +16,8 @@ OPERATIONS = {
     each.name: each.title for each in sorted(operations.OPERATIONS.values(), key=lambda o: o.rank)
 }
 
+# Figures of each way to ship or to feed, by its name, in each block.
+Blocks = Sequence[Mapping[str, Mapping[str, Any]]]
 # The share by which a call may return later than its work is done before the page says so.
 LATE = 0.05
 # The moments of a start, in words.
@@ -60,7 +62,7 @@ def cause(implementation: str, found: Finding) -> str:
 
 
 def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
-    """What only one operation has: slowest calls, moments of a start, ways to ship; mostly none."""
+    """What only one operation has: slowest calls, moments of a start, ways to ship or to feed."""
     lines = []
     if quantiles := info.get("latency_seconds"):
         shares = (
@@ -74,14 +76,13 @@ def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
             for moment, words in MOMENTS.items()
         )
         lines.append(f": {', '.join(moments)}")
-    if blocks := info.get("routes"):
-        lines += [f" {name}: {shipped(name, blocks)}" for name in blocks[0]]
+    for key, said in (("routes", shipped), ("feeds", fed)):
+        if blocks := info.get(key):
+            lines += [f" {name}: {said(name, blocks)}" for name in blocks[0]]
     return [label(implementation) + line for line in lines]
 
 
-def route(
-    name: str, blocks: Sequence[Mapping[str, Mapping[str, Any]]]
-) -> tuple[str, str, str, str, str, str] | str:
+def route(name: str, blocks: Blocks) -> tuple[str, str, str, str, str, str] | str:
     """Size, seconds to export, to load, for one image and for a batch, and the difference.
 
     Medians over blocks of one way to ship; or why there is none.
@@ -102,7 +103,7 @@ def route(
     )
 
 
-def shipped(name: str, blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+def shipped(name: str, blocks: Blocks) -> str:
     """One way to ship in words."""
     found = route(name, blocks)
     if isinstance(found, str):
@@ -112,6 +113,30 @@ def shipped(name: str, blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> str
         f"{size}, exported in {export}, loaded in {load}, one image {one}, a batch {batch}, off by "
         f"{difference}"
     )
+
+
+def feed(name: str, blocks: Blocks) -> tuple[str, str, str] | str:
+    """Images a second of one way to feed: alone, with the training, and the share of feeding.
+
+    Medians over blocks; or why there are none. The share is of the epoch's time.
+    """
+    every = [block[name] for block in blocks]
+    if why := next((one["missing"] for one in every if one.get("missing")), ""):
+        return str(why)
+    images = every[0]["images"]
+    alone, training = (
+        median(one[key] for one in every) for key in ("alone_seconds", "training_seconds")
+    )
+    return f"{images / alone:,.0f}", f"{images / training:,.0f}", f"{100 * alone / training:.0f}%"
+
+
+def fed(name: str, blocks: Blocks) -> str:
+    """One way to feed in words."""
+    found = feed(name, blocks)
+    if isinstance(found, str):
+        return found
+    alone, training, share = found
+    return f"{training} images/s in training, {alone} images/s alone ({share} of the time)"
 
 
 def format_bytes(size: float) -> str:

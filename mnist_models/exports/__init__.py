@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mnist_models.implementations import not_installed
 
 # A loaded network: images as the framework takes them, to logits.
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -36,9 +37,8 @@ class Route:
 
     def missing(self) -> str:
         """What is not installed, in words; empty where it can be tried."""
-        lacks = [name for name in self.needs if find_spec(name) is None]
-        if lacks:
-            return f"not installed: {', '.join(lacks)}; pip install -e '.[deploy]'"
+        if lacks := not_installed(self.needs, "deploy"):
+            return lacks
         if self.program and shutil.which(self.program) is None:
             return f"there is no {self.program} on the PATH"
         return ""

@@ -158,6 +158,18 @@ def missing(name: str) -> list[str]:
     return sorted(package for package in packages(name) if find_spec(package) is None)
 
 
+def not_installed(needs: Iterable[str], extra: str) -> str:
+    """Which packages are not installed, with the extra that brings them; empty if all are."""
+    lacks = ", ".join(name for name in needs if find_spec(name) is None)
+    return lacks and f"not installed: {lacks}; pip install -e '.[{extra}]'"
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].strip() if lines else ''}"[:200]
+
+
 def installed(wanted: Iterable[str]) -> dict[str, str]:
     """Distributions and versions that packages come from, asked of no package; empty if none."""
     known = packages_distributions()

@@ -1,0 +1,13 @@
+"""Feeding: what shuffled, shifted images cost, alone and with the training that they feed."""
+
+import pytest
+
+from benchmarks.measuring.results import Row
+
+pytestmark = pytest.mark.benchmark
+
+
+def test_feed(measured: Row) -> None:
+    """Seconds of an epoch of training. Every way must feed the same images in the same order."""
+    assert not measured.parity_faults, "\n".join(measured.parity_faults)
+    assert not measured.feed_faults, "\n".join(measured.feed_faults)

@@ -1,0 +1,94 @@
+"""What feeding takes: the images alone, and an epoch of training on them; and that they are right.
+
+Every way is made once. A first epoch of it is held against the images that are due, a second one is
+timed alone, and a third one trains.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnist_models import feeds
+from mnist_models.implementations import Unavailable, first_line
+
+if TYPE_CHECKING:
+    from mnist_models.worker import Worker
+
+# Images of an epoch, where the data set has so many: 100 batches of 128.
+FED = 12_800
+# Largest difference of a pixel, all of them within [0, 1]: frameworks may divide otherwise.
+BOUND = 1e-6
+
+
+class Feeding:
+    """All ways of a worker's implementation to feed its network."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self.worker = worker
+        name, *_ = worker.own()
+        self.ways = feeds.feeds(name)
+        if not self.ways:
+            raise Unavailable(f"{name} has no ways to feed")
+        raw = worker.images[:FED], worker.labels[:FED]
+        self.part = feeds.part(*raw, worker.batch_size, worker.seed)
+        order = self.part.order
+        self.images = feeds.shifted(self.part.images[order], self.part.shifts[order])
+        self.labels = self.part.labels[order]
+        self.made: dict[str, Any] = {}
+        self.faults: dict[str, int] = {}
+        self.usual = next(iter(self.ways))
+
+    def prepare(self, name: str) -> None:
+        """Make one way, and hold an epoch of it against the images that are due."""
+        self.made[name] = self.ways[name].make(self.part)
+        self.faults[name] = self.wrong(self.made[name])
+
+    def wrong(self, batches: Iterable[tuple[Any, Any]]) -> int:
+        """How many images, or their labels, are not those that are due at their place."""
+        seen = wrong = 0
+        for images, labels in batches:
+            found = np.asarray(images).reshape(-1, *self.images.shape[1:])
+            due = slice(seen, seen + len(found))
+            if len(self.labels[due]) < len(found):
+                return len(self.labels)
+            off = np.abs(found - self.images[due]).max(axis=(1, 2, 3)) > BOUND
+            wrong += int((off | (np.asarray(labels) != self.labels[due])).sum())
+            seen += len(found)
+        return wrong + len(self.labels) - seen
+
+    def alone(self, name: str) -> float:
+        """Seconds of an epoch of images and nothing else."""
+
+        def consume(_: int) -> None:
+            for _images, _labels in self.made[name]:
+                pass
+
+        return self.worker.clock(consume, 1)[0]
+
+    def training(self, name: str) -> tuple[float, float]:
+        """Wall and CPU seconds of an epoch of training, from the starting weights."""
+        trainer, way = self.worker.trainer, self.ways[name]
+        trainer.reset()
+        trained, _ = self.worker.trained(lambda done: way.train(trainer, self.made[name], done))
+        return trained
+
+    def found(self, name: str) -> dict[str, Any]:
+        """Figures of a way that is not the usual one; or why there are none."""
+        if reason := self.ways[name].missing():
+            return {"missing": reason}
+        try:
+            self.prepare(name)
+            self.training(name)
+            return self.figures(name, self.training(name)[0])
+        except Exception as error:  # loaders raise whatever they meet
+            return {"missing": f"cannot feed: {first_line(error)}"}
+
+    def figures(self, name: str, training: float) -> dict[str, Any]:
+        """What is told of a way, given the seconds of its epoch of training."""
+        return {
+            "images": len(self.labels),
+            "wrong": self.faults[name],
+            "alone_seconds": self.alone(name),
+            "training_seconds": training,
+        }

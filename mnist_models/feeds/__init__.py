@@ -1,0 +1,80 @@
+"""Ways to feed training: the same images, shuffled and shifted, batch by batch.
+
+Importing this imports no framework. in_keras.py and in_pytorch.py have the ways of each.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_models import data
+from mnist_models.implementations import not_installed
+
+FRAMEWORKS = {"keras_tensorflow": "in_keras", "pytorch_eager": "in_pytorch"}
+# An image moves by at most so many pixels each way; what comes in is black.
+SHIFT = 2
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What an epoch feeds: raw `images` (n, 28, 28), `labels` (n,), and what becomes of them.
+
+    `order` (n,) are the places in which they come. `shifts` (n, 2) are the pixels, down and to the
+    right, by which each image moves.
+    """
+
+    images: Images
+    labels: Images
+    shifts: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One way to feed.
+
+    `make` prepares it, once for all epochs; whoever iterates over what it returns gets an epoch of
+    (images, labels). `train` trains a trainer for an epoch of it, and calls its third argument
+    right after the last step. `needs` are packages.
+    """
+
+    make: Callable[[Part], Iterable[tuple[Any, Any]]]
+    train: Callable[[Any, Any, Callable[[], None]], None]
+    needs: tuple[str, ...] = ()
+
+    def missing(self) -> str:
+        """What is not installed, in words; empty where it can be tried."""
+        return not_installed(self.needs, "feed")
+
+
+def feeds(implementation: str) -> dict[str, Feed]:
+    """The ways of an implementation by name, the usual one first; none of most."""
+    if implementation not in FRAMEWORKS:
+        return {}
+    found: dict[str, Feed] = import_module(f"{__name__}.{FRAMEWORKS[implementation]}").FEEDS
+    return found
+
+
+def part(images: Images, labels: Images, batch_size: int, seed: int) -> Part:
+    """All of `images` in a random order, each with a shift of its own."""
+    random = np.random.Generator(np.random.PCG64((seed, len(images))))
+    shifts = random.integers(-SHIFT, SHIFT, (len(images), 2), endpoint=True)
+    return Part(images, labels, shifts, random.permutation(len(images)), batch_size)
+
+
+def shifted(images: Images, shifts: npt.NDArray[np.int64]) -> np.ndarray:
+    """Each of raw images (n, 28, 28) moved by its shift: float32 (n, 28, 28, 1) within [0, 1]."""
+    margin = SHIFT, SHIFT
+    padded = np.pad(images, ((0, 0), margin, margin))
+    starts = SHIFT - shifts
+    along = np.arange(images.shape[1])
+    rows = starts[:, 0, np.newaxis] + along
+    columns = starts[:, 1, np.newaxis] + along
+    each = np.arange(len(images))[:, np.newaxis, np.newaxis]
+    return data.preprocess(padded[each, rows[:, :, np.newaxis], columns[:, np.newaxis, :]])
