@@ -3,6 +3,7 @@
 A new operation is a new object here, and a test in benchmarks/test_<name>.py.
 """
 
+import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from mnist_models import parity, weights
 from mnist_models.feeding import FED, Feeding
+from mnist_models.leaks import BETWEEN, STEPS, kept, leaks
 from mnist_models.shipping import Shipping
 from mnist_models.start import PROTOCOL as START_PROTOCOL
 from mnist_models.start import start
@@ -316,8 +318,52 @@ class Feed(Operation):
         return 15.0
 
 
+class Leak(Operation):
+    """What stays behind: memory, threads and open files that calls keep when they are over.
+
+    Its time is that of a training step, over all of them.
+    """
+
+    name, title, counted, rank = "leak", "repeated calls", "steps", 3
+    questions = ("train_step",)
+    for_all = by_default = at_a_glance = False
+    networks = ("mlp",)
+
+    def call(self, trainer: Any, images: Any, labels: Any) -> Any:
+        """A training step."""
+        return trainer.train_step(images, labels)
+
+    def iterations(self, worker: "Worker") -> int:
+        """All steps are one sample."""
+        return STEPS
+
+    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
+        """Seconds of a step; `leaks` has what each call keeps, by the call's name."""
+        worker.trainer.reset()
+        step, times = self.bind(worker), []
+        # What is there already is of no interest, and would be looked through at every collection.
+        gc.collect()
+        gc.freeze()
+        found: dict[str, Any] = {}
+
+        def steps() -> tuple[float, float]:
+            some = lambda: times.append(worker.clock(step, BETWEEN))  # noqa: E731
+            found["steps"] = kept(some, iterations // BETWEEN, BETWEEN)
+            wall, cpu = np.mean(times, axis=0)
+            return float(wall), float(cpu)
+
+        wall, cpu, counted = worker.counted(steps, iterations)
+        found |= leaks(worker)
+        gc.unfreeze()
+        return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "leaks": found}
+
+    def estimate(self, rounds: int) -> float:
+        """Steps, and 150 calls."""
+        return 20.0
+
+
 FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
-LATENCY, STARTUP, DEPLOY, FEED = Latency(), Startup(), Deploy(), Feed()
+LATENCY, STARTUP, DEPLOY, FEED, LEAK = Latency(), Startup(), Deploy(), Feed(), Leak()
 OPERATIONS: dict[str, Operation] = {
-    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP, DEPLOY, FEED)
+    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP, DEPLOY, FEED, LEAK)
 }

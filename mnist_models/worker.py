@@ -321,6 +321,11 @@ class Worker:
             self.whole[self.dtype] = self.trainer.put(data.preprocess(self.images), self.labels)
         return self.whole[self.dtype]
 
+    def some(self, batches: int) -> tuple[Any, Any]:
+        """The images and labels of the first batches, on the device."""
+        part = slice(batches * self.batch_size)
+        return self.trainer.put(data.preprocess(self.images[part]), self.labels[part])
+
     def misread(self) -> list[list[int]]:
         """[image, label, answer] of each test image whose largest logit is not the right one.
 

@@ -27,6 +27,7 @@ WITH_FRAMEWORK = (
         "knobs/in_*.py",
         "exports/in_*.py",
         "feeds/in_*.py",
+        "repeated/in_*.py",
     ),
     *("keras_*.py", "pytorch_w*.py"),
 )

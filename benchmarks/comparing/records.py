@@ -1,12 +1,12 @@
 """Comparisons of rows in the form in which they are saved. A session judges this same form."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from benchmarks.comparing import verdicts
+from benchmarks.comparing import leaks, verdicts
 from benchmarks.comparing.learning import Learned, judge_accuracy, learned
 from benchmarks.comparing.ratios import Blocks
 from benchmarks.comparing.verdicts import Comparison, Status, Verdict
@@ -150,7 +150,7 @@ def memory(
 def judge_all(
     comparisons: Iterable[Comparison], new: Mapping[str, Record], old: Mapping[str, Record]
 ) -> list[Judged]:
-    """The verdicts, with those on accuracy."""
+    """The verdicts, with those on accuracy and on what calls keep."""
     judged = [Judged(comparison, verdicts.judge(comparison)) for comparison in comparisons]
     epochs = [
         one.comparison
@@ -166,7 +166,18 @@ def judge_all(
         verdict = judge_accuracy(*sides, limits, len(epochs), epoch.environment)
         place = epoch.trial, epoch.implementation, epoch.environment
         judged.append(Judged(Comparison(*place, verdicts.ACCURACY), verdict))
-    return judged
+    return [*judged, *judge_kept(judged, new, old)]
+
+
+def judge_kept(
+    judged: Iterable[Judged], new: Mapping[str, Record], old: Mapping[str, Record]
+) -> Iterator[Judged]:
+    """The verdicts on what repeated calls keep."""
+    for place in [one.comparison for one in judged if one.comparison.metric.name == "time"]:
+        ours, theirs = (leaks.of(side.get(place.test)) for side in (new, old))
+        for quantity, metric in leaks.METRICS.items() if ours and theirs else ():
+            verdict = leaks.judge_leaks(ours, theirs, quantity, place.environment)
+            yield Judged(replace(place, metric=metric, new={}, old={}), verdict)
 
 
 def after_epoch(extra_info: Mapping[str, Any]) -> Learned:

@@ -111,6 +111,16 @@ class Fed(Part):
     training_seconds: Seconds | None = None
 
 
+class Kept(Part):
+    """What each of so many calls keeps: bytes, threads, files; read after every `each` of them."""
+
+    calls: Annotated[int, Field(ge=1)]
+    each: Annotated[int, Field(ge=1)]
+    memory: Finite
+    threads: Finite
+    files: Finite
+
+
 class Info(Part):
     """The `extra_info` of a row."""
 
@@ -135,6 +145,7 @@ class Info(Part):
     start: list[Start] = []
     routes: list[dict[Text, Shipped]] = []
     feeds: list[dict[Text, Fed]] = []
+    leaks: list[dict[Text, Kept]] = []
     blocks: list[Annotated[int, Field(ge=0, le=10**6)]]
     iterations: dict[Number, Count] = {}
     cpu_seconds: list[Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]] = []
@@ -168,11 +179,11 @@ class Info(Part):
             if (found := len(getattr(self, key))) != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
         counts = {f"latency_seconds of {q}": len(v) for q, v in self.latency_seconds.items()}
-        counts |= {key: len(getattr(self, key)) for key in ("start", "routes", "feeds")}
+        counts |= {key: len(getattr(self, key)) for key in ("start", "routes", "feeds", "leaks")}
         for key, found in counts.items():
             if found and found != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
-        for key in ("routes", "feeds"):
+        for key in ("routes", "feeds", "leaks"):
             blocks = getattr(self, key)
             if any(block.keys() != blocks[0].keys() for block in blocks):
                 raise ValueError(f"{key} has others in one block than in another")

@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.causes import Finding
+from benchmarks.comparing import leaks
 from benchmarks.comparing.pair import Outcome, Pair
 from benchmarks.comparing.ratios import LEAST_BLOCKS, Ratio
 from mnist_models import operations
@@ -79,7 +80,35 @@ def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
     for key, said in (("routes", shipped), ("feeds", fed)):
         if blocks := info.get(key):
             lines += [f" {name}: {said(name, blocks)}" for name in blocks[0]]
+    if blocks := info.get("leaks"):
+        lines.append(f": {kept(blocks)}")
     return [label(implementation) + line for line in lines]
+
+
+def kept(blocks: leaks.Blocks) -> str:
+    """What grows from call to call, in words; of what does not, which calls were made."""
+    every = [(call, quantity) for call in blocks[0] for quantity in leaks.LEAST]
+    states = {one: leaks.grows(blocks, *one) for one in every}
+    growing = [
+        f"{quantity} grows by {amount(blocks, call, quantity)} with each of {call}"
+        for (call, quantity), state in states.items()
+        if state
+    ]
+    unknown = [
+        f"{quantity} of {call}" for (call, quantity), state in states.items() if state is None
+    ]
+    calls = ", ".join(f"{found['calls']:,} {call}" for call, found in blocks[0].items())
+    said = growing or ([] if unknown else [f"nothing grows over {calls}"])
+    if unknown:
+        said.append(f"cannot tell about {', '.join(unknown)}")
+    return "; ".join(said)
+
+
+def amount(blocks: leaks.Blocks, call: str, quantity: str) -> str:
+    """What a call keeps of a quantity, with its interval."""
+    found = leaks.kept(blocks, call, quantity)
+    ends = "" if found.low is None else f" [{found.low:,.3g}, {found.high:,.3g}]"
+    return f"{found.value:,.3g}{ends}" + (" B" if quantity == "memory" else "")
 
 
 def route(name: str, blocks: Blocks) -> tuple[str, str, str, str, str, str] | str:

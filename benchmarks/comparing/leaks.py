@@ -1,0 +1,68 @@
+"""Whether memory, threads or open files grow from call to call, and where a release changed it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.comparing.growth import Estimate, estimate
+from benchmarks.comparing.verdicts import Metric, Status, Verdict
+
+# By how much a quantity must grow from one reading to the next to count: the kernel gives memory in
+# pages; of threads and files a leak leaves whole ones.
+LEAST = {"memory": 4096.0, "threads": 0.1, "files": 0.1}
+UNITS = {"memory": "B", "threads": "", "files": ""}
+METRICS = {name: Metric(f"{name} kept", unit, 0.0) for name, unit in UNITS.items()}
+# What each call keeps by its name, in each block: memory in bytes, threads, and files, a call.
+Blocks = Sequence[Mapping[str, Mapping[str, float]]]
+
+
+def kept(blocks: Blocks, call: str, quantity: str) -> Estimate:
+    """What a call keeps of a quantity, with its interval over blocks."""
+    return estimate([block[call][quantity] for block in blocks])
+
+
+def grows(blocks: Blocks, call: str, quantity: str) -> bool | None:
+    """Whether a quantity grows from call to call; None where this cannot be told.
+
+    The whole interval must lie above what counts, or below it.
+    """
+    found, least = kept(blocks, call, quantity), LEAST[quantity] / blocks[0][call]["each"]
+    if found.low is None or found.high is None:
+        return None
+    if found.low > least:
+        return True
+    return False if found.high <= least else None
+
+
+def judge_leaks(new: Blocks, old: Blocks, quantity: str, environment: str) -> Verdict:
+    """The verdict on what is kept of a quantity, over all calls that both sides have.
+
+    A change is that it grows on one side and does not on the other. In six blocks, each side's
+    lie on its own side of the limit by chance in one of 4,096 comparisons at most.
+    """
+    calls = [call for call in new[0] if call in old[0]] if new and old else []
+    if not calls:
+        return Verdict(Status.NOT_COMPARABLE, reason=f"no call in common with {environment}")
+    states = {c: (grows(new, c, quantity), grows(old, c, quantity)) for c in calls}
+    for status, change in ((Status.REGRESSED, (True, False)), (Status.IMPROVED, (False, True))):
+        if changed := [call for call, state in states.items() if state == change]:
+            reason = "; ".join(said(call, new, old, quantity) for call in changed)
+            return Verdict(status, reason=reason)
+    if open_ := [call for call, state in states.items() if None in state]:
+        reason = "; ".join(said(call, new, old, quantity) for call in open_)
+        return Verdict(Status.INCONCLUSIVE, reason=f"cannot tell whether it grows: {reason}")
+    both = [call for call, state in states.items() if state == (True, True)]
+    words = f"grows on both sides: {', '.join(both)}" if both else "grows on neither side"
+    return Verdict(Status.EQUIVALENT, reason=words)
+
+
+def said(call: str, new: Blocks, old: Blocks, quantity: str) -> str:
+    """What a call keeps on both sides, in words."""
+    ours, theirs = (kept(blocks, call, quantity).value for blocks in (new, old))
+    unit = " bytes of memory" if quantity == "memory" else f" {quantity}"
+    return f"each {call} keeps {ours:.3g}{unit}, was {theirs:.3g}"
+
+
+def of(row: Mapping[str, Any] | None) -> Blocks:
+    """What was kept in the blocks of a saved row; nothing where nobody looked."""
+    found: Blocks = row["extra_info"].get("leaks", []) if row else []
+    return found

@@ -1,0 +1,12 @@
+"""What stays behind of repeated calls: memory, threads, open files."""
+
+import pytest
+
+from benchmarks.measuring.results import Row
+
+pytestmark = pytest.mark.benchmark
+
+
+def test_leak(measured: Row) -> None:
+    """Seconds of a training step, over 2,000 of them; what grows is said, and no failure."""
+    assert not measured.parity_faults, "\n".join(measured.parity_faults)
