@@ -11,7 +11,7 @@ from benchmarks.comparing.saved import RunError
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.journal import JournalError
 from benchmarks.measuring.workers import WorkerError
-from mnist_models import data, implementations, networks
+from mnist_models import cpus, data, implementations, networks
 from mnist_models.implementations import PAIR
 
 DATASET_HELP = "as for pytest benchmarks"
@@ -159,11 +159,14 @@ def grow(options: argparse.Namespace) -> int:
     from benchmarks.reporting.growth import text
 
     check_experiment(options)
+    if not 1 <= options.threads <= (most := len(cpus.available())):
+        raise ValueError(f"--threads {options.threads}: this process may use 1 to {most} CPUs")
     dataset = data.load(options.dataset)
     batches = command.checked(options.batch_size, dataset)
     chosen = options.architecture or ["mlp", "lenet5"]
     console = messages()
-    print(text(command.grow(dataset, chosen, batches, options.output, Path(), console)))
+    arguments = options.output, Path(), console, options.threads
+    print(text(command.grow(dataset, chosen, batches, *arguments)))
     return 0
 
 
@@ -333,6 +336,8 @@ def parser() -> argparse.ArgumentParser:
     )
     text = "three or more; repeatable (default: 1 to 4,096 in steps of four)"
     sub.add_argument("--batch-size", type=int, action="append", help=text)
+    text = "CPU threads of each framework (default: 1)"
+    sub.add_argument("--threads", type=int, default=1, help=text)
     text = "raw data, to which what is missing is added (default: growth.json)"
     sub.add_argument("-o", "--output", type=Path, default="growth.json", help=text)
     sub = command(trend)

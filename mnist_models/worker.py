@@ -19,7 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from mnist_models import counters, cpus, data, implementations, knobs, networks, parity, weights
+from mnist_models import (
+    counters,
+    cpus,
+    data,
+    implementations,
+    knobs,
+    limits,
+    networks,
+    parity,
+    weights,
+)
 from mnist_models.isolation import FRAMEWORKS, hide_others
 from mnist_models.networks import IMAGE_SHAPE, Network
 from mnist_models.operations import OPERATIONS
@@ -279,6 +289,10 @@ class Worker:
     def peak_gpu_memory(self) -> int:
         """Bytes of the GPU's memory that this process's tensors took at most; 0 on the CPU."""
         return int(self.module.peak_gpu_memory()) if self.device == "gpu" else 0
+
+    def limits(self) -> dict[str, float]:
+        """What this process can do at most: `products` in FLOP/s, `memory` in bytes/s."""
+        return {"products": limits.products(), "memory": limits.memory()}
 
     def peak_memory(self) -> int:
         """Bytes that this process held at most."""

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from benchmarks.commands import experiments, grow
 from benchmarks.commands.grow import BATCHES, checked
-from benchmarks.comparing.growth import Growth, Row, crossing, line, winners
+from benchmarks.comparing.growth import Growth, Row, crossing, line, shares, winners
 from benchmarks.reporting.growth import text
+from mnist_models import limits, networks
 
 SIZES = (1, 16, 128, 1024)
 CHANCE = np.random.default_rng(4)
@@ -48,10 +49,10 @@ def test_what_is_no_line_is_told():
     assert "is off by up to" in said(row(1e-3, 2e-5, bend=2.0), row(1e-3, 2e-5))
 
 
-def said(*rows):
+def said(*rows, **more):
     rows[-1].implementation = "pytorch_eager"
-    growth = Growth(dataset="mnist", machine="a CPU", versions={}, source="", rows=list(rows))
-    return text(growth)
+    more = {"dataset": "mnist", "machine": "a CPU", "versions": {}, "source": ""} | more
+    return text(Growth(rows=list(rows), **more))
 
 
 def test_two_rows_meet_where_their_lines_do():
@@ -94,10 +95,13 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "machine", lambda: "a CPU")
     made = row(1e-3, 1e-5).model_copy(update={"asked": [1, 2, 3]})
     monkeypatch.setattr(grow, "measured", lambda *arguments: [made])
+    readings = iter([{"products": 3e9}, {"products": 5e9}])
+    monkeypatch.setattr(grow, "limits", lambda threads: next(readings))
     console = Console(quiet=True)
     for _ in range(2):
         found = grow.grow(dataset, ["mlp"], [1, 2, 3], output, tmp_path, console)
         assert len(found.rows) == 1
+        assert found.limits == {"products": 5e9}
     with pytest.raises(ValueError, match="has batches of 1, 2, 3 for mlp; give another --output"):
         grow.grow(dataset, ["mlp"], [1, 2, 4], output, tmp_path, console)
 
@@ -116,3 +120,38 @@ def test_batch_sizes_are_checked():
         checked([1, 128], dataset)
     with pytest.raises(ValueError, match="--batch-size 301: must be from 1 to 300"):
         checked([1, 2, 301], dataset)
+
+
+def test_the_share_of_the_limit_is_that_of_the_products():
+    """The mlp multiplies 784×512 and 512×10 numbers; its images need no gradient."""
+    network = networks.load("mlp")
+    first, last = 2 * 784 * 512, 2 * 512 * 10
+    assert network.flops == first + last
+    assert network.step_flops == 2 * first + 3 * last
+    step = row(0.0, 1e-5, noise=0.0)
+    assert shares(step, 1e5 * network.step_flops) == pytest.approx([1.0] * 4)
+    forward = step.model_copy(update={"operation": "forward"})
+    assert shares(forward, 2e5 * network.flops) == pytest.approx([0.5] * 4)
+    limits = {"products": 2e5 * network.step_flops, "memory": 2e10}
+    lines = said(step, row(0.0, 2e-5, noise=0.0), limits=limits, threads=2).splitlines()
+    assert "| Keras, of the CPU's limit | 50% | 50% | 50% | 50% |" in lines
+    assert "; 2 thread(s). At most, this CPU computes " in lines[-1]
+    assert "copies 20 GB/s" in lines[-1]
+
+
+@pytest.mark.slow
+def test_the_limits_of_this_machine_are_measured_in_a_worker(monkeypatch):
+    found = grow.limits(1)
+    assert found.keys() == {"products", "memory"}
+    assert 1e8 < found["products"] < 1e14
+    assert 1e8 < found["memory"] < 1e13
+
+
+def test_what_others_slow_down_is_no_limit(monkeypatch):
+    """The fastest call counts, and the first one does not."""
+    moments = iter([0.0, 3.0, 10.0, 11.0, 20.0, 25.0])
+    monkeypatch.setattr(limits, "perf_counter", lambda: next(moments))
+    monkeypatch.setattr(limits, "REPEATS", 3)
+    calls: list[int] = []
+    assert limits.least(lambda: calls.append(1)) == 1.0
+    assert len(calls) == 4

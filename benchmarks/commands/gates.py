@@ -35,6 +35,7 @@ def gate(
     root: Path,
     console: Console,
     confirms: bool = True,
+    threads: int = 1,
 ) -> Results:
     """One session: the rows (trial, implementation) in `here` and in all others.
 
@@ -60,6 +61,7 @@ def gate(
         margin=MARGIN,
         until_decided=UNTIL_DECIDED,
         confirms=confirms,
+        threads=threads,
         allocator="steady" if others else "installed",
     )
 
@@ -69,9 +71,10 @@ def session(
     contests: dict[Trial, tuple[str, ...]],
     root: Path,
     console: Console,
+    threads: int = 1,
     **settings: Any,
 ) -> Results:
-    """One session on one thread in float32, whose journal lies under `root`.
+    """One session in float32, whose journal lies under `root`.
 
     `settings` are further fields of its `Plan`. Raises JournalError, and KeyboardInterrupt where
     Ctrl-C ended it.
@@ -83,7 +86,7 @@ def session(
         dataset_folder=str(dataset.folder),
         images=len(dataset.train_labels),
         source=source_hash(),
-        threads=1,
+        threads=threads,
         precision="float32",
         seed=recipe.DEFAULT.seed,
         **settings,

@@ -1,5 +1,6 @@
 """How times grow with the batch: `python -m benchmarks grow`."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -9,6 +10,7 @@ from rich.console import Console
 from benchmarks.commands import experiments, gates
 from benchmarks.comparing.growth import Growth, Row
 from benchmarks.measuring import environments
+from benchmarks.measuring.workers import START_LIMIT, WorkerProcess
 from benchmarks.trial import Trial
 from mnist_models import data
 from mnist_models.implementations import PAIR
@@ -19,6 +21,8 @@ BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 OPERATIONS = (TRAIN_STEP, FORWARD)
 # Fewer sizes have a line without a residual.
 LEAST = 3
+# Seconds for measuring what the machine can do.
+LIMITS_LIMIT = 120.0
 
 
 def grow(
@@ -28,6 +32,7 @@ def grow(
     output: Path,
     root: Path,
     console: Console,
+    threads: int = 1,
 ) -> Growth:
     """Measure the pair on every network that `output` does not have yet, and write it there.
 
@@ -38,8 +43,10 @@ def grow(
         machine=experiments.machine(),
         versions=experiments.versions(),
         source=source_hash(),
+        threads=threads,
     )
-    same, read = ("dataset", "machine", "versions", "source"), Growth.model_validate_json
+    same = "dataset", "machine", "versions", "source", "threads"
+    read = Growth.model_validate_json
     found = experiments.continued(found, output, read, "grow", same)
     for architecture in architectures:
         sizes = {row.architecture: row.asked for row in found.rows}.get(architecture)
@@ -51,7 +58,10 @@ def grow(
                 "another --output"
             )
         console.print(f"measuring {architecture} in batches of {', '.join(map(str, batches))}")
-        found.rows += measured(dataset, architecture, batches, root, console)
+        before = limits(threads)
+        found.rows += measured(dataset, architecture, batches, root, console, threads)
+        seen = found.limits, before, limits(threads)
+        found.limits = {name: max(one.get(name, 0.0) for one in seen) for name in before}
         experiments.write(found, output)
     return found
 
@@ -62,6 +72,7 @@ def measured(
     batches: Sequence[int],
     root: Path,
     console: Console,
+    threads: int,
 ) -> list[Row]:
     """One session of a network: the pair at every batch size, in the same blocks."""
     trials = [
@@ -70,7 +81,8 @@ def measured(
         for size in batches
     ]
     rows = [(trial, name) for trial in trials for name in PAIR]
-    results = gates.gate(dataset, environments.own(), [], rows, root, console, confirms=False)
+    here = environments.own()
+    results = gates.gate(dataset, here, [], rows, root, console, confirms=False, threads=threads)
     usable = []
     for size in batches:
         of_size = [row for row in results.rows.values() if row.trial.batch_size == size]
@@ -95,6 +107,22 @@ def measured(
         for operation in OPERATIONS
         for name in PAIR
     ]
+
+
+def limits(threads: int) -> dict[str, float]:
+    """What this machine can do at most on so many threads, by a worker that does nothing else.
+
+    Raises WorkerError.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        worker = WorkerProcess("numpy_reference", "cpu", threads, Path(folder))
+        try:
+            start = "numpy_reference", "cpu", threads, "float32"
+            worker.ask("start", *start, limit=START_LIMIT)
+            found: dict[str, float] = worker.ask("limits", limit=LIMITS_LIMIT)
+        finally:
+            worker.kill()
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
 def medians(blocks: dict[int, list[float]]) -> list[float]:

@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.comparing.ratios import interval, of_logs
+from mnist_models import networks
+from mnist_models.operations import TRAIN_STEP
 
 # Relative deviation from the line up to which it describes what was measured.
 STRAIGHT = 0.10
@@ -52,6 +54,9 @@ class Growth(BaseModel):
     machine: str
     versions: dict[str, str]
     source: str
+    threads: int = 1
+    # What the machine can do at most: `products` in FLOP/s, `memory` in bytes/s.
+    limits: dict[str, float] = {}
     rows: list[Row] = []
 
 
@@ -115,6 +120,16 @@ def line(row: Row) -> Line:
     ]
     halves = [one / other if other else float("inf") for one, other in every]
     return Line(fixed, each, estimate(halves), max(deviations))
+
+
+def shares(row: Row, products: float) -> list[float]:
+    """The share of what the CPU can multiply at most that each batch size makes use of.
+
+    Only matrix products count, and of a training step only those that it cannot do without.
+    """
+    network = networks.load(row.architecture)
+    each = network.step_flops if row.operation == TRAIN_STEP.name else network.flops
+    return [rate * each / products for rate in row.rates()]
 
 
 def winners(first: Row, second: Row) -> list[int | None]:

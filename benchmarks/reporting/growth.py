@@ -1,8 +1,18 @@
 """How times grow with the batch, in words and tables."""
 
+from collections.abc import Mapping
 from itertools import groupby
 
-from benchmarks.comparing.growth import STRAIGHT, Estimate, Growth, Row, crossing, line, winners
+from benchmarks.comparing.growth import (
+    STRAIGHT,
+    Estimate,
+    Growth,
+    Row,
+    crossing,
+    line,
+    shares,
+    winners,
+)
 from benchmarks.comparing.ratios import CONFIDENCE
 from benchmarks.reporting.markdown import table
 from benchmarks.reporting.words import format_seconds, label
@@ -19,15 +29,21 @@ def text(found: Growth) -> str:
         lines += [f"### {OPERATIONS[operation].title}, {architecture}", ""]
         heads = ("", "a call costs", "each image adds", "half of it is overhead up to", "the line")
         lines += [*table(heads, [cells(row) for row in rows]), ""]
-        lines += [*measured(rows), "", meets(*rows), ""]
+        lines += [*measured(rows, found.limits), "", meets(*rows), ""]
     listed = ", ".join(found.versions.values())
     about = (
         f"seconds = what a call costs + batch × what each image adds, fitted in every block of "
         f"fresh processes by least relative errors; intervals of {CONFIDENCE:.0%} over the blocks. "
         f"Where the line is off by more than {STRAIGHT:.0%} somewhere, growth is not that simple: "
         f"caches, threads and other kernels for other sizes. {found.machine}; {listed}; data set "
-        f"'{found.dataset}'; one thread."
+        f"'{found.dataset}'; {found.threads} thread(s)."
     )
+    if found.limits:
+        about += (
+            f" At most, this CPU computes {found.limits['products'] / 1e9:.0f} GFLOP/s in products "
+            f"of large float32 matrices and copies {found.limits['memory'] / 1e9:.0f} GB/s, both "
+            "by NumPy in the same session; the share counts the products that the network needs."
+        )
     return "\n".join([*lines, about])
 
 
@@ -43,11 +59,15 @@ def cells(row: Row) -> list[str]:
     ]
 
 
-def measured(rows: list[Row]) -> list[str]:
-    """Images a second at each batch size, as measured."""
+def measured(rows: list[Row], limits: Mapping[str, float]) -> list[str]:
+    """Images a second at each batch size, and the share of the machine's limit that they are."""
     sizes = rows[0].batches()
     heads = ["images a second in batches of", *(f"{size:,}" for size in sizes)]
-    return table(heads, [[label(row.implementation), *map(rate, row.rates())] for row in rows])
+    lines = [[label(row.implementation), *map(rate, row.rates())] for row in rows]
+    for row in rows if limits else ():
+        percent = (f"{one:.0%}" for one in shares(row, limits["products"]))
+        lines.append([f"{label(row.implementation)}, of the CPU's limit", *percent])
+    return table(heads, lines)
 
 
 def rate(value: float) -> str:

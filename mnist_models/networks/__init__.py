@@ -76,12 +76,27 @@ class Network:
     @cached_property
     def flops(self) -> int:
         """Multiplications and additions in the matrix products of one image's forward pass."""
+        return sum(layer.flops for layer in self.counted)
+
+    @cached_property
+    def counted(self) -> list[Layer]:
+        """The layers by hand, which know their FLOPs: an image has been through them."""
         model = self.in_numpy()
         for _, layer in leaves(model):
             for key, weight in layer.weights.items():
                 setattr(layer, key, np.zeros(weight.shape))
         model.forward(np.zeros((1, *IMAGE_SHAPE)))
-        return sum(layer.flops for _, layer in leaves(model))
+        return [layer for _, layer in leaves(model)]
+
+    @cached_property
+    def step_flops(self) -> int:
+        """Multiplications and additions that a training step cannot do without, for one image.
+
+        Those of the forward pass, as many for the gradients of the weights, and as many again for
+        those of the inputs, which the first layer does not need.
+        """
+        first, *later = (layer.flops for layer in self.counted if layer.flops)
+        return 2 * first + 3 * sum(later)
 
 
 @cache
