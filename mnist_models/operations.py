@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_models import parity, weights
+from mnist_models import parity, profiles, weights
 from mnist_models.feeding import FED, Feeding
 from mnist_models.leaks import BETWEEN, STEPS, kept, leaks
 from mnist_models.shipping import Shipping
@@ -362,8 +362,44 @@ class Leak(Operation):
         return 20.0
 
 
+class Parts(Operation):
+    """Where a training step goes: forward, backward, optimiser, and the rest.
+
+    Told twice, by subtraction and by the framework's profiler. Its time is that of the whole step.
+    """
+
+    name, title, counted, rank = "parts", "training step, taken apart", "steps", 3
+    questions = ("train_step",)
+    whole = True
+    for_all = by_default = at_a_glance = False
+
+    def call(self, trainer: Any, images: Any, labels: Any) -> Any:
+        """The loss."""
+        return trainer.train_step(images, labels)
+
+    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
+        """As for others; `parts` are seconds `subtracted` and `profiled`, and the `kernels`."""
+        found = super().sample(worker, iterations)
+        parts = {"subtracted": profiles.subtracted(worker, iterations)}
+        told, kernels = profiles.profiled(worker)
+        return found | {"parts": parts | {"profiled": told, "kernels": kernels}}
+
+    def images(self, batch_size: int, training_set: int) -> int:
+        """A step takes a batch."""
+        return batch_size
+
+    def estimate(self, rounds: int) -> float:
+        """All stages in turns, and the profiler."""
+        return 6.0
+
+
 FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
-LATENCY, STARTUP, DEPLOY, FEED, LEAK = Latency(), Startup(), Deploy(), Feed(), Leak()
+LATENCY, STARTUP, DEPLOY = Latency(), Startup(), Deploy()
+FEED, LEAK, PARTS = Feed(), Leak(), Parts()
 OPERATIONS: dict[str, Operation] = {
-    each.name: each for each in (FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP, DEPLOY, FEED, LEAK)
+    each.name: each
+    for each in (
+        *(FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP),
+        *(DEPLOY, FEED, LEAK, PARTS),
+    )
 }

@@ -28,6 +28,7 @@ WITH_FRAMEWORK = (
         "exports/in_*.py",
         "feeds/in_*.py",
         "repeated/in_*.py",
+        "profiles/in_*.py",
     ),
     *("keras_*.py", "pytorch_w*.py"),
 )

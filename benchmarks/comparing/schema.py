@@ -121,6 +121,28 @@ class Kept(Part):
     files: Finite
 
 
+class Profiled(Part):
+    """Seconds of a training step's parts."""
+
+    forward: Finite
+    backward: Finite
+    optimiser: Finite
+
+
+class Subtracted(Profiled):
+    """Likewise, with what none of them is."""
+
+    rest: Finite
+
+
+class Parts(Part):
+    """Where a training step goes, told twice; and its kernels: name, seconds, calls a step."""
+
+    subtracted: Subtracted
+    profiled: Profiled
+    kernels: list[tuple[Text, Seconds, Seconds]]
+
+
 class Info(Part):
     """The `extra_info` of a row."""
 
@@ -146,6 +168,7 @@ class Info(Part):
     routes: list[dict[Text, Shipped]] = []
     feeds: list[dict[Text, Fed]] = []
     leaks: list[dict[Text, Kept]] = []
+    parts: list[Parts] = []
     blocks: list[Annotated[int, Field(ge=0, le=10**6)]]
     iterations: dict[Number, Count] = {}
     cpu_seconds: list[Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]] = []
@@ -179,7 +202,9 @@ class Info(Part):
             if (found := len(getattr(self, key))) != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
         counts = {f"latency_seconds of {q}": len(v) for q, v in self.latency_seconds.items()}
-        counts |= {key: len(getattr(self, key)) for key in ("start", "routes", "feeds", "leaks")}
+        counts |= {
+            key: len(getattr(self, key)) for key in ("start", "routes", "feeds", "leaks", "parts")
+        }
         for key, found in counts.items():
             if found and found != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")

@@ -334,7 +334,7 @@ class Results:
                 str(share): [float(f"{block[place]:.5g}") for block in every]
                 for place, share in enumerate(QUANTILES)
             }
-        for key in ("start", "routes", "feeds", "leaks"):
+        for key in ("start", "routes", "feeds", "leaks", "parts"):
             if all(key in entry for entry in entries):
                 found[key] = [entry[key] for entry in entries]
         return found

@@ -3,11 +3,24 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.comparing import parts
 from benchmarks.comparing.growth import estimate
 from benchmarks.reporting.answers import Contest, SavedRow
 from benchmarks.reporting.growth import seconds
 from benchmarks.reporting.markdown import table
-from benchmarks.reporting.words import MOMENTS, feed, label, route
+from benchmarks.reporting.words import (
+    MOMENTS,
+    agreement,
+    feed,
+    format_seconds,
+    label,
+    particulars,
+    route,
+)
+from mnist_models.profiles import PARTS
+
+# Kernels that are shown of each.
+KERNELS = 5
 
 
 def of(contests: Iterable[Contest], operation: str) -> list[Contest]:
@@ -73,6 +86,42 @@ def feeds(contests: Sequence[Contest]) -> list[str]:
                 alone, training, share = found if isinstance(found, tuple) else (found, "", "")
                 rows.append([contest.place[0], label(row.name), name, training, alone, share])
     return [*table(heads, rows), "", *verdicts(contests)]
+
+
+def taken_apart(contests: Sequence[Contest]) -> list[str]:
+    """Seconds of each part of a training step, and whether the profiler agrees."""
+    rows = [
+        [
+            contest.place[0],
+            label(row.name),
+            *(seconds(parts.seconds(row.info["parts"], part)) for part in PARTS),
+            agreement(row.info["parts"]),
+        ]
+        for contest in contests
+        for row in contest.rows
+    ]
+    return table(("network", "who", *PARTS, "the profiler"), rows)
+
+
+def kernels(contests: Sequence[Contest]) -> list[str]:
+    """What takes most of a training step, by name."""
+    rows = [
+        [contest.place[0], label(row.name), f"`{name}`", format_seconds(took), f"{calls:.0f}"]
+        for contest in contests
+        for row in contest.rows
+        for name, took, calls in parts.kernels(row.info["parts"])[:KERNELS]
+    ]
+    return table(("network", "who", "kernel", "a step", "calls"), rows)
+
+
+def kept(contests: Sequence[Contest]) -> list[str]:
+    """What grows from call to call."""
+    return [
+        f"- {contest.place[0]}, {line}"
+        for contest in contests
+        for row in contest.rows
+        for line in particulars(row.name, row.info)
+    ]
 
 
 def figures(row: SavedRow, name: str) -> list[str]:

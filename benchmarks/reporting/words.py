@@ -5,10 +5,11 @@ from statistics import median
 from typing import Any
 
 from benchmarks.causes import Finding
-from benchmarks.comparing import leaks
+from benchmarks.comparing import leaks, parts
 from benchmarks.comparing.pair import Outcome, Pair
 from benchmarks.comparing.ratios import LEAST_BLOCKS, Ratio
 from mnist_models import operations
+from mnist_models.profiles import PARTS
 
 NOBODY = "nobody to compare with"
 LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
@@ -39,7 +40,7 @@ def label(implementation: str) -> str:
 def format_seconds(seconds: float) -> str:
     """A duration in the unit that reads best, with three digits."""
     units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
-    unit, scale = next((u for u in units if seconds >= 0.9995 * u[1]), units[-1])
+    unit, scale = next((u for u in units if abs(seconds) >= 0.9995 * u[1]), units[-1])
     scaled = seconds / scale
     return f"{scaled:.0f} {unit}" if scaled >= 1000 else f"{scaled:.3g} {unit}"
 
@@ -82,7 +83,26 @@ def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
             lines += [f" {name}: {said(name, blocks)}" for name in blocks[0]]
     if blocks := info.get("leaks"):
         lines.append(f": {kept(blocks)}")
+    if blocks := info.get("parts"):
+        lines.append(f": {taken_apart(blocks)}")
     return [label(implementation) + line for line in lines]
+
+
+def taken_apart(blocks: parts.Blocks) -> str:
+    """Where a step goes, in words, and what takes most of it."""
+    pieces = (f"{part} {format_seconds(parts.seconds(blocks, part).value)}" for part in PARTS)
+    said = f"{', '.join(pieces)}; the profiler {agreement(blocks)}"
+    if kernels := parts.kernels(blocks):
+        name, took, calls = kernels[0]
+        said += f"; most takes {name}: {format_seconds(took)} in {calls:.0f} calls"
+    return said
+
+
+def agreement(blocks: parts.Blocks) -> str:
+    """Whether the profiler says the same as the subtraction."""
+    points = 100 * parts.apart(blocks)
+    word = "agrees within" if parts.apart(blocks) <= parts.AGREE else "differs by up to"
+    return f"{word} {points:.0f} points"
 
 
 def kept(blocks: leaks.Blocks) -> str:

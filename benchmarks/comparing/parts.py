@@ -1,0 +1,47 @@
+"""Where a training step goes, over blocks, and whether both ways to tell it agree."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from benchmarks.comparing.growth import Estimate, estimate
+from mnist_models.profiles import PARTS
+
+# Both ways agree where no part's share of what both know differs by more.
+AGREE = 0.10
+# What is saved of each block: parts `subtracted` and `profiled`, and the `kernels`.
+Blocks = Sequence[Mapping[str, Any]]
+# A profiler does not know the rest.
+PROFILED = PARTS[:-1]
+
+
+def seconds(blocks: Blocks, part: str) -> Estimate:
+    """Seconds of a part by subtraction, with its interval over blocks."""
+    return estimate([block["subtracted"][part] for block in blocks])
+
+
+def shares(blocks: Blocks, how: str) -> dict[str, float]:
+    """The share of each part that both ways know, of their sum."""
+    middles = {part: median(block[how][part] for block in blocks) for part in PROFILED}
+    total = sum(middles.values())
+    return {part: value / total for part, value in middles.items()}
+
+
+def apart(blocks: Blocks) -> float:
+    """By how much the two ways differ at most in a part's share."""
+    subtracted, profiled = (shares(blocks, how) for how in ("subtracted", "profiled"))
+    return max(abs(subtracted[part] - profiled[part]) for part in PROFILED)
+
+
+def kernels(blocks: Blocks) -> list[tuple[str, float, float]]:
+    """(name, seconds a step, calls a step) of what takes most, medians over the blocks."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for block in blocks:
+        for name, took, calls in block["kernels"]:
+            found.setdefault(name, []).append((took, calls))
+    middles = [
+        (name, median(took for took, _ in each), median(calls for _, calls in each))
+        for name, each in found.items()
+        if 2 * len(each) > len(blocks)
+    ]
+    return sorted(middles, key=lambda one: -one[1])

@@ -1,0 +1,89 @@
+"""Where a training step goes: its stages one by one, and what the framework's profiler says.
+
+Importing this imports no framework. in_keras.py and in_pytorch.py have what differs.
+"""
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnist_models.implementations import Unavailable
+
+if TYPE_CHECKING:
+    from mnist_models.worker import Worker
+
+FRAMEWORKS = {"keras_tensorflow": "in_keras", "pytorch_eager": "in_pytorch"}
+PARTS = ("forward", "backward", "optimiser", "rest")
+# Rounds in which every stage has its burst, steps under the profiler, kernels that are told.
+ROUNDS, PROFILED, KERNELS = 30, 20, 10
+WARM_UP = 5
+# Of images and labels on the device.
+Stage = Callable[[Any, Any], object]
+
+
+def subtracted(worker: "Worker", iterations: int) -> dict[str, float]:
+    """Seconds of each of PARTS, by what a stage takes longer than the one before.
+
+    The stages are the forward pass with its loss, that with all gradients, that with the update,
+    and the framework's own step. They have their bursts in turns. A part may come out below zero by
+    what the clock cannot tell.
+    """
+    batches, stages = worker.prepared(), framework(worker).stages(worker.trainer)
+    every = (*stages, worker.trainer.train_step)
+    found = np.array(
+        [[burst(worker, one, batches, iterations) for one in every] for _ in range(ROUNDS)]
+    )
+    forward, gradients, update, step = np.median(found, axis=0).tolist()
+    differences = forward, gradients - forward, update - gradients, step - update
+    return dict(zip(PARTS, differences, strict=True))
+
+
+def burst(worker: "Worker", stage: Stage, batches: list[Any], iterations: int) -> float:
+    """Seconds of a stage, from a fresh reset, after some that are not timed."""
+    worker.trainer.reset()
+    count = len(batches)
+
+    def call(i: int) -> object:
+        return stage(*batches[i % count])
+
+    worker.clock(call, max(1, iterations // 2))
+    return worker.clock(call, iterations)[0]
+
+
+def profiled(worker: "Worker") -> tuple[dict[str, float], list[list[Any]]]:
+    """Seconds of a step's parts, without the rest, and its kernels, by the framework's profiler.
+
+    A kernel is [name, seconds a step, calls a step]; those that take most come first.
+    """
+    batches, module = worker.prepared(), framework(worker)
+    # After some hundred steps TensorFlow no longer records what it has found to be cheap.
+    trainer = worker.build(worker.network, worker.recipe, worker.device, worker.dtype)
+    trainer.set_weights(worker.start_weights)
+    for batch in batches[:WARM_UP]:
+        trainer.train_step(*batch)
+    parts, kernels = module.profiled(trainer, batches[:PROFILED])
+    steps = len(batches[:PROFILED])
+    shown = sorted(kernels.items(), key=lambda one: -one[1][0])[:KERNELS]
+    return (
+        {name: parts.get(name, 0.0) / steps for name in PARTS[:-1]},
+        [[name, seconds / steps, calls / steps] for name, (seconds, calls) in shown],
+    )
+
+
+def framework(worker: "Worker") -> Any:
+    """What differs between the frameworks; raises `Unavailable` for others."""
+    name, *_ = worker.own()
+    if name not in FRAMEWORKS:
+        raise Unavailable(f"{name} is not taken apart")
+    return import_module(f"{__name__}.{FRAMEWORKS[name]}")
+
+
+def summed(events: Iterable[tuple[str, float]]) -> dict[str, tuple[float, int]]:
+    """Seconds and calls by name."""
+    found: dict[str, tuple[float, int]] = {}
+    for name, seconds in events:
+        before, calls = found.get(name, (0.0, 0))
+        found[name] = before + seconds, calls + 1
+    return found
