@@ -326,6 +326,7 @@ class Leak(Operation):
 
     name, title, counted, rank = "leak", "repeated calls", "steps", 3
     questions = ("train_step",)
+    whole = True
     for_all = by_default = at_a_glance = False
     networks = ("mlp",)
 
@@ -333,12 +334,8 @@ class Leak(Operation):
         """A training step."""
         return trainer.train_step(images, labels)
 
-    def iterations(self, worker: "Worker") -> int:
-        """All steps are one sample."""
-        return STEPS
-
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Seconds of a step; `leaks` has what each call keeps, by the call's name."""
+        """Seconds of a step, of STEPS; `leaks` has what each call keeps, by the call's name."""
         worker.trainer.reset()
         step, times = self.bind(worker), []
         # What is there already is of no interest, and would be looked through at every collection.
@@ -348,14 +345,18 @@ class Leak(Operation):
 
         def steps() -> tuple[float, float]:
             some = lambda: times.append(worker.clock(step, BETWEEN))  # noqa: E731
-            found["steps"] = kept(some, iterations // BETWEEN, BETWEEN)
+            found["steps"] = kept(some, STEPS // BETWEEN, BETWEEN)
             wall, cpu = np.mean(times, axis=0)
             return float(wall), float(cpu)
 
-        wall, cpu, counted = worker.counted(steps, iterations)
+        wall, cpu, counted = worker.counted(steps, STEPS)
         found |= leaks(worker)
         gc.unfreeze()
         return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "leaks": found}
+
+    def images(self, batch_size: int, training_set: int) -> int:
+        """A step takes a batch."""
+        return batch_size
 
     def estimate(self, rounds: int) -> float:
         """Steps, and 150 calls."""
@@ -379,6 +380,7 @@ class Parts(Operation):
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """As for others; `parts` are seconds `subtracted` and `profiled`, and the `kernels`."""
+        iterations = self.iterations(worker)
         found = super().sample(worker, iterations)
         parts = {"subtracted": profiles.subtracted(worker, iterations)}
         told, kernels = profiles.profiled(worker)

@@ -192,7 +192,10 @@ def test_every_knob_works_in_whom_it_is_for(dataset, tmp_path):
     assert named == {knob.name for knob in knobs} | {*explained.DERIVED}
     # What must break parity does, and what must not does not.
     unequal = {one.knob for one in found.moved if False in one.equal.values()}
-    assert unequal <= {"other_epsilon", "float64", "accuracy_metric"}
+    assert unequal <= {"other_epsilon", "float64", "accuracy_metric", "bfloat16"}
+    half = [one for one in found.moved if one.knob == "bfloat16"]
+    assert all(1e-4 < off < 0.5 for one in half for off in one.off.values())
+    assert {one.trial for one in half if one.accuracies} == {"epoch[mlp-b8-cpu]"}
     assert moves.read(file.read_text()) == found
     assert explain.explain(dataset, trials, knobs, 1, 1, file, console) == found
 

@@ -92,7 +92,7 @@ made.read(sys.argv[2])
 start = weights.to_bytes(weights.initial(networks.load("mlp"), 0))
 made.take("mlp", recipe.DEFAULT.record(), "float32", start)
 made.first_call("parts")
-print(json.dumps(made.sample("parts", 2)))
+print(json.dumps(made.sample("parts", 1)))
 """
 
 

@@ -65,6 +65,7 @@ KNOBS = (
     Knob("jemalloc", "jemalloc in place of glibc's allocator", library="jemalloc"),
     Knob("tcmalloc", "tcmalloc in place of glibc's allocator", library="tcmalloc_minimal"),
     Knob("two_threads", "two threads in place of one", threads=2),
+    Knob("bfloat16", "bfloat16 (`mixed_bfloat16`, `autocast`)", operations=(*CALLS, EPOCH)),
     Knob("gc_off", "`gc.disable()`"),
     Knob(
         "tensorflow_onednn_off",
@@ -89,6 +90,13 @@ KNOBS = (
     Knob("autotuner_off", "tf.data without its autotuner", (KERAS,), (EPOCH,)),
     Knob("from_numpy", "batches come as NumPy arrays", mistake=True),
     Knob("predict", "`predict` for each batch", (KERAS,), (FORWARD,), mistake=True),
+    Knob(
+        "loader_workers",
+        "`DataLoader` with two workers, of images in memory",
+        (PYTORCH,),
+        (EPOCH,),
+        mistake=True,
+    ),
     Knob("eager", "`run_eagerly=True` forgotten", (KERAS,), mistake=True),
     Knob("gradients_kept", "forward pass without `no_grad`", (PYTORCH,), (FORWARD,), mistake=True),
     Knob(

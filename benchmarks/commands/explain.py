@@ -157,8 +157,15 @@ def of_knob(knob: str, trial: Trial, pair: dict[str, Row], rows: dict[str, Row])
     equal = {
         who: not parity.violations(row.parity(), row.parity_limits()) for who, row in usable.items()
     }
+    off = {who: max(row.parity().values(), default=0.0) for who, row in usable.items()}
+    accuracies = {who: row.accuracy for who, row in usable.items() if row.accuracy is not None}
     return moved_from(knob, trial, pair, sides, changed).model_copy(
-        update={"failed": failed, "equal": equal}
+        update={
+            "failed": failed,
+            "equal": equal,
+            "off": {who: float(f"{value:.2g}") for who, value in off.items()},
+            "accuracies": accuracies if trial.kind is EPOCH else {},
+        }
     )
 
 

@@ -25,8 +25,9 @@ class Moved(BaseModel):
 
     `sides` are changed over unchanged, by implementation. `pair` is Keras over PyTorch unchanged,
     `changed` with the knob in one of them or in both, by who has it. `seconds` are each side's
-    medians unchanged, `equal` whether its answers still were the reference's. `failed` is why a
-    side could not be measured.
+    medians unchanged, `equal` whether its answers still were the reference's, and `off` by how much
+    they differ at most, relatively. `accuracies` are those of epochs, with the knob. `failed` is
+    why a side could not be measured.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -38,6 +39,8 @@ class Moved(BaseModel):
     changed: dict[str, Logs]
     seconds: dict[str, float]
     equal: dict[str, bool] = {}
+    off: dict[str, float] = {}
+    accuracies: dict[str, float] = {}
     failed: dict[str, str] = {}
 
     def factor(self, side: str) -> Ratio:

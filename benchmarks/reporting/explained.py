@@ -41,7 +41,12 @@ def cell(one: Moved, who: str) -> str:
         return "failed"
     if who not in one.sides:
         return ""
-    return figure(one.factor(who)) + ("" if one.equal.get(who, True) else " *")
+    said = figure(one.factor(who))
+    if not one.equal.get(who, True):
+        said += " *" + (f" off by {one.off[who]:.0e}" if who in one.off else "")
+    if accuracy := one.accuracies.get(who):
+        said += f", accuracy {accuracy:.4f}"
+    return said
 
 
 def effects(one: Moved) -> str:

@@ -60,6 +60,25 @@ def call(module):
     return Trainer
 
 
+def bfloat16(module):
+    """`mixed_bfloat16`: it computes in bfloat16, with weights in float32."""
+
+    class Trainer(module.Trainer):
+        def __init__(self, network, recipe, device, dtype):
+            policy = keras.mixed_precision.set_dtype_policy
+            # What the trainer sets for itself is not what its layers are to have.
+            keras.mixed_precision.set_dtype_policy = lambda name: policy("mixed_bfloat16")
+            try:
+                super().__init__(network, recipe, device, dtype)
+            finally:
+                keras.mixed_precision.set_dtype_policy = policy
+
+        def forward(self, images):
+            return super().forward(images).astype("float32")
+
+    return Trainer
+
+
 def steps_per_execution(module):
     """`steps_per_execution=10`: `fit` runs ten steps in one call."""
     return model_with(module, steps_per_execution=10)

@@ -29,6 +29,39 @@ def foreach(module):
     return optimizer_with(module, foreach=True)
 
 
+def bfloat16(module):
+    """`autocast` to bfloat16, with weights in float32."""
+
+    class Trainer(module.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kind, forward = self.device.type, self.model.forward
+
+            def cast(images):
+                with torch.autocast(kind, torch.bfloat16):
+                    logits = forward(images)
+                return logits.float()
+
+            self.model.forward = cast
+
+    return Trainer
+
+
+def loader_workers(module):
+    """An epoch by a `DataLoader` with two workers, of images that are in memory anyway."""
+
+    class Trainer(module.Trainer):
+        def train_epoch(self, images, labels, order, trained):
+            data = torch.utils.data.TensorDataset(images, labels)
+            for batch in torch.utils.data.DataLoader(
+                data, self.batch_size, sampler=order.tolist(), num_workers=2, timeout=60
+            ):
+                self.train_step(*batch)
+            trained()
+
+    return Trainer
+
+
 def channels_last(module):
     """Model and images in `torch.channels_last`."""
     return implementations.load("pytorch_channels_last").Trainer
