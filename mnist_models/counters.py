@@ -3,10 +3,12 @@
 import gc
 import os
 import resource
+from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+STAT = Path("/proc/stat")
 TASKS = Path("/proc/self/task")
 # CPU seconds above which a thread counts as one that ran.
 RAN = 0.001
@@ -54,6 +56,22 @@ class Counters:
         before, self.ran = self.ran, thread_seconds()
         used = (seconds - before.get(thread, 0.0) for thread, seconds in self.ran.items())
         return sum(seconds > RAN for seconds in used) or None
+
+
+def busy_seconds(cpus: Iterable[int], stat: Path = STAT) -> tuple[float, float]:
+    """Seconds that CPUs were not idle, and those that a hypervisor gave away, since the start.
+
+    Raises OSError where the kernel does not tell.
+    """
+    ticks = {}
+    for line in stat.read_text("ascii").splitlines():
+        name, *counts = line.split()
+        ticks[name] = [int(count) for count in counts]
+    # user, nice, system, idle, waiting, irq, softirq, steal; guests are in the user's.
+    found = [ticks[f"cpu{number}"] for number in cpus if f"cpu{number}" in ticks]
+    busy = sum(sum(one[:3]) + sum(one[5:8]) for one in found)
+    hertz = os.sysconf("SC_CLK_TCK")
+    return busy / hertz, sum(one[7] for one in found) / hertz
 
 
 def thread_seconds(tasks: Path = TASKS) -> dict[str, float]:

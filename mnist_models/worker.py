@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from time import perf_counter, process_time
+from time import monotonic, perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ class Worker:
         if in_force["threads"] != threads:
             found = f"{in_force['threads']} threads"
             raise RuntimeError(f"--threads {threads} is not in force: {found}")
-        self.device, self.threads = device, threads
+        self.device, self.threads, self.cpu_ids = device, threads, bound
         self.wall = self.cpu = 0.0
         self.trainers: dict[tuple[Any, ...], Any] = {}
         self.batches: dict[tuple[int, str], list[tuple[Any, Any]]] = {}
@@ -266,6 +266,24 @@ class Worker:
     def threads_that_ran(self) -> int | None:
         """How many threads used the CPU since this was last asked; None where unknown."""
         return self.counters.threads_that_ran()
+
+    def load(self) -> dict[str, float]:
+        """CPU seconds of this process, and busy ones of its CPUs, since any moment.
+
+        `wall` are the seconds that its CPUs had, `stolen` those that a hypervisor gave away. Raises
+        OSError where the kernel does not tell.
+        """
+        busy, stolen = counters.busy_seconds(self.cpu_ids)
+        usage = (
+            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        own = sum(one.ru_utime + one.ru_stime for one in usage)
+        return {
+            "wall": monotonic() * len(self.cpu_ids),
+            "busy": busy,
+            "stolen": stolen,
+            "own": own,
+        }
 
     def run_epoch(self, order: np.ndarray) -> tuple[tuple[float, float], float]:
         """Like `trained`, of an epoch in this order."""

@@ -9,6 +9,7 @@ import resource
 import subprocess
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 from time import monotonic
 
 import psutil
@@ -565,3 +566,19 @@ def test_session_leaves_out_what_does_not_fit(tmp_path):
     )
     assert text.count(words) >= 2
     assert {name for _, _, name in measured(journals(folder)[-1])} == {*PAIR}
+
+
+@pytest.mark.slow
+def test_a_worker_outlives_the_thread_that_started_it(tmp_path):
+    """Linux would end it with that thread, where it has asked to be ended with its parent."""
+    for _ in range(3):
+        worker = WorkerProcess("numpy_reference", "cpu", 1, tmp_path)
+        try:
+            [starter] = [one for one in enumerate_threads() if one.name.endswith("(run)")][-1:]
+            assert starter.is_alive()
+            info = worker.ask("start", "numpy_reference", "cpu", 1, "float32", limit=60)
+            assert info["versions"]
+        finally:
+            worker.kill()
+        starter.join(10)
+        assert not starter.is_alive()

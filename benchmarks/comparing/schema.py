@@ -163,6 +163,7 @@ class Info(Part):
     moment: Text = ""
     returned_seconds: list[Seconds | None] = []
     returns_late: Text = ""
+    hosts: list[Text] = []
     latency_seconds: dict[Quantile, list[Seconds]] = {}
     start: list[Start] = []
     routes: list[dict[Text, Shipped]] = []
@@ -203,7 +204,8 @@ class Info(Part):
                 raise ValueError(f"{key} has {found} values for {count} blocks")
         counts = {f"latency_seconds of {q}": len(v) for q, v in self.latency_seconds.items()}
         counts |= {
-            key: len(getattr(self, key)) for key in ("start", "routes", "feeds", "leaks", "parts")
+            key: len(getattr(self, key))
+            for key in ("hosts", "start", "routes", "feeds", "leaks", "parts")
         }
         for key, found in counts.items():
             if found and found != count:

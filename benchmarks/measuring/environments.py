@@ -101,11 +101,17 @@ def own() -> Environment:
 
 def folder_of(environment: Environment) -> Path | None:
     """The folder of a local virtual environment; None of anything else."""
-    found = re.fullmatch(r"popen//python=(.+)", environment.spec)
-    if not found:
+    python = local_python(environment)
+    if python is None:
         return None
-    folder = Path(shlex.split(found[1])[-1]).parent.parent
+    folder = python.parent.parent
     return folder if (folder / "pyvenv.cfg").exists() else None
+
+
+def local_python(environment: Environment) -> Path | None:
+    """The interpreter of a local environment; None of anything else."""
+    found = re.fullmatch(r"popen//python=(.+)", environment.spec)
+    return Path(shlex.split(found[1])[-1]) if found else None
 
 
 def parse(text: str) -> Environment:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -35,6 +36,8 @@ class Journal:
 
     def __init__(self, folder: Path, records: list[dict[str, Any]], lock: FileLock) -> None:
         self.folder, self.records, self.lock = folder, records, lock
+        # Several hosts measure side by side.
+        self.writing = Lock()
 
     @property
     def session(self) -> str:
@@ -43,6 +46,11 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record through to the disk; JournalError, and no half record, if it cannot."""
+        with self.writing:
+            self.write(record)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """The same, for whoever holds the lock."""
         path, line = self.folder / FILE, json.dumps(record).encode() + b"\n"
         self.records.append(record)
         try:
@@ -235,6 +243,7 @@ class Record(BaseModel):
     fingerprint: dict[str, Any] = {}
     block: int = 0
     trial: str = ""
+    host: str = ""
     results: dict[str, Measured | Failed | Unavailable] = {}
     seconds: float = 0.0
     dropped: list[tuple[str, str]] = []

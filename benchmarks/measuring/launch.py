@@ -10,6 +10,8 @@ import sys
 
 def prepare(log: str, environment: dict[str, str]) -> None:
     """Settle all that must be settled before NumPy or a framework is imported."""
+    for folder in (os.path.dirname(log), environment["KERAS_HOME"]):
+        os.makedirs(folder, exist_ok=True)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)

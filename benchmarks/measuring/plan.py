@@ -2,11 +2,12 @@
 
 import platform
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring.environments import Environment, own, steady
+from benchmarks.measuring.hosts import Host, Place
 from benchmarks.trial import Trial, split
 from mnist_models import implementations, networks
 from mnist_models.worker import settings, source_hash
@@ -47,6 +48,8 @@ class Plan:
     confirms: bool = True
     # A GPU is fed by more than one thread; None means `threads`.
     gpu_threads: int | None = None
+    # Machines that measure the blocks; none means this one.
+    hosts: tuple[Host, ...] = ()
 
     def fingerprint(self) -> dict[str, Any]:
         """All that a resumed session must have in common with the one it takes up."""
@@ -68,12 +71,18 @@ class Plan:
             "environment": settings(),
             "baselines": {name: described(e) for name, e in self.baselines.items()},
             **({"here": described(self.here)} if self.here else {}),
+            **({"hosts": [host.spec for host in self.hosts]} if self.hosts else {}),
         }
 
-    def environment(self, contestant: str) -> Environment:
-        """Where a contestant's worker runs; this process's own environment for ""."""
+    def environment(self, contestant: str, place: Place | None = None) -> Environment:
+        """Where a contestant's worker runs; this process's own environment for "".
+
+        On another host it is the one that was made there.
+        """
         _, name = split(contestant)
         found = self.baselines[name] if name else self.here or own()
+        if place:
+            found = replace(found, spec=place.spec(name))
         return steady(found) if self.allocator == "steady" else found
 
     def threads_on(self, device: str) -> int:

@@ -72,11 +72,15 @@ class Row:
     def mixed_settings(self) -> list[str]:
         """Return the settings that changed between blocks, in words."""
         measured = [e | e["facts"] for e in self.entries.values() if "facts" in e]
-        blocks = [settings({k: v for k, v in e.items() if k in SETTINGS}) for e in measured]
-        found = {
-            name: list(dict.fromkeys(block.get(name, "not set") for block in blocks))
-            for name in dict.fromkeys(name for block in blocks for name in block)
-        }
+        # Hosts may differ: what is compared was measured on the same one.
+        found: dict[str, list[str]] = {}
+        for host in dict.fromkeys(e.get("host", "") for e in measured):
+            here = [e for e in measured if e.get("host", "") == host]
+            blocks = [settings({k: v for k, v in e.items() if k in SETTINGS}) for e in here]
+            for name in dict.fromkeys(name for block in blocks for name in block):
+                values = list(dict.fromkeys(block.get(name, "not set") for block in blocks))
+                if len(values) > len(found.get(name, ())):
+                    found[name] = values
         return [
             f"{name} changed between blocks ({' and '.join(values)}): measure again from the start"
             for name, values in found.items()
@@ -158,6 +162,8 @@ class Results:
         optional = plan.blocks + (noted_confirmation(journal.records) or {"blocks": 0})["blocks"]
         for record in journal.records:
             for name, entry in record.get("results", {}).items():
+                if "host" in record:
+                    entry["host"] = record["host"]
                 # What fails in a further block has been measured without it.
                 if record["block"] < optional or not {"error", "unavailable"} & entry.keys():
                     self.rows[by_text[record["trial"]], name].entries[record["block"]] = entry
@@ -325,9 +331,11 @@ class Results:
         }
 
     def particulars(self, row: Row) -> dict[str, Any]:
-        """What only some operations have: its slowest calls, the moments of a start."""
+        """What only some rows have: hosts, slowest calls, the moments of a start."""
         found: dict[str, Any] = {}
         entries = row.entries.values()
+        if any("host" in entry for entry in entries):
+            found["hosts"] = [entry.get("host", "") for entry in entries]
         if all("latencies" in entry for entry in entries):
             every = [np.quantile(entry["latencies"], QUANTILES) for entry in entries]
             found["latency_seconds"] = {

@@ -1,10 +1,14 @@
 """Measure a plan: blocks of fresh workers, rounds in random order, all of it journaled."""
 
+import copy
 import errno
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
+from math import ceil
+from pathlib import PurePosixPath
 from statistics import median
 from time import monotonic
 from typing import Any, Protocol
@@ -19,6 +23,8 @@ from benchmarks.comparing.verdicts import (
     suspicion,
 )
 from benchmarks.measuring import gpu, load, memory, workers
+from benchmarks.measuring.dealing import Dealer, FarMeter, check_answers
+from benchmarks.measuring.hosts import HostLost, Place
 from benchmarks.measuring.journal import Journal, JournalError, noted_confirmation, others
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, to_drop
@@ -68,33 +74,57 @@ class Session:
         self.reference = Reference(dataset)
         self.test_labels = dataset.test_labels
         self.earlier: float = sum(record.get("seconds", 0.0) for record in journal.records)
-        self.workers: dict[str, WorkerProcess] = {}
-        self.facts: dict[str, Entry] = {}
-        self.unavailable: dict[str, Entry] = {}
+        self.place: Place | None = None
+        self.alone()
         self.suspected: dict[str, list[str]] = {}
         self.rounds = plan.rounds
         self.chance = random.Random(journal.session)
 
+    def alone(self) -> None:
+        """Have no workers yet."""
+        self.workers: dict[str, WorkerProcess] = {}
+        self.facts: dict[str, Entry] = {}
+        self.unavailable: dict[str, Entry] = {}
+
+    def on(self, place: Place) -> "Session":
+        """The same session on another host: with workers of its own, all else shared."""
+        other = copy.copy(self)
+        other.place = place
+        other.alone()
+        return other
+
     def run(self) -> bool:
-        """Measure all that the journal does not hold yet; False when Ctrl-C ended it early."""
+        """Measure all that the journal does not hold yet; False when Ctrl-C ended it early.
+
+        Raises HostLost when no host is left.
+        """
         self.began = monotonic()
+        dealer = Dealer(self)
         try:
-            self.check_machine()
-            for block in range(self.plan.blocks):
-                self.run_block(block)
-            for block in self.confirmation():
-                self.suspected = self.contests_of(self.open_suspects())
-                if not self.suspected:
-                    self.progress.say("every suspect is confirmed or refuted")
-                    break
-                self.run_block(block)
-            self.decide()
+            if not self.plan.hosts:
+                self.check_machine()
+            dealer.begin()
+            dealer.deal(range(self.plan.blocks))
+            self.confirm(dealer)
+            self.decide(dealer)
             self.expect_accuracy()
         except KeyboardInterrupt:
             return False
         finally:
+            dealer.end()
             self.stop_workers()
         return True
+
+    def confirm(self, dealer: Dealer) -> None:
+        """Measure suspects in new blocks, until each is confirmed or refuted."""
+        blocks = list(self.confirmation())
+        while blocks:
+            self.suspected = self.contests_of(self.open_suspects())
+            if not self.suspected:
+                self.progress.say("every suspect is confirmed or refuted")
+                break
+            now, blocks = blocks[: dealer.hands], blocks[dealer.hands :]
+            dealer.deal(now, self.suspected)
 
     def expect_accuracy(self) -> None:
         """Let the reference train the epochs that nobody calibrated, and note its accuracy.
@@ -185,7 +215,7 @@ class Session:
         self.progress.confirm(count, len(self.contests_of(self.open_suspects())))
         return range(self.plan.blocks, self.plan.blocks + blocks)
 
-    def decide(self) -> None:
+    def decide(self, dealer: Dealer) -> None:
         """Measure what is undecided in further blocks, until it is decided or time is over."""
         plan, began, said = self.plan, monotonic(), False
         if not (plan.confirms and plan.baselines and plan.rounds):
@@ -197,12 +227,13 @@ class Session:
                 self.progress.decide(len(undecided), plan.until_decided)
                 said = True
             self.suspected = self.contests_of(undecided)
-            self.run_block(block)
-            for name, trial, error in self.failures(block):
+            now = range(block, block + dealer.hands)
+            dealer.deal(now, self.suspected)
+            for name, trial, error in (one for each in now for one in self.failures(each)):
                 self.progress.say(
                     f"{name} failed in a further block of {trial}, which does not count: {error}"
                 )
-            block += 1
+            block = now.stop
 
     def failures(self, block: int) -> list[tuple[str, str, str]]:
         """What failed in a block: contestant, trial, and the error's last line."""
@@ -278,9 +309,9 @@ class Session:
         for device in sorted({trial.device for trial in todo}):
             trials = [trial for trial in todo if trial.device == device]
             self.unavailable = {}
-            self.start_workers(
-                {name for trial in trials for name in self.contestants(trial, block)}, device
-            )
+            every = {name for trial in trials for name in self.contestants(trial, block)}
+            self.start_workers(every, device)
+            self.check_place(self.unavailable, every)
             for trial in trials:
                 if block == 0 and trial.kind.rank and self.spent() > self.plan.time_budget:
                     self.drop([(trial, name) for name in self.contestants(trial)])
@@ -336,7 +367,7 @@ class Session:
                 once += cold
                 if name in self.contestants(trial):
                     costs[trial, name] = entry["cost"] - cold
-        blocks = self.plan.blocks - block - 1
+        blocks = ceil((self.plan.blocks - block - 1) / max(1, len(self.plan.hosts)))
         if blocks < 0:
             self.progress.block(block, 0.0)
             return
@@ -364,13 +395,17 @@ class Session:
     def spawn(self, name: str, device: str) -> None:
         """Start a worker and tell it what to prepare, without waiting for it."""
         plan = self.plan
-        environment = plan.environment(name)
+        environment = plan.environment(name, self.place)
         threads = environment.threads or plan.threads_on(device)
-        folder, spec = self.journal.folder, environment.spec
-        self.workers[name] = WorkerProcess(name, device, threads, folder, spec)
+        where: tuple[Any, ...] = (self.journal.folder, environment.spec)
+        dataset = plan.dataset_folder
+        if place := self.place:
+            folder = PurePosixPath(place.cache, "sessions", self.journal.session)
+            where, dataset = (folder, environment.spec, place.root, True), place.dataset
+        self.workers[name] = WorkerProcess(name, device, threads, *where)
         implementation, _ = split(name)
         # Before it starts, because it is bound to few CPUs from then on.
-        self.workers[name].send("read", plan.dataset_folder)
+        self.workers[name].send("read", dataset)
         settings = implementation, device, threads, plan.precision
         self.workers[name].send("start", *settings, environment.knob)
 
@@ -394,12 +429,18 @@ class Session:
         entries: dict[str, Entry] = {name: {"cost": 0.0} for name in names}
         for name in chance.sample(names, len(names)):
             self.attempt(entries[name], self.prepare, name, trial, block)
+        self.check_place(entries, names)
         same_bursts(entries)
         live = [name for name in names if not {"error", "unavailable"} & entries[name].keys()]
-        foreign_gpu = gpu.foreign_use() if trial.device == "gpu" else None
+        here = trial.device == "gpu" and not self.place
+        foreign_gpu = gpu.foreign_use() if here else None
         theirs, ours = cpus.share(self.plan.threads_on(trial.device))
-        meter = Meter((worker.pid for worker in self.workers.values()), theirs)
-        with cpus.bound(ours):
+        meter = (
+            FarMeter(self.workers, live)
+            if self.place
+            else Meter((worker.pid for worker in self.workers.values()), theirs)
+        )
+        with cpus.bound(ours) if not self.place else nullcontext():
             started, rounds, done = monotonic(), 1 if trial.kind.whole else self.rounds, 0
             while done < rounds:
                 for name in shuffled(live, chance):
@@ -419,7 +460,18 @@ class Session:
             if "error" not in entries[name]:
                 self.attempt(entries[name], self.read_totals, name, trial)
         record = {"block": block, "trial": str(trial), "results": entries}
+        if self.place:
+            self.check_place(entries, names)
+            record["host"] = self.place.host.name
+            check_answers(record)
         self.journal.append(record | {"seconds": monotonic() - began})
+
+    def check_place(self, entries: Mapping[str, Entry], names: Iterable[str]) -> None:
+        """Raise HostLost where nobody at all can measure on a host: that is the host's fault."""
+        every = [entries.get(name, {}) for name in names]
+        failed = [str(entry.get("error") or entry.get("unavailable") or "") for entry in every]
+        if self.place and failed and all(failed):
+            raise HostLost(failed[0].strip().splitlines()[0])
 
     def affordable(self, rounds: int, seconds: float) -> int:
         """How many of the rounds fit, going by the seconds of a contestant in the first of them.

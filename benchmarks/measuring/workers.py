@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 import execnet
@@ -23,6 +23,7 @@ ROOT = Path(mnist_models.__file__).parents[1]
 START_LIMIT = 300.0
 # Seconds for a bare interpreter to run, for a request to be taken, for a process to be ended.
 INTERPRETER_LIMIT, SEND_LIMIT, END_LIMIT = 60.0, 60.0, 10.0
+IN_MAIN_THREAD = "execmodel=main_thread_only"
 T = TypeVar("T")
 
 
@@ -44,16 +45,20 @@ class WorkerProcess:
         threads: int,
         folder: Path,
         spec: str = local_spec(sys.executable),
+        root: str = str(ROOT),
+        elsewhere: bool = False,
     ) -> None:
-        self.contestant = contestant
+        """`root` holds the source. `elsewhere`, that and `folder` are on another machine."""
+        self.contestant, self.root, self.elsewhere = contestant, root, elsewhere
         self.log = folder / f"{contestant}-{device}-{os.urandom(3).hex()}.log"
-        self.group = execnet.Group()
+        self.group, self.over = execnet.Group(), Event()
         self.pid: int | None = None
         variables = variables_of(device, threads, folder, split(contestant)[1])
-        self.log.touch()  # a full disk is the session's trouble, not the worker's
+        if not elsewhere:
+            self.log.touch()  # a full disk is the session's trouble, not the worker's
         known, begun = offspring(), False
         try:
-            self.channel = within(INTERPRETER_LIMIT, self.begin, spec, variables)
+            self.channel = within(INTERPRETER_LIMIT, self.begin, spec, variables, until=self.over)
             begun = True
         except Exception as error:  # execnet's own, OSError, and whatever the far side says
             words = (
@@ -61,19 +66,21 @@ class WorkerProcess:
             )
             raise WorkerError(words, "Unavailable", fatal=True) from error
         finally:
-            if not begun:
+            if not (begun or elsewhere):
                 end(offspring() - known)
         pid = self.receive(START_LIMIT)
         # Elsewhere, the number is that of a process of another machine.
-        self.pid = pid if spec.startswith("popen") else None
+        self.pid = pid if spec.startswith("popen") and not elsewhere else None
 
     def begin(self, spec: str, variables: dict[str, str]) -> execnet.Channel:
         """Start the process and tell it what to prepare."""
         with ExitStack() as undo:
             # execnet takes a process that was ended for one that has started.
             undo.callback(self.group.terminate, timeout=2)
-            channel = self.group.makegateway(spec).remote_exec(launch)
-            channel.send((str(ROOT), str(self.log), variables))
+            # By default execnet runs code in another thread where its main one is late, and there
+            # no signal can be set.
+            channel = self.group.makegateway(f"{spec}//{IN_MAIN_THREAD}").remote_exec(launch)
+            channel.send((self.root, str(self.log), variables))
             undo.pop_all()
         return channel
 
@@ -123,12 +130,15 @@ class WorkerProcess:
         return WorkerError(text + self.last_output(), fatal=True)
 
     def last_output(self, lines: int = 40) -> str:
-        """The end of what the worker printed."""
+        """The end of what the worker printed; elsewhere, the place of its log."""
+        if self.elsewhere:
+            return f"\nits log is {self.log} there"
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\nits last output:\n" + "\n".join(text.splitlines()[-lines:]) if text else ""
 
     def kill(self) -> None:
         """End the process at once."""
+        self.over.set()
         if self.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -136,11 +146,18 @@ class WorkerProcess:
             within(END_LIMIT, self.group.terminate, timeout=2)
 
 
-def within(limit: float, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+def within(
+    limit: float,
+    call: Callable[..., T],
+    *arguments: Any,
+    until: Event | None = None,
+    **options: Any,
+) -> T:
     """The result of a call that is made in a thread; TimeoutError when it takes over `limit` s.
 
     For calls of execnet that wait for ever for a process that is silent. The thread is left alone
-    and ends with that process.
+    and ends with that process. It lives until the event is there: Linux takes a process whose
+    thread of birth has ended for one that has lost its parent.
     """
     outcome: Future[T] = Future()
 
@@ -149,6 +166,8 @@ def within(limit: float, call: Callable[..., T], *arguments: Any, **options: Any
             outcome.set_result(call(*arguments, **options))
         except Exception as error:  # whatever it is, the waiting thread raises it
             outcome.set_exception(error)
+        if until:
+            until.wait()
 
     Thread(target=run, daemon=True).start()
     return outcome.result(limit)
@@ -185,13 +204,11 @@ def check_handshake(worker: WorkerProcess, info: dict[str, Any]) -> None:
 def variables_of(device: str, threads: int, folder: Path, environment: str) -> dict[str, str]:
     """Environment variables of a worker, set before it imports NumPy or a framework."""
     number = str(threads)
-    keras = folder / "keras"
-    keras.mkdir(exist_ok=True)
     variables = {
         "OMP_NUM_THREADS": number,
         "OPENBLAS_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
-        "KERAS_HOME": str(keras),  # empty: a user's keras.json could change floatx
+        "KERAS_HOME": str(folder / "keras"),  # empty: a user's keras.json could change floatx
         # Files that the first block exports, and later ones load.
         shipping.FOLDER: str(folder / "exports" / (environment or "here")),
         "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),

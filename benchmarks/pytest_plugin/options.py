@@ -14,9 +14,10 @@ from pytest_benchmark.utils import get_machine_id
 from benchmarks.comparing import baseline, saved
 from benchmarks.comparing.saved import RunError
 from benchmarks.comparing.verdicts import parse_margin
-from benchmarks.measuring import environments
+from benchmarks.measuring import environments, hosts
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
+from benchmarks.measuring.hosts import Host
 from benchmarks.reporting.markdown import printable
 from mnist_models import cpus, implementations, networks, recipe
 from mnist_models.data import NAMES as DATASETS
@@ -88,6 +89,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "folder of a virtual environment, Python, or execnet spec with other framework versions, "
         "measured in the same rounds (then default: the pair, one thread)",
     )
+    several(
+        "--host",
+        "a machine that measures blocks, such as ssh=user@box, or a file of them (docs/hosts.md)",
+    )
     group.addoption(
         "--until-decided",
         type=float,
@@ -139,6 +144,7 @@ class Settings:
     quick: bool
     resume: bool
     baselines: dict[str, Environment]
+    hosts: tuple[Host, ...]
     until_decided: float
     allocator: str
     margin: float
@@ -228,6 +234,7 @@ def settings(config: pytest.Config) -> Settings:
     everybody = implementations.names()
     try:
         baselines = environments.parse_all(option("baseline") or [])
+        machines = hosts.parse_all(option("host") or [])
         margin = parse_margin(option("margin"))
     except (EnvironmentProblem, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
@@ -285,6 +292,7 @@ def settings(config: pytest.Config) -> Settings:
         quick=quick,
         resume=option("resume"),
         baselines=baselines,
+        hosts=machines,
         until_decided=until_decided(option("until_decided")),
         allocator=chosen("--allocator", [allocator], ALLOCATORS)[0],
         margin=margin,

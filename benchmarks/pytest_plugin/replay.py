@@ -13,7 +13,9 @@ from benchmarks.comparing import saved
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring import journal as journals
+from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
+from benchmarks.measuring.hosts import HostLost
 from benchmarks.measuring.plan import Plan, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
@@ -163,8 +165,10 @@ def measure_session(session: pytest.Session) -> Timed:
             console = Console(file=writer._file, force_terminal=writer.hasmarkup, highlight=False)
             with progress(console, plan, dataset, estimate(plan)) as follower:
                 complete = Session(plan, dataset, record, follower).run()
-        except journals.JournalError as error:
+        except (EnvironmentProblem, HostLost, journals.JournalError) as error:
             option = "--resume: " if settings.resume else ""
+            if isinstance(error, HostLost):
+                option = "--host: no host is left; --resume goes on where this ended: "
             raise pytest.UsageError(f"{option}{error}") from error
     results = Results(plan, record)
     for item in items:
@@ -233,6 +237,7 @@ def make_plan(
         call_limit=settings.call_limit,
         time_budget=settings.time_budget,
         baselines=settings.baselines,
+        hosts=settings.hosts,
         until_decided=settings.until_decided,
         allocator=settings.allocator,
         margin=settings.margin,

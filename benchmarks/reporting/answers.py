@@ -66,7 +66,9 @@ class SavedRow:
     def side(self) -> Side:
         """Return what the verdict on a pair needs of this row."""
         foreign = foreign_shares(self.info["foreign_cpu"], self.info.get("foreign_gpu", {}))
-        return Side(self.blocks(), foreign, bool(self.void))
+        blocks = self.blocks()
+        hosts = dict(zip(blocks, self.info.get("hosts", ()), strict=False))
+        return Side(blocks, foreign, bool(self.void), hosts)
 
     def seconds(self) -> float:
         """Median seconds per operation over all samples."""

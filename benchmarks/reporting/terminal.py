@@ -69,10 +69,18 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
         measured = "not measured" if row.accuracy is None else f"{row.accuracy:.4f}"
         line.append(f"  accuracy {measured}", "red" if row.accuracy_faults else "")
         text.append(line.append("  void", "red") if row.void else line)
+    if len(rows) == 2 and (said := hosts(rows)):
+        text.append(Text(f"  {said}"))
     text += [Text(f"  {said}") for row in rows if (said := late(row))]
     every = [(row.name, results.particulars(row)) for row in rows if row.complete]
     text += [Text(f"  {said}") for one in every for said in words.particulars(*one)]
     return text + [Text(f"  {said}") for row in rows if (said := cause(row, results))]
+
+
+def hosts(rows: list[Row]) -> str:
+    """What each host says of a pair; empty where there was but one."""
+    first, second = rows
+    return words.of_hosts(first.name, second.name, judge_pair(side(first), side(second)))
 
 
 def cause(row: Row, results: Results) -> str:
@@ -129,7 +137,8 @@ def side(row: Row) -> Side:
         for key in ("foreign_cpu", "foreign_gpu")
     )
     foreign = foreign_shares(cpu, gpu)
-    return Side(row.by_block(), foreign, bool(row.void))
+    hosts = {block: entry["host"] for block, entry in row.entries.items() if "host" in entry}
+    return Side(row.by_block(), foreign, bool(row.void), hosts)
 
 
 def void_lines(row: Row) -> list[str]:

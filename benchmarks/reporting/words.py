@@ -208,6 +208,8 @@ def verdict(first: str, second: str, pair: Pair) -> str:
     match pair.outcome:
         case Outcome.VOID:
             return f"{pair.outcome}: " + "; ".join(f"{names[which]} is void" for which in pair.void)
+        case Outcome.HOSTS_DISAGREE:
+            return f"{pair.outcome}: {of_hosts(first, second, pair)}"
         case Outcome.CONTAMINATED:
             blocks = f"others took the CPUs in {pair.disturbed} of {found.blocks} blocks"
             return f"{pair.outcome}: {blocks}; {quotient(first, second, found)}"
@@ -223,6 +225,14 @@ def verdict(first: str, second: str, pair: Pair) -> str:
         case Outcome.FASTER:
             times, low, high = factors(found)
             return f"{names[found.winner == 1]} is {times:.2f}× faster [{low:.2f}, {high:.2f}]"
+
+
+def of_hosts(first: str, second: str, pair: Pair) -> str:
+    """What each host says: seconds of the first over those of the second."""
+    every = (
+        f"{host} {found.value:.2f} ({found.blocks} blocks)" for host, found in pair.hosts.items()
+    )
+    return f"{label(first)}/{label(second)} on {', on '.join(every)}" if pair.hosts else ""
 
 
 def tax(first: str, second: str, pair: Pair) -> str:

@@ -1,0 +1,198 @@
+"""Blocks dealt out over hosts: each takes the next one as soon as it is free."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import isfinite
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+from pydantic import ValidationError
+
+from benchmarks.measuring.environments import own
+from benchmarks.measuring.hosts import Host, HostLost, Place, prepare
+from benchmarks.measuring.journal import Record
+from benchmarks.measuring.workers import WorkerError, WorkerProcess
+
+if TYPE_CHECKING:
+    from benchmarks.measuring.session import Session
+
+# A sample that lasts longer than this is none, in seconds.
+LONGEST = 1e6
+# What reading an answer raises that is none.
+NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    BadZipFile,
+)
+# Seconds for a worker to tell what its machine has done.
+TELL_LIMIT = 60.0
+
+
+class Dealer:
+    """The hands of a session: itself on this machine, or one for each host.
+
+    A host that is lost costs the block that it is at, which goes to the others.
+    """
+
+    def __init__(self, session: "Session") -> None:
+        self.session, self.plan = session, session.plan
+        self.crews: dict[str, Session] = {}
+        self.lock, self.lost = Lock(), dict[str, str]()
+
+    @property
+    def hands(self) -> int:
+        """How many blocks are measured at once."""
+        return len(self.crews) or 1
+
+    def begin(self) -> None:
+        """Prepare all hosts side by side; raises HostLost if none can be had."""
+        if not self.plan.hosts:
+            return
+        with ThreadPoolExecutor(len(self.plan.hosts)) as pool:
+            found = [*pool.map(self.prepared, self.plan.hosts)]
+        self.crews = {place.host.name: self.session.on(place) for place in found if place}
+        self.check_left()
+
+    def prepared(self, host: Host) -> Place | None:
+        """A host with everything, or None where it cannot be had."""
+        try:
+            here = {"": self.plan.here or own()}
+            place = prepare(host, Path(self.plan.dataset_folder), here | self.plan.baselines)
+        except HostLost as error:
+            self.lose(host.name, str(error))
+            return None
+        self.session.progress.say(f"host {host.name} is ready: {place.cpu}")
+        return place
+
+    def deal(self, blocks: Iterable[int], suspected: dict[str, list[str]] | None = None) -> None:
+        """Measure blocks; raises HostLost when nobody is left to.
+
+        The first block is measured alone: it finds out what fits into the time.
+        """
+        todo = deque(blocks)
+        if not self.plan.hosts:
+            for block in todo:
+                self.session.run_block(block)
+            return
+        for crew in self.crews.values():
+            crew.suspected = suspected or {}
+        while todo and todo[0] == 0:
+            self.serve(next(iter(self.crews.values())), deque([todo[0]]), todo)
+            self.check_left()
+        while todo:
+            with ThreadPoolExecutor(len(self.crews)) as pool:
+                served = [pool.submit(self.serve, c, todo, todo) for c in [*self.crews.values()]]
+            for one in served:
+                one.result()
+            self.check_left()
+
+    def serve(self, crew: "Session", mine: deque[int], todo: deque[int]) -> None:
+        """Let one host measure block after block; what it loses goes back to `todo`."""
+        assert crew.place
+        while True:
+            with self.lock:
+                if not mine:
+                    return
+                block = mine.popleft()
+            try:
+                crew.run_block(block)
+            except (HostLost, *NONSENSE) as error:
+                with self.lock:
+                    if mine is todo:
+                        todo.append(block)
+                why = (
+                    str(error)
+                    if isinstance(error, HostLost)
+                    else f"it answered nonsense: {error!r}"
+                )
+                self.lose(crew.place.host.name, f"block {block + 1} goes to the others: {why}")
+                return
+            finally:
+                crew.stop_workers()
+            if mine is not todo:
+                with self.lock:
+                    todo.remove(block)
+
+    def lose(self, name: str, why: str) -> None:
+        """Do without a host from now on, and say so."""
+        with self.lock:
+            self.crews.pop(name, None)
+            self.lost[name] = why
+        self.session.progress.say(f"host {name} is lost: {why}")
+
+    def check_left(self) -> None:
+        """Raise HostLost when no host is left."""
+        if not self.crews:
+            raise HostLost("; ".join(f"{name}: {why}" for name, why in self.lost.items()))
+
+    def end(self) -> None:
+        """End all workers on all hosts."""
+        for crew in self.crews.values():
+            crew.stop_workers()
+
+
+class FarMeter:
+    """Like `load.Meter`, by what workers on another host tell of their CPUs and of themselves."""
+
+    def __init__(self, workers: Mapping[str, WorkerProcess], names: Sequence[str]) -> None:
+        self.workers = {name: workers[name] for name in names if name in workers}
+        self.before = self.told()
+        self.after: dict[str, dict[str, float]] | None = None
+
+    def told(self) -> dict[str, dict[str, float]]:
+        """Seconds since any moment, by worker (`Worker.load`); nothing where one does not tell."""
+        found = {}
+        for name, worker in self.workers.items():
+            try:
+                found[name] = worker.ask("load", limit=TELL_LIMIT)
+            except WorkerError:
+                return {}
+        return found
+
+    def foreign(self) -> float | None:
+        """Share of the CPUs' time that went to others; None if unknown."""
+        return self.share("busy", ours=True)
+
+    def stolen(self) -> float | None:
+        """Share of the CPUs' time that the hypervisor gave to other machines; None if unknown."""
+        return self.share("stolen")
+
+    def share(self, what: str, ours: bool = False) -> float | None:
+        """What was spent between the two readings; None if unknown."""
+        self.after = self.told() if self.after is None else self.after
+        common = self.before.keys() & self.after.keys()
+        if not common:
+            return None
+        spent = {
+            key: {name: self.after[name][key] - self.before[name][key] for name in common}
+            for key in ("wall", what, "own")
+        }
+        one = max(common)
+        seconds = spent["wall"][one]
+        if not seconds > 0:
+            return None
+        less = sum(spent["own"].values()) if ours else 0.0
+        return max(0.0, (spent[what][one] - less) / seconds)
+
+
+def check_answers(record: Mapping[str, Any]) -> None:
+    """Raise HostLost where what a host answered is no measurement: nothing of it is kept."""
+    try:
+        Record.model_validate(record)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise HostLost(f"it answered nonsense: {place}: {problem['msg']}") from None
+    for name, entry in record["results"].items():
+        times = [second for sample in entry.get("samples", ()) for second in sample]
+        times += [entry["first_call_seconds"]] if "first_call_seconds" in entry else []
+        for seconds in times:
+            if not (isfinite(seconds) and 0 <= seconds < LONGEST):
+                raise HostLost(f"it answered nonsense: {name} took {seconds} s")

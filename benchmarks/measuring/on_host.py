@@ -1,0 +1,152 @@
+"""What another host does before it measures. execnet sends this file's source, so it stands alone.
+
+Files lie in a cache under the digest of all of them, and are looked at again in every session.
+Environments are made by uv from pins.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+NAME = "mnist-benchmarks-host"
+# Seconds for making an environment: the frameworks take gigabytes.
+LIMIT = 3600
+MADE = "made"
+
+
+def cache() -> str:
+    """The folder of everything that is kept on this host."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(os.path.abspath(base), NAME)
+
+
+def about() -> dict[str, object]:
+    """This host: its cache, and what its results should be told with."""
+    model = platform.processor()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+        model = names[0] if names else model
+    return {"cache": cache(), "cpu": model, "node": platform.node(), "free": free()}
+
+
+def free() -> int:
+    """Bytes that are free where the cache is."""
+    os.makedirs(cache(), exist_ok=True)
+    return shutil.disk_usage(cache()).free
+
+
+def digest(folder: str) -> str:
+    """SHA-256 over names and contents of all files of a folder; "" where there is none."""
+    if not os.path.isdir(folder):
+        return ""
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            with open(path, "rb") as file:
+                found[os.path.relpath(path, folder).replace(os.sep, "/")] = file.read()
+    return digest_of(found)
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """The same of contents by name."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        line = f"{name} {hashlib.sha256(files[name]).hexdigest()}\n"
+        total.update(line.encode())
+    return total.hexdigest()
+
+
+def have(kind: str, wanted: str) -> str:
+    """The folder of files with this digest; "" where it is not there, or is damaged."""
+    folder = os.path.join(cache(), kind, wanted)
+    return folder if digest(folder) == wanted else ""
+
+
+def put(kind: str, wanted: str, files: Mapping[str, bytes]) -> str:
+    """Keep files; their folder. Whole or not at all."""
+    if digest_of(files) != wanted:
+        raise ValueError("what came is not what was sent")
+    parent = os.path.join(cache(), kind)
+    os.makedirs(parent, exist_ok=True)
+    part = tempfile.mkdtemp(dir=parent)
+    for name, content in files.items():
+        path = os.path.join(part, *name.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+    folder = os.path.join(parent, wanted)
+    if digest(folder) != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        os.rename(part, folder)
+    except OSError:
+        # Hosts may share their disk, and one of them was faster.
+        shutil.rmtree(part, ignore_errors=True)
+        if digest(folder) != wanted:
+            raise
+    return folder
+
+
+def environment(version: str, pins: list[str]) -> str:
+    """The Python of an environment with these packages, made where it is not there yet."""
+    name = hashlib.sha256("\n".join([version, *pins]).encode()).hexdigest()[:16]
+    folder = os.path.join(cache(), "environments", name)
+    python = os.path.join(folder, "bin", "python")
+    if os.path.exists(os.path.join(folder, MADE)):
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    uv = find_uv()
+    run([uv, "venv", "--quiet", "--allow-existing", "--python", version, folder])
+    listed = os.path.join(folder, "pins.txt")
+    with open(listed, "w", encoding="utf-8") as file:
+        file.write("\n".join(pins) + "\n")
+    run([uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", listed])
+    open(os.path.join(folder, MADE), "w").close()
+    return python
+
+
+def find_uv() -> str:
+    """A uv: the one that is installed, or one in an environment of its own."""
+    own = os.path.join(cache(), "uv")
+    made = os.path.join(own, "bin", "uv")
+    for place in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), made):
+        if place and os.path.exists(place):
+            return place
+    run([sys.executable, "-m", "venv", own])
+    run([os.path.join(own, "bin", "python"), "-m", "pip", "install", "--quiet", "uv"])
+    return made
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end; RuntimeError with its last words where it fails."""
+    ended = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=LIMIT,
+        check=False,
+    )
+    if ended.returncode:
+        said = ended.stdout.decode("utf-8", "replace").strip().splitlines()[-5:]
+        raise RuntimeError(f"{' '.join(command[:3])} failed: {' '.join(said)}")
+
+
+if __name__ == "__channelexec__":
+    channel = globals()["channel"]
+    known: dict[str, Callable[..., Any]] = {"about": about, "have": have, "put": put}
+    known["environment"] = environment
+    for method, arguments in channel:
+        try:
+            channel.send(("ok", known[method](*arguments)))
+        except Exception as error:
+            channel.send(("error", f"{type(error).__name__}: {error}"))

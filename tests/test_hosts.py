@@ -1,0 +1,496 @@
+"""Other hosts: blocks are dealt out once each, and a host can spoil its own and no others."""
+
+import getpass
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections import Counter
+from time import sleep
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from benchmarks.comparing.pair import Outcome, Side, judge_pair
+from benchmarks.measuring import hosts, on_host
+from benchmarks.measuring.dealing import Dealer, FarMeter, check_answers
+from benchmarks.measuring.environments import Environment, EnvironmentProblem
+from benchmarks.measuring.hosts import SSH, Host, HostLost, Place, parse, parse_all
+from benchmarks.measuring.workers import ROOT
+from benchmarks.reporting import words
+from mnist_models import counters
+from tests.test_command_lines import variables
+from tests.test_robustness import wait_for
+
+# Which host
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ssh=me@box", Host("me_box", f"ssh={SSH} me@box")),
+        (
+            "ssh=-p 22 box//python=/a b/python",
+            Host("box", f"ssh={SSH} -p 22 box", "/a b/python"),
+        ),
+        ("popen", Host("here", "popen")),
+        ("popen//chdir=/tmp", Host("here", "popen//chdir=/tmp")),
+    ],
+)
+def test_a_spec_names_a_host(text, expected):
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["box", "ssh", "ssh=", "http://box", "/no/such/file", "python=x"])
+def test_what_is_no_host_is_refused_with_the_choices(text):
+    with pytest.raises(EnvironmentProblem, match=r"--host .*: no host; give ssh=user@box"):
+        parse_all([text])
+
+
+def test_a_file_names_hosts(tmp_path):
+    file = tmp_path / "lab"
+    file.write_text("# the lab\nssh=a\n\nssh=b  # slow\npopen//chdir=/tmp\n")
+    assert [host.name for host in parse_all([str(file), "popen"])] == ["a", "b", "here", "here-2"]
+    file.write_text("# nobody\n")
+    with pytest.raises(EnvironmentProblem, match="this file names no host"):
+        parse_all([str(file)])
+
+
+def test_an_unknown_host_key_is_refused_and_nobody_is_asked():
+    assert "-oStrictHostKeyChecking=yes" in parse("ssh=box").spec
+    assert "-oBatchMode=yes" in parse("ssh=box").spec
+
+
+# What a host gets
+
+
+def test_files_are_kept_whole_and_looked_at_again(tmp_path, monkeypatch):
+    """A damaged one is sent anew, and what came otherwise than it was sent is refused."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = {"a/b.py": b"one", "c": b"two"}
+    wanted = on_host.digest_of(files)
+    assert on_host.have("source", wanted) == ""
+    folder = on_host.put("source", wanted, files)
+    assert on_host.have("source", wanted) == on_host.put("source", wanted, files) == folder
+    with open(os.path.join(folder, "c"), "wb") as file:
+        file.write(b"three")
+    assert on_host.have("source", wanted) == ""
+    assert on_host.put("source", wanted, files) == folder
+    assert on_host.have("source", wanted) == folder
+    with pytest.raises(ValueError, match="not what was sent"):
+        on_host.put("source", wanted, files | {"c": b"other"})
+    assert len(os.listdir(os.path.dirname(folder))) == 1
+
+
+def test_the_source_is_all_that_a_worker_needs():
+    found = hosts.source()
+    assert b"class Worker" in found["mnist_models/worker.py"]
+    assert "mnist_models/accuracy_bounds.json" in found
+    assert all(name.startswith("mnist_models/") and ".." not in name for name in found)
+
+
+@pytest.mark.slow
+def test_pins_are_what_is_installed_here_without_this_project():
+    here = Environment("here", f"popen//python={sys.executable}")
+    version, found = hosts.pins(here)
+    assert version == f"{sys.version_info.major}.{sys.version_info.minor}"
+    names = {pin.partition("==")[0] for pin in found}
+    assert {"numpy", "execnet"} <= names
+    assert "mnist-benchmarks" not in names
+    with pytest.raises(EnvironmentProblem, match="only a local environment can be made again"):
+        hosts.pins(Environment("far", "ssh=box"))
+
+
+# Blocks are dealt out
+
+
+class Crew:
+    """A host that only pretends to measure."""
+
+    def __init__(self, name, fails_at=(), error=None, seconds=0.0):
+        self.place = Place(Host(name, "popen"), "/", "/", "/", "a CPU")
+        self.fails_at, self.error, self.seconds = fails_at, error, seconds
+        self.done, self.suspected = [], {}
+
+    def run_block(self, block):
+        sleep(self.seconds)
+        if block in self.fails_at:
+            raise self.error or HostLost("it is dark")
+        self.done.append(block)
+
+    def stop_workers(self):
+        pass
+
+
+def dealer_of(*crews):
+    said = []
+    plan = SimpleNamespace(hosts=tuple(crew.place.host for crew in crews))
+    session = SimpleNamespace(plan=plan, progress=SimpleNamespace(say=said.append))
+    made = Dealer(session)
+    made.crews = {crew.place.host.name: crew for crew in crews}
+    return made, said
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 100])
+def test_every_block_is_measured_once(count):
+    """The first one alone; then whoever is free takes the next one."""
+    crews = [Crew(f"host{number}", seconds=0.002) for number in range(count)]
+    dealer, _ = dealer_of(*crews)
+    dealer.deal(range(2 * count + 1))
+    done = Counter(block for crew in crews for block in crew.done)
+    assert done == Counter(range(2 * count + 1))
+    assert crews[0].done[0] == 0
+
+
+@pytest.mark.parametrize(
+    "error", [HostLost("it is dark"), ValueError("no answer"), TypeError("None"), KeyError("x")]
+)
+def test_a_host_that_is_lost_costs_its_block_which_goes_to_the_others(error):
+    bad, good = Crew("bad", fails_at={1, 2, 3, 4}, error=error, seconds=0.01), Crew("good")
+    dealer, said = dealer_of(good, bad)
+    dealer.deal(range(5))
+    assert sorted(good.done + bad.done) == list(range(5))
+    assert [line for line in said if line.startswith("host bad is lost: block")]
+
+
+def test_a_first_host_that_is_lost_leaves_the_first_block_to_the_next_one():
+    bad, good = Crew("bad", fails_at={0}), Crew("good")
+    dealer, _ = dealer_of(bad, good)
+    dealer.deal(range(3))
+    assert good.done == [0, 1, 2]
+
+
+def test_when_nobody_is_left_the_session_says_why():
+    dealer, _ = dealer_of(Crew("a", fails_at={0}), Crew("b", fails_at={0}))
+    with pytest.raises(HostLost, match="a: block 1 goes to the others: it is dark; b: "):
+        dealer.deal(range(3))
+
+
+def test_a_fault_of_this_suite_is_no_fault_of_a_host():
+    dealer, _ = dealer_of(Crew("a", fails_at={0}, error=RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        dealer.deal(range(3))
+
+
+# What a host answers
+
+ENTRY = {
+    "cost": 1.0,
+    "facts": {"versions": {}, "python": "3.12", "in_force": {}},
+    "recipe": {},
+    "compilation": "eager",
+    "first_call_seconds": 0.1,
+    "samples": [[0.001, 0.001]],
+    "parity": {"logits": 1e-7},
+    "foreign_cpu": None,
+}
+
+
+def record(**more):
+    return {"block": 0, "trial": "t", "results": {"a": ENTRY | more}}
+
+
+def test_a_right_answer_is_taken():
+    check_answers(record())
+    check_answers({"block": 0, "trial": "t", "results": {"a": {"cost": 0.1, "error": "x"}}})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"samples": [[float("nan"), 0.1]]},
+        {"samples": [[-0.1, 0.1]]},
+        {"samples": [[float("inf"), 0.1]]},
+        {"samples": [[1e9, 0.1]]},
+        {"samples": [["fast", 0.1]]},
+        {"samples": None},
+        {"first_call_seconds": -1.0},
+        {"facts": {}},
+        {"parity": {"logits": "good"}},
+    ],
+)
+def test_nonsense_is_not_taken(more):
+    with pytest.raises(HostLost, match="it answered nonsense"):
+        check_answers(record(**more))
+
+
+class Telling:
+    """A worker that tells how busy its machine was, time after time."""
+
+    def __init__(self, *told):
+        self.told = iter(told)
+
+    def ask(self, method, limit):
+        return next(self.told)
+
+
+def test_what_others_took_on_a_host_is_what_no_worker_took():
+    zero = {"wall": 0.0, "busy": 0.0, "stolen": 0.0, "own": 0.0}
+    ones = {"wall": 10.0, "busy": 8.0, "stolen": 0.5}
+    workers = {"a": Telling(zero, ones | {"own": 3.0}), "b": Telling(zero, ones | {"own": 4.0})}
+    meter = FarMeter(workers, ["a", "b"])
+    assert meter.foreign() == pytest.approx(0.1)
+    assert meter.stolen() == pytest.approx(0.05)
+    assert FarMeter({}, []).foreign() is None
+
+
+def test_the_kernel_tells_how_busy_cpus_were(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu 1 1 1 1\ncpu0 100 10 20 900 5 1 2 30 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n")
+    hertz = os.sysconf("SC_CLK_TCK")
+    assert counters.busy_seconds([0], stat) == (163 / hertz, 30 / hertz)
+
+
+# Whether hosts agree
+
+
+def sides(*ratios):
+    """Two sides, of which each host's blocks have one of the ratios, three blocks each."""
+    first, names = {}, {}
+    for host, value in enumerate(ratios):
+        for block in range(3 * host, 3 * host + 3):
+            first[block], names[block] = [value * (1 + block / 1000)], f"host{host}"
+    second = {block: [1.0] for block in first}
+    return Side(first, hosts=names), Side(second, hosts=names)
+
+
+def test_hosts_that_agree_decide_together():
+    found = judge_pair(*sides(1.2, 1.3))
+    assert found.outcome is Outcome.FASTER
+    assert {name: ratio.blocks for name, ratio in found.hosts.items()} == {"host0": 3, "host1": 3}
+
+
+def test_hosts_that_disagree_are_not_averaged_away():
+    """Another CPU, another winner."""
+    found = judge_pair(*sides(1.2, 0.8))
+    assert found.outcome is Outcome.HOSTS_DISAGREE
+    said = words.verdict("keras_tensorflow", "pytorch_eager", found)
+    assert said.startswith("hosts disagree: Keras/PyTorch on host0 1.20 (3 blocks), on host1 0.80")
+
+
+def test_one_machine_is_no_host():
+    first, second = sides(1.2, 0.8)
+    found = judge_pair(Side(first.blocks), Side(second.blocks))
+    assert found.outcome is Outcome.NO_DIFFERENCE
+    assert found.hosts == {}
+
+
+# Whole sessions
+
+SESSION = (
+    *("--operation=forward", "--architecture=mlp", "--implementation=numpy_reference"),
+    *("--dataset=digits", "--device=cpu", "--threads=1", "--rounds=3"),
+)
+
+
+def session(folder, *arguments):
+    """A session whose hosts keep their files in the same folder."""
+    result = folder / "run.json"
+    command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", *SESSION, *arguments]
+    command += [f"--benchmark-json={result}", f"--rootdir={ROOT}"]
+    return subprocess.Popen(
+        [*command, f"--config-file={ROOT}/pyproject.toml"],
+        cwd=folder,
+        env=variables(folder, PYTEST_ADDOPTS="", XDG_CACHE_HOME=str(folder / "cache")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(folder, *arguments):
+    process = session(folder, *arguments)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def measured_on(folder):
+    """Which host measured each block, from the saved run."""
+    [row] = json.loads((folder / "run.json").read_text())["benchmarks"]
+    info = row["extra_info"]
+    return dict(zip(dict.fromkeys(info["blocks"]), info["hosts"], strict=True))
+
+
+def popen(*names, python=sys.executable, folder="/"):
+    """Hosts that are processes of this machine."""
+    return [f"--host=popen//chdir={folder}{name}//python={python}" for name in names]
+
+
+@pytest.mark.slow
+def test_blocks_of_a_session_are_dealt_out_over_hosts(tmp_path):
+    status, output = ended(tmp_path, "--blocks=4", *popen("tmp", "usr"))
+    assert status == 0, output
+    found = measured_on(tmp_path)
+    assert sorted(found) == [0, 1, 2, 3]
+    assert {*found.values()} == {"here", "here-2"}
+    cache = tmp_path / "cache" / on_host.NAME
+    assert len(list((cache / "data").iterdir())) == 1
+    assert (next((cache / "source").iterdir()) / "mnist_models" / "worker.py").exists()
+
+
+EVIL = """
+import os, sys
+import builtins
+
+how, original = os.environ["EVIL"], builtins.__import__
+
+
+def wrong(worker):
+    sample, observe, channel = worker.Worker.sample, worker.Worker.observe, None
+
+    def evil(self, *arguments):
+        found = sample(self, *arguments)
+        if how == "nan":
+            return found | {"seconds": float("nan")}
+        if how == "negative":
+            return found | {"seconds": -1.0}
+        if how == "nothing":
+            return None
+        if how == "kind":
+            return [1, 2, 3]
+        if how == "dies":
+            os._exit(1)
+        if how == "exec":
+            import gc
+            gateway = next(one for one in gc.get_objects() if type(one).__name__ == "WorkerGateway")
+            code = "open(" + repr(os.environ["MARK"]) + ", 'w')"
+            from __main__ import dumps_internal, Message
+            gateway._send(Message.CHANNEL_EXEC, 99, dumps_internal((code, None, None, {})))
+        return found
+
+    worker.Worker.sample = evil
+    if how == "bytes":
+        worker.Worker.observe = lambda self, *arguments: b"no weights"
+    if how == "path":
+        worker.Worker.observe = lambda self, *arguments: "a text"
+
+
+def importing(name, *arguments, **more):
+    found = original(name, *arguments, **more)
+    done = sys.modules.get("mnist_models.worker")
+    if done is not None and hasattr(done, "serve") and not hasattr(done, "evil"):
+        done.evil = True
+        wrong(done)
+    return found
+
+
+builtins.__import__ = importing
+"""
+
+
+def evil_python(folder, how):
+    """A Python whose workers answer in another way."""
+    (folder / "sitecustomize.py").write_text(EVIL)
+    python = folder / "python"
+    settings = f"EVIL={how} MARK={folder}/mark PYTHONPATH={folder}"
+    python.write_text(f'#!/bin/sh\n{settings} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["nan", "negative", "nothing", "kind", "dies", "bytes", "path"])
+def test_a_hostile_host_spoils_its_own_blocks_and_nothing_else(how, tmp_path):
+    """The session ends with all blocks, measured by the other one, and says what was wrong."""
+    evil = evil_python(tmp_path, how)
+    status, output = ended(tmp_path, "--blocks=3", *popen("tmp"), *popen("usr", python=evil))
+    assert status == 0, output
+    assert {*measured_on(tmp_path).values()} == {"here"}, output
+    assert "host here-2 is lost: block" in output
+
+
+@pytest.mark.slow
+def test_a_host_runs_no_code_here(tmp_path):
+    """Execnet would let this side run code there; the other way round it is refused."""
+    mark = tmp_path / "mark"
+    evil = evil_python(tmp_path, "exec")
+    status, output = ended(tmp_path, "--blocks=2", *popen("usr", python=evil))
+    assert status == 0, output
+    assert not mark.exists()
+
+
+@pytest.fixture(scope="module")
+def ssh(tmp_path_factory):
+    """The options of ssh to a server of our own on this machine; skips where there is none."""
+    server = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not (os.path.exists(server) and shutil.which("ssh") and shutil.which("ssh-keygen")):
+        pytest.skip("not installed: apt install openssh-server")
+    folder = tmp_path_factory.mktemp("ssh")
+    for key in ("host", "user"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)]
+        subprocess.run(command, check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    (folder / "config").write_text(
+        f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\nStrictModes no\n"
+        f"ListenAddress 127.0.0.1:{port}\nPidFile none\nUsePAM no\n"
+        f"SetEnv XDG_CACHE_HOME={folder}/far\n"
+    )
+    key = (folder / "host.pub").read_text().split()[:2]
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {' '.join(key)}\n")
+    (folder / "unknown").touch()
+    os.makedirs("/run/sshd", exist_ok=True) if os.getuid() == 0 else None
+    process = subprocess.Popen([server, "-D", "-f", str(folder / "config")])
+
+    def options(known="known"):
+        return f"-p {port} -i {folder}/user -oUserKnownHostsFile={folder}/{known}"
+
+    def answers():
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    assert wait_for(answers)
+    yield SimpleNamespace(options=options, folder=folder, process=process)
+    for one in psutil.Process(process.pid).children(recursive=True):
+        one.kill()
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_a_host_is_reached_by_ssh_and_given_all_it_needs(ssh, tmp_path):
+    """Its files lie under another path; nothing but a Python was there."""
+    user = getpass.getuser()
+    spec = f"--host=ssh={ssh.options()} {user}@127.0.0.1//python={sys.executable}"
+    status, output = ended(tmp_path, "--blocks=2", spec)
+    assert status == 0, output
+    assert {*measured_on(tmp_path).values()} == {f"{user}_127.0.0.1"}
+    assert (ssh.folder / "far" / on_host.NAME / "data").exists()
+    assert not (tmp_path / "cache" / on_host.NAME).exists()
+
+
+@pytest.mark.slow
+def test_a_host_whose_key_is_unknown_is_not_reached(ssh, tmp_path):
+    spec = f"--host=ssh={ssh.options('unknown')} 127.0.0.1//python={sys.executable}"
+    status, output = ended(tmp_path, "--blocks=1", spec)
+    assert status == 4, output
+    assert "--host: no host is left" in output
+    assert "cannot be reached" in output
+
+
+@pytest.mark.slow
+def test_a_host_that_is_cut_off_loses_its_block_to_the_others(ssh, tmp_path):
+    """In the middle of a session, all that belongs to its connections is killed."""
+    spec = f"--host=ssh={ssh.options()} 127.0.0.1//python={sys.executable}"
+    process = session(tmp_path, "--blocks=6", "--rounds=40", *popen("tmp"), spec)
+    journal = ".benchmarks/sessions/*/journal.jsonl"
+
+    def busy():
+        text = "".join(file.read_text() for file in tmp_path.glob(journal))
+        return '"host": "127.0.0.1"' in text or process.poll() is not None
+
+    assert wait_for(busy)
+    for one in psutil.Process(ssh.process.pid).children(recursive=True):
+        one.kill()
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    found = measured_on(tmp_path)
+    assert sorted(found) == list(range(6))
