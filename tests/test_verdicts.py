@@ -42,6 +42,7 @@ from benchmarks.comparing.verdicts import (
     suspicion,
     time_metric,
 )
+from benchmarks.measuring.dealing import Dealer
 from benchmarks.measuring.environments import STEADY, Environment, steady
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session, same_bursts
@@ -1115,7 +1116,7 @@ def test_a_session_measures_on_what_is_undecided_until_it_is_equal(seconds, meas
     session.progress = SimpleNamespace(decide=lambda *told: said.append(told))
     session.journal = SimpleNamespace(records=records, session="made up")
     session.run_block = run_block
-    session.decide()
+    session.decide(Dealer(session))
     assert done == measured_on
     assert said == ([(1, 60.0)] if measured_on else [])
 

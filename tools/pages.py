@@ -27,7 +27,7 @@ from benchmarks.comparing.growth import Growth
 from benchmarks.comparing.saved import read
 from benchmarks.comparing.timeline import Timeline
 from benchmarks.reporting import explained, growth, history, markdown, production, tables
-from benchmarks.reporting.answers import circumstances, contests, result_table
+from benchmarks.reporting.answers import Contest, circumstances, contests, result_table
 from benchmarks.reporting.learning import table
 from benchmarks.reporting.markdown import escape
 from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
@@ -140,7 +140,16 @@ def rules() -> list[str]:
 
 def moved() -> moves.Explained:
     """What `python -m benchmarks explain` recorded."""
-    return moves.read(MOVES.read_text(encoding="utf-8"))
+    first, *later = (
+        moves.read(file.read_text(encoding="utf-8"))
+        for file in sorted(MOVES.parent.glob(f"{MOVES.stem}*.json"), key=lambda file: file.stem)
+    )
+    # What was measured again takes the place of what it was before.
+    for found in later:
+        again = {(one.knob, one.trial) for one in found.moved}
+        first.moved = [one for one in first.moved if (one.knob, one.trial) not in again]
+        first.moved += found.moved
+    return first
 
 
 def turned() -> list[str]:
@@ -197,18 +206,43 @@ def seen() -> museum.Museum:
 
 def started() -> list[str]:
     """The moments of a start."""
-    return production.starts(production.of(contests(recorded("production")), "startup"))
+    return production.starts(of_production("startup"))
 
 
 def predicted() -> list[str]:
     """One prediction."""
-    return production.predictions(production.of(contests(recorded("production")), "latency"))
+    return production.predictions(of_production("latency"))
 
 
 def shipped() -> list[str]:
     """Every route from each framework."""
     run = recorded("production")
     return [*production.routes(production.of(contests(run), "deploy")), "", circumstances(run)]
+
+
+def of_production(operation: str) -> list[Contest]:
+    """The contests of an operation in the recorded run."""
+    return production.of(contests(recorded("production")), operation)
+
+
+def fed() -> list[str]:
+    """Every way to feed."""
+    return production.feeds(of_production("feed"))
+
+
+def apart() -> list[str]:
+    """The parts of a training step."""
+    return production.taken_apart(of_production("parts"))
+
+
+def most() -> list[str]:
+    """The kernels that take most of it."""
+    return production.kernels(of_production("parts"))
+
+
+def leaking() -> list[str]:
+    """What grows from call to call."""
+    return production.kept(of_production("leak"))
 
 
 def growing() -> Growth:
@@ -272,6 +306,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
         *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
         *(started, predicted, shipped, grown),
+        *(fed, apart, most, leaking),
     )
 }
 
