@@ -12,6 +12,7 @@ import numpy as np
 from mnist_models import parity, profiles, weights
 from mnist_models.feeding import FED, Feeding
 from mnist_models.leaks import BETWEEN, STEPS, kept, leaks
+from mnist_models.parallel import PROVED, Parallel
 from mnist_models.shipping import Shipping
 from mnist_models.start import PROTOCOL as START_PROTOCOL
 from mnist_models.start import start
@@ -395,13 +396,52 @@ class Parts(Operation):
         return 6.0
 
 
+class DataParallel(Operation):
+    """Training on several devices with the same global batch, each with its part of it.
+
+    Its time is that of a step on two devices. Every number of devices has figures of its own, and
+    must compute what one device computes with the whole batch.
+    """
+
+    name, title, counted, rank = "data_parallel", "training step on two devices", "steps", 3
+    questions = ("train_step",)
+    whole = True
+    by_default = at_a_glance = False
+    networks = ("mlp", "lenet5", "resnet")
+    parallel: Parallel
+
+    def first_call(self, worker: "Worker") -> float:
+        """Start a group of two untimed, which fills caches; seconds of it all."""
+        self.parallel = Parallel(worker)
+        return worker.clock(lambda _: self.parallel.run(2, "float32", PROVED), 1)[0]
+
+    def iterations(self, worker: "Worker") -> int:
+        """One group is a sample."""
+        return 1
+
+    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
+        """Seconds of a step on two devices; `devices` has what was found of each number."""
+        counts = sorted({1, 2, self.parallel.most})
+        found = {str(count): self.parallel.found(count) for count in counts}
+        seconds = found["2"]["seconds"]
+        return {"seconds": seconds, "cpu_seconds": 2 * seconds, "counted": {}, "devices": found}
+
+    def images(self, batch_size: int, training_set: int) -> int:
+        """A step takes a batch."""
+        return batch_size
+
+    def estimate(self, rounds: int) -> float:
+        """Five groups start, compile and train."""
+        return 25.0
+
+
 FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
 LATENCY, STARTUP, DEPLOY = Latency(), Startup(), Deploy()
-FEED, LEAK, PARTS = Feed(), Leak(), Parts()
+FEED, LEAK, PARTS, DATA_PARALLEL = Feed(), Leak(), Parts(), DataParallel()
 OPERATIONS: dict[str, Operation] = {
     each.name: each
     for each in (
         *(FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP),
-        *(DEPLOY, FEED, LEAK, PARTS),
+        *(DEPLOY, FEED, LEAK, PARTS, DATA_PARALLEL),
     )
 }

@@ -29,6 +29,7 @@ WITH_FRAMEWORK = (
         "feeds/in_*.py",
         "repeated/in_*.py",
         "profiles/in_*.py",
+        "parallel/in_*.py",
     ),
     *("keras_*.py", "pytorch_w*.py"),
 )

@@ -203,6 +203,7 @@ def test_they_are_timed_on_few_networks_unless_others_are_asked_for(options, exp
         ({"feeds": [{"grain": {}}] * 5 + [{}]}, "feeds has others in one block than in another"),
         ({"leaks": [{"fit": {"calls": 50}}] * 6}, "leaks[0].fit.each is missing"),
         ({"parts": [{"subtracted": {}}] * 6}, "parts[0].subtracted.forward is missing"),
+        ({"devices": [{"2": {"seconds": 0.1}}] * 6}, "devices[0].2.difference is missing"),
         ({"iterations": {"0": "many"}}, "iterations.0 is 'many'"),
     ],
 )

@@ -569,7 +569,7 @@ MANY = [Trial(o, a, 128, "cpu") for a in ("mlp", "deep_mlp", "lenet5") for o in 
 
 def test_first_block_goes_by_priority():
     """The first block measures first what is kept longest: steps, then forward passes, epochs."""
-    rest = ["latency", "startup", "deploy", "feed", "leak", "parts"]
+    rest = ["latency", "startup", "deploy", "feed", "leak", "parts", "data_parallel"]
     order = make_plan(dict.fromkeys(MANY, PAIR)).order(0, "session")
     first = [name for name in ("train_step", "forward", "epoch") for _ in range(3)]
     assert [trial.operation for trial in order] == first + 3 * rest

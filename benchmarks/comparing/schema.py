@@ -143,6 +143,14 @@ class Parts(Part):
     kernels: list[tuple[Text, Seconds, Seconds]]
 
 
+class Group(Part):
+    """Training on a number of devices: seconds a step, without communication, the difference."""
+
+    seconds: Seconds
+    alone_seconds: Seconds | None = None
+    difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Info(Part):
     """The `extra_info` of a row."""
 
@@ -170,6 +178,7 @@ class Info(Part):
     feeds: list[dict[Text, Fed]] = []
     leaks: list[dict[Text, Kept]] = []
     parts: list[Parts] = []
+    devices: list[dict[Number, Group]] = []
     blocks: list[Annotated[int, Field(ge=0, le=10**6)]]
     iterations: dict[Number, Count] = {}
     cpu_seconds: list[Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]] = []
@@ -205,12 +214,12 @@ class Info(Part):
         counts = {f"latency_seconds of {q}": len(v) for q, v in self.latency_seconds.items()}
         counts |= {
             key: len(getattr(self, key))
-            for key in ("hosts", "start", "routes", "feeds", "leaks", "parts")
+            for key in ("hosts", "start", "routes", "feeds", "leaks", "parts", "devices")
         }
         for key, found in counts.items():
             if found and found != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
-        for key in ("routes", "feeds", "leaks"):
+        for key in ("routes", "feeds", "leaks", "devices"):
             blocks = getattr(self, key)
             if any(block.keys() != blocks[0].keys() for block in blocks):
                 raise ValueError(f"{key} has others in one block than in another")

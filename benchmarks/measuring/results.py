@@ -15,6 +15,7 @@ from benchmarks.trial import RowId, Trial, contestant, split
 from mnist_models import networks, parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
 from mnist_models.operations import EPOCH, Operation
+from mnist_models.parallel import BOUND as PARALLEL_BOUND
 from mnist_models.shipping import BOUND
 
 # Keys of a journal entry and of its `facts` that must be the same in all blocks of a row.
@@ -43,6 +44,7 @@ class Row:
     accuracy_faults: list[str] = field(default_factory=list)
     export_faults: list[str] = field(default_factory=list)
     feed_faults: list[str] = field(default_factory=list)
+    group_faults: list[str] = field(default_factory=list)
     accuracy: float | None = None
     accuracy_bounds: Bounds | None = None
 
@@ -50,7 +52,8 @@ class Row:
     def void(self) -> list[str]:
         """Why its times do not count although they were measured."""
         learning = self.parity_faults + self.accuracy_faults
-        return self.mixed_settings() + learning + self.export_faults + self.feed_faults
+        others = self.export_faults + self.feed_faults + self.group_faults
+        return self.mixed_settings() + learning + others
 
     @property
     def complete(self) -> bool:
@@ -209,6 +212,11 @@ class Results:
                 if route.get("difference", 0.0) > BOUND:
                     words = f"{route['difference']:.1e} from the network (at most {BOUND:g})"
                     row.export_faults.append(f"{name} differs in block {block} by {words}")
+            for count, group in entry.get("devices", {}).items():
+                if group["difference"] > PARALLEL_BOUND:
+                    words = f"{count} devices end {group['difference']:.1e} from one"
+                    why = ", each has batch statistics of its own" if self.has_state(row) else ""
+                    row.group_faults.append(f"in block {block} {words}{why}")
             for name, feed in entry.get("feeds", {}).items():
                 if wrong := feed.get("wrong", 0):
                     words = f"{wrong} of {feed['images']} images wrong or in another order"
@@ -227,6 +235,10 @@ class Results:
             row.accuracy_faults.append(
                 f"test accuracy after one epoch is {bad[0]:.4f}, not within [{low:.4f}, {high:.4f})"
             )
+
+    def has_state(self, row: Row) -> bool:
+        """Whether a row's network has running statistics."""
+        return networks.load(row.trial.architecture).has_state
 
     def bounds(self, architecture: str, batch_size: int) -> Bounds:
         """Which accuracies count: as calibrated, or around what the reference reached."""
@@ -342,7 +354,7 @@ class Results:
                 str(share): [float(f"{block[place]:.5g}") for block in every]
                 for place, share in enumerate(QUANTILES)
             }
-        for key in ("start", "routes", "feeds", "leaks", "parts"):
+        for key in ("start", "routes", "feeds", "leaks", "parts", "devices"):
             if all(key in entry for entry in entries):
                 found[key] = [entry[key] for entry in entries]
         return found

@@ -81,6 +81,8 @@ def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
     for key, said in (("routes", shipped), ("feeds", fed)):
         if blocks := info.get(key):
             lines += [f" {name}: {said(name, blocks)}" for name in blocks[0]]
+    if blocks := info.get("devices"):
+        lines.append(f": {on_devices(blocks)}")
     if blocks := info.get("leaks"):
         lines.append(f": {kept(blocks)}")
     if blocks := info.get("parts"):
@@ -103,6 +105,14 @@ def agreement(blocks: parts.Blocks) -> str:
     points = 100 * parts.apart(blocks)
     word = "agrees within" if parts.apart(blocks) <= parts.AGREE else "differs by up to"
     return f"{word} {points:.0f} points"
+
+
+def on_devices(blocks: Blocks) -> str:
+    """What a step takes on each number of devices, and the worst difference from one."""
+    every = {count: median(block[count]["seconds"] for block in blocks) for count in blocks[0]}
+    times = (f"{count} device(s) {format_seconds(seconds)}" for count, seconds in every.items())
+    worst = max(group["difference"] for block in blocks for group in block.values())
+    return f"{', '.join(times)}; off by {worst:.0e}"
 
 
 def kept(blocks: leaks.Blocks) -> str:

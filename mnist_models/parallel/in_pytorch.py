@@ -1,0 +1,76 @@
+"""PyTorch's `DistributedDataParallel`: a process for each device, gloo between them."""
+
+from contextlib import nullcontext
+from time import perf_counter
+
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from mnist_models import networks
+from mnist_models.implementations import pytorch_eager
+from mnist_models.parallel import TIMED, WARM_UP
+from mnist_models.recipe import Recipe
+
+
+def shard(batch, job):
+    """This rank's part of a batch."""
+    rank = 0 if job["fault"] == "same data" else job["rank"]
+    return batch.chunk(job["ranks"])[rank]
+
+
+def train(job, images, labels, start):
+    distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{job['folder']}/group",
+        rank=job["rank"],
+        world_size=job["ranks"],
+    )
+    pytorch_eager.configure(1)
+    network, recipe = networks.load(job["architecture"]), Recipe.from_record(job["recipe"])
+    trainer = pytorch_eager.Trainer(network, recipe, "cpu", job["dtype"])
+    trainer.disable_dropout()
+    trainer.set_weights(start)
+    weights, size = trainer.weights, recipe.batch_size
+    if job["fault"] == "unsynchronised start":
+        # What DistributedDataParallel does not copy at its start.
+        trainer.model = DistributedDataParallel(trainer.model, init_sync=False)
+        if job["rank"]:
+            trainer.set_weights({name: array * 1.01 for name, array in start.items()})
+    else:
+        trainer.model = DistributedDataParallel(trainer.model)
+    if job["fault"] == "summed":
+        trainer.model.register_comm_hook(None, summed)
+    images, labels = trainer.put(images, labels)
+    batches = [
+        (shard(few, job), shard(answers, job))
+        for few, answers in zip(images.split(size), labels.split(size), strict=True)
+    ]
+    if job["fault"] == "last batch lost":
+        batches = batches[:-1]
+    for batch in batches:
+        trainer.train_step(*batch)
+    trainer.weights = weights
+    end = trainer.get_weights()
+    if not job["timed"]:
+        return {}, end
+    together = seconds(trainer, batches)
+    with trainer.model.no_sync() if job["ranks"] > 1 else nullcontext():
+        alone = seconds(trainer, batches)
+    return {"seconds": together, "alone": alone}, end
+
+
+def summed(state, bucket):
+    """Gradients are summed over ranks, not averaged."""
+    work = distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
+    return work.then(lambda done: done.value()[0])
+
+
+def seconds(trainer, batches):
+    for step in range(WARM_UP):
+        trainer.train_step(*batches[step % len(batches)])
+    distributed.barrier()
+    began = perf_counter()
+    for step in range(TIMED):
+        trainer.train_step(*batches[step % len(batches)])
+    distributed.barrier()
+    return (perf_counter() - began) / TIMED

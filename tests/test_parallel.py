@@ -1,0 +1,126 @@
+"""Several devices: they compute what one computes, and every planted fault is seen."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.measuring.workers import ROOT
+from benchmarks.reporting import words
+from benchmarks.trial import Trial
+from mnist_models import implementations, parallel
+from mnist_models.implementations import PAIR, Unavailable
+from mnist_models.parallel import BOUND, FRAMEWORKS, Parallel
+from tests.test_statistics import make_results
+
+KERAS, PYTORCH = PAIR
+TRIAL = Trial("data_parallel", "mlp", 128, "cpu")
+GROUPS = {
+    "1": {"seconds": 0.004, "alone_seconds": 0.004, "difference": 0.0},
+    "2": {"seconds": 0.006, "alone_seconds": 0.003, "difference": 1e-16},
+}
+ASKED = """
+import json, sys
+from mnist_models import networks, recipe, weights, worker
+from mnist_models.parallel import Parallel
+made = worker.Worker()
+made.start(sys.argv[1], "cpu", 1, "float32")
+made.read(sys.argv[2])
+start = weights.to_bytes(weights.initial(networks.load(sys.argv[3]), 0))
+made.take(sys.argv[3], recipe.DEFAULT.record() | {"batch_size": 16}, "float32", start)
+group = Parallel(made)
+if len(sys.argv) > 4:
+    found = {fault: group.difference(2, fault) for fault in sys.argv[4:]}
+else:
+    found = group.found(2)
+print(json.dumps(found))
+"""
+
+
+def asked(name, dataset, architecture, *faults):
+    if missing := implementations.missing(name):
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    if len(parallel.everywhere()) < 2:
+        pytest.skip("there is one CPU")
+    command = [sys.executable, "-c", ASKED, name, str(dataset.folder), architecture, *faults]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_two_devices_compute_what_one_computes(name, dataset):
+    found = asked(name, dataset, "lenet5")
+    assert found["difference"] <= BOUND
+    assert found["seconds"] > 0
+    assert (found["alone_seconds"] is None) == (name == "keras_jax")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "common"), [("keras_jax", True), (PYTORCH, False)])
+def test_batch_statistics_are_common_in_keras_and_each_device_s_own_in_pytorch(
+    name, common, dataset
+):
+    """Which is why PyTorch's row is void, and what is said of it."""
+    found = asked(name, dataset, "resnet", "")
+    assert (found[""] <= BOUND) == common
+    assert common or found[""] > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "faults"),
+    [
+        (PYTORCH, ("summed", "same data", "unsynchronised start", "last batch lost")),
+        ("keras_jax", ("last batch lost",)),
+    ],
+)
+def test_every_planted_fault_is_seen(name, faults, dataset):
+    found = asked(name, dataset, "mlp", *faults)
+    assert {fault: difference > BOUND for fault, difference in found.items()} == dict.fromkeys(
+        faults, True
+    )
+
+
+@pytest.mark.parametrize(("architecture", "more"), [("mlp", ""), ("resnet", ", each has batch")])
+def test_devices_that_compute_something_else_void_the_row(architecture, more):
+    trial = Trial("data_parallel", architecture, 128, "cpu")
+    groups = GROUPS | {"2": GROUPS["2"] | {"difference": 0.02}}
+    results = make_results({(trial, PYTORCH): ([1.0] * 6, {"devices": groups})})
+    row = results.rows[trial, PYTORCH]
+    assert not row.valid
+    assert row.group_faults[0].startswith("in block 0 2 devices end 2.0e-02 from one" + more)
+
+
+def test_the_figures_of_each_number_of_devices_are_told():
+    results = make_results({(TRIAL, PYTORCH): ([1.0] * 6, {"devices": GROUPS})})
+    info = results.particulars(results.rows[TRIAL, PYTORCH])
+    assert words.particulars(PYTORCH, info) == [
+        "PyTorch: 1 device(s) 4 ms, 2 device(s) 6 ms; off by 1e-16"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "cpus", "why"),
+    [
+        (KERAS, "cpu", 2, "does not run fit of Keras 3"),
+        ("numpy_reference", "cpu", 2, "trains on one device alone"),
+        (PYTORCH, "gpu", 2, "on CPUs alone"),
+        (PYTORCH, "cpu", 1, "two devices need two"),
+    ],
+)
+def test_who_cannot_says_why(name, device, cpus, why, monkeypatch):
+    monkeypatch.setattr(parallel, "everywhere", lambda: [*range(cpus)])
+    worker = SimpleNamespace(own=lambda: (name, "mlp", {}, device, 1))
+    with pytest.raises(Unavailable, match=why):
+        Parallel(worker)
+
+
+@pytest.mark.slow
+def test_a_rank_that_fails_ends_its_group(monkeypatch):
+    job = {"devices": 2, "folder": "/no/such/folder", "implementation": PYTORCH}
+    with pytest.raises(RuntimeError, match=r"a rank of pytorch_eager failed:\n(.|\n)*no/such"):
+        parallel.group(PYTORCH, job)
