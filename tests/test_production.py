@@ -215,6 +215,14 @@ def test_what_only_some_operations_have_is_checked_in_a_saved_run(damaged, words
     assert words in fault(run)
 
 
+@pytest.mark.parametrize("name", ["start", "routes", "feeds", "leaks", "parts"])
+def test_what_the_recorded_run_has_is_a_saved_run(name):
+    """As it is written to a file and read from it."""
+    run = recorded("production")
+    assert any(row["extra_info"].get(name) for row in run["benchmarks"])
+    assert fault(run) == ""
+
+
 def test_the_slowest_predictions_are_on_the_card():
     """And so are the moments of a start; whoever looks at the answer sees the worst as well."""
     run = recorded("production")

@@ -140,7 +140,8 @@ class Parts(Part):
 
     subtracted: Subtracted
     profiled: Profiled
-    kernels: list[tuple[Text, Seconds, Seconds]]
+    # JSON has lists.
+    kernels: list[Annotated[tuple[Text, Seconds, Seconds], Field(strict=False)]]
 
 
 class Group(Part):
