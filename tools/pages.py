@@ -144,11 +144,10 @@ def moved() -> moves.Explained:
         moves.read(file.read_text(encoding="utf-8"))
         for file in sorted(MOVES.parent.glob(f"{MOVES.stem}*.json"), key=lambda file: file.stem)
     )
-    # What was measured again takes the place of what it was before.
+    # A knob that was measured again takes the place of what it was before.
     for found in later:
-        again = {(one.knob, one.trial) for one in found.moved}
-        first.moved = [one for one in first.moved if (one.knob, one.trial) not in again]
-        first.moved += found.moved
+        new = {(m.knob, m.trial): m for m in found.moved if m.knob not in explained.DERIVED}
+        first.moved = [m for m in first.moved if (m.knob, m.trial) not in new] + [*new.values()]
     return first
 
 
