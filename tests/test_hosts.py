@@ -311,6 +311,7 @@ def measured_on(folder):
     """Which host measured each block, from the saved run."""
     [row] = json.loads((folder / "run.json").read_text())["benchmarks"]
     info = row["extra_info"]
+    assert info["blocks"] == sorted(info["blocks"])
     return dict(zip(dict.fromkeys(info["blocks"]), info["hosts"], strict=True))
 
 

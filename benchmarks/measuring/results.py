@@ -171,6 +171,8 @@ class Results:
                 if record["block"] < optional or not {"error", "unavailable"} & entry.keys():
                     self.rows[by_text[record["trial"]], name].entries[record["block"]] = entry
         for row in self.rows.values():
+            # Hosts end their blocks in any order.
+            row.entries = dict(sorted(row.entries.items()))
             self.classify(row, dropped.get((str(row.trial), row.name), ""))
         for row in self.rows.values():
             self.add_faults(row)
