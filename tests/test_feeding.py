@@ -141,7 +141,7 @@ def test_a_fault_of_the_usual_way_is_in_its_sample(feeding_by, monkeypatch):
     made.ways["usual"] = made.ways["usual"].__class__(
         lambda part: [*not_shifted(part)], made.ways["usual"].train
     )
-    monkeypatch.setattr("mnist_models.operations.Feeding", lambda worker: made)
+    monkeypatch.setattr("mnist_models.operations.production.Feeding", lambda worker: made)
     FEED.first_call(made.worker)
     found = FEED.sample(made.worker, 1)
     assert found["seconds"] == 0.5

@@ -185,7 +185,7 @@ def newcomer(tmp_path_factory):
     for name in ("in_keras", "in_pytorch", "in_numpy"):
         path = networks / "small" / f"{name}.py"
         path.write_text(path.read_text(encoding="utf-8").replace("512", "32"), encoding="utf-8")
-    operations = root / "mnist_models" / "operations.py"
+    operations = root / "mnist_models" / "operations" / "__init__.py"
     operations.write_text(operations.read_text(encoding="utf-8") + NEW_OPERATION, encoding="utf-8")
     step = (root / "benchmarks" / "test_train_step.py").read_text(encoding="utf-8")
     (root / "benchmarks" / "test_answer.py").write_text(step.replace("train_step", "answer"))

@@ -73,7 +73,7 @@ def test_the_second_start_is_timed(monkeypatch):
         made.append(what)
         return start.Start({**MOMENTS, "stepped": 5.0 - len(made)}, 2.0)
 
-    monkeypatch.setattr("mnist_models.operations.start", one)
+    monkeypatch.setattr("mnist_models.operations.production.start", one)
     worker = SimpleNamespace(own=lambda: ("numpy_reference", "mlp", {}, "cpu", 1))
     assert STARTUP.first_call(worker) == pytest.approx(1.5)
     found = STARTUP.sample(worker, 1)

@@ -1,17 +1,14 @@
-"""What can be timed: one object for each operation, with all that the suite must know of it.
-
-A new operation is a new object here, and a test in benchmarks/test_<name>.py.
-"""
+"""From import to production: starts, single predictions, shipping, feeding, and where time goes."""
 
 import gc
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_models import parity, profiles, weights
+from mnist_models import profiles
 from mnist_models.feeding import FED, Feeding
 from mnist_models.leaks import BETWEEN, STEPS, kept, leaks
+from mnist_models.operations.operation import Operation
 from mnist_models.parallel import PROVED, Parallel
 from mnist_models.shipping import Shipping
 from mnist_models.start import PROTOCOL as START_PROTOCOL
@@ -20,157 +17,8 @@ from mnist_models.start import start
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# A sample is a burst of calls that lasts about so long, after a warm-up. Longer ones are no less
-# noisy, because what disturbs them lasts longer still: more of them tell more (docs/measured.md).
-BURST_SECONDS = 0.010
-WARM_UP_SECONDS = 0.006
 # Predictions that are clocked one by one in a sample: 4,000 in a block of 40 rounds.
 CLOCKED = 100
-
-
-class Operation:
-    """An operation whose samples are bursts of many calls, each on another prepared batch.
-
-    `name` is part of test ids. `title` is its name in sentences. A report counts `counted` of them.
-    `questions` of `parity.observe` are asked in every block before anything is timed, and `once`
-    in the first block, of a trainer with plain SGD. The higher the `rank`, the sooner a row is
-    dropped when time is short; of the pair, rank 0 never is. A wrong test accuracy voids what
-    `learns`. `for_all` tells whether every implementation is timed, or by default the pair alone.
-    """
-
-    name: str
-    title: str
-    counted: str
-    rank: int
-    questions: tuple[str, ...] = ()
-    once: tuple[str, ...] = ()
-    learns = False
-    for_all = True
-    # Whether it is timed where nobody asks for it with --operation.
-    by_default = True
-    # Whether --quick times it.
-    at_a_glance = True
-    # What it is timed on where nobody asks for others; empty means all networks, and the batch
-    # sizes of the session.
-    networks: tuple[str, ...] = ()
-    batch_sizes: tuple[int, ...] = ()
-    # Whether a block has one sample, of one call, on the whole training set.
-    whole = False
-
-    def call(self, trainer: Any, images: Any, labels: Any) -> Any:
-        """Do it once, on a batch that is on the device."""
-        raise NotImplementedError
-
-    def bind(self, worker: "Worker") -> Callable[[int], Any]:
-        """The operation as a function of a counter that walks over the prepared batches."""
-        trainer, batches, call = worker.trainer, worker.prepared(), self.call
-        count = len(batches)
-        return lambda i: call(trainer, *batches[i % count])
-
-    def first_call(self, worker: "Worker") -> float:
-        """Seconds of the first call: tracing, compiling, allocating."""
-        return worker.clock(self.bind(worker), 1)[0]
-
-    def iterations(self, worker: "Worker") -> int:
-        """How many calls make a burst of about BURST_SECONDS."""
-        call, iterations = self.bind(worker), 1
-        while (seconds := worker.clock(call, iterations)[0]) * iterations < WARM_UP_SECONDS:
-            iterations *= 2
-        return max(1, round(BURST_SECONDS / seconds))
-
-    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Wall and CPU seconds per call, as `seconds` and `cpu_seconds`, after a fresh reset.
-
-        `counted` is what the process did meanwhile, per call (`counters.Counters.read`).
-        """
-        worker.trainer.reset()
-        call = self.bind(worker)
-        # Caches are cold, and the threads of the worker before may still be spinning.
-        worker.clock(call, max(1, round(iterations * WARM_UP_SECONDS / BURST_SECONDS)))
-        wall, cpu, counted = worker.counted(lambda: worker.clock(call, iterations), iterations)
-        worker.limited((wall, cpu), iterations)
-        return {"seconds": wall, "cpu_seconds": cpu, "counted": counted}
-
-    def images(self, batch_size: int, training_set: int) -> int:
-        """How many images a call computes with."""
-        return training_set if self.whole else batch_size
-
-    def estimate(self, rounds: int) -> float:
-        """Seconds that a block takes of one contestant on two cores, very roughly."""
-        return 0.5 + 0.05 * rounds
-
-
-class Forward(Operation):
-    """The forward pass: a batch of images to its logits."""
-
-    name, title, counted, rank = "forward", "forward pass", "passes", 1
-    questions = ("forward",)
-
-    def call(self, trainer: Any, images: Any, labels: Any) -> Any:
-        """The logits."""
-        return trainer.forward(images)
-
-
-class TrainStep(Operation):
-    """The training step: forward, loss, backward and update."""
-
-    name, title, counted, rank = "train_step", "training step", "steps", 0
-    questions, once = ("train_step",), ("gradients",)
-    learns = True
-
-    def call(self, trainer: Any, images: Any, labels: Any) -> Any:
-        """The loss."""
-        return trainer.train_step(images, labels)
-
-
-class Epoch(Operation):
-    """The epoch: every training image once, in the shared order, from the starting weights."""
-
-    name, title, counted, rank = "epoch", "epoch", "epochs", 2
-    questions = ("epoch",)
-    learns = whole = True
-    for_all = False
-
-    def first_call(self, worker: "Worker") -> float:
-        """As for others, on two whole batches and the last partial one: its shape is then known."""
-        part = parity.part(self.name, 2, worker.batch_size, len(worker.images))
-        (seconds, _), _ = worker.run_epoch(np.arange(part.stop))
-        return seconds
-
-    def iterations(self, worker: "Worker") -> int:
-        """One call is a sample."""
-        return 1
-
-    def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Seconds until the last step's weights are there, and what it learned.
-
-        `returned_seconds` end when the call has come back. `misread` has [image, label, answer] of
-        every test image that it misread.
-        """
-        worker.trainer.reset()
-        order, returned = weights.order(len(worker.images), worker.seed), 0.0
-
-        def run() -> tuple[float, float]:
-            nonlocal returned
-            trained, returned = worker.run_epoch(order)
-            return trained
-
-        seconds, cpu, counted = worker.counted(run, 1)
-        worker.limited((seconds, cpu), 1)
-        misread = worker.misread()
-        return {
-            "seconds": seconds,
-            "cpu_seconds": cpu,
-            "counted": counted,
-            "returned_seconds": returned,
-            "returns_late": getattr(worker.trainer, "returns_late", ""),
-            "accuracy": (len(worker.test_labels) - len(misread)) / len(worker.test_labels),
-            "misread": misread,
-        }
-
-    def estimate(self, rounds: int) -> float:
-        """One epoch in a block."""
-        return 4.0
 
 
 class Latency(Operation):
@@ -433,15 +281,3 @@ class DataParallel(Operation):
     def estimate(self, rounds: int) -> float:
         """Five groups start, compile and train."""
         return 25.0
-
-
-FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
-LATENCY, STARTUP, DEPLOY = Latency(), Startup(), Deploy()
-FEED, LEAK, PARTS, DATA_PARALLEL = Feed(), Leak(), Parts(), DataParallel()
-OPERATIONS: dict[str, Operation] = {
-    each.name: each
-    for each in (
-        *(FORWARD, TRAIN_STEP, EPOCH, LATENCY, STARTUP),
-        *(DEPLOY, FEED, LEAK, PARTS, DATA_PARALLEL),
-    )
-}
