@@ -234,6 +234,7 @@ def listed(copy):
     tool = copy / "bin" / "nvidia-smi"
     settings = variables(copy, PYTEST_ADDOPTS="--collect-only -q")
     tool.write_text("#!/bin/sh\necho 'GPU 0: Pretended'\n")
+    (copy / "lab.txt").write_text("ssh=me@box1\nssh=me@box2\n")
     lines = {command: shlex.split(command)[1:] for command in LISTED}
     session = subprocess.run(
         [sys.executable, "-c", QUIET.replace("line.split()", "lines[line]")],

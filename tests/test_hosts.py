@@ -38,6 +38,10 @@ from tests.test_robustness import wait_for
         ),
         ("popen", Host("here", "popen")),
         ("popen//chdir=/tmp", Host("here", "popen//chdir=/tmp")),
+        (
+            "popen//id=node7//python=srun -w node7 python3",
+            Host("node7", "popen//id=node7", "srun -w node7 python3"),
+        ),
     ],
 )
 def test_a_spec_names_a_host(text, expected):
@@ -330,6 +334,21 @@ def test_blocks_of_a_session_are_dealt_out_over_hosts(tmp_path):
     cache = tmp_path / "cache" / on_host.NAME
     assert len(list((cache / "data").iterdir())) == 1
     assert (next((cache / "source").iterdir()) / "mnist_models" / "worker.py").exists()
+
+
+@pytest.mark.slow
+def test_a_launcher_such_as_srun_may_start_the_python(tmp_path):
+    """What gives a Python's input and output is a host."""
+    launcher = tmp_path / "srun"
+    launcher.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\nshift 2\nexec "$@"\n')
+    launcher.chmod(0o755)
+    spec = f"--host=popen//id=node7//python={launcher} --nodelist node7 {sys.executable}"
+    status, output = ended(tmp_path, "--blocks=1", spec)
+    assert status == 0, output
+    assert measured_on(tmp_path) == {0: "node7"}
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert len(calls) == 2  # to prepare it, and its worker
+    assert all(call.startswith("--nodelist node7 ") for call in calls)
 
 
 EVIL = """

@@ -64,7 +64,8 @@ class Host:
 class Place:
     """A host that has everything: where its files are, and which Python an environment has there.
 
-    `environments` are by the name of a baseline, "" for this process's own.
+    `environments` are by the name of a baseline, "" for this process's own: words of a command, for
+    a launcher may stand before a Python.
     """
 
     host: Host
@@ -76,7 +77,7 @@ class Place:
 
     def spec(self, environment: str) -> str:
         """The execnet spec of a worker."""
-        return f"{self.host.spec}//python={shlex.quote(self.environments[environment])}"
+        return f"{self.host.spec}//python={self.environments[environment]}"
 
 
 def parse_all(texts: Iterable[str]) -> tuple[Host, ...]:
@@ -116,7 +117,8 @@ def parse(text: str) -> Host:
     python = getattr(spec, "python", None) or ""
     rest = "//".join(part for part in text.split("//") if not part.startswith("python="))
     rest = re.sub(r"(^|//)ssh=", rf"\1ssh={SSH} ", rest)
-    name = folder_name(address.split()[-1] if address else "here")
+    named = getattr(spec, "id", None) or (address.split()[-1] if address else "here")
+    name = folder_name(named)
     return Host(name, rest, python)
 
 
@@ -125,8 +127,8 @@ class Caretaker:
 
     def __init__(self, host: Host) -> None:
         self.host, self.group = host, execnet.Group()
-        python = host.python or (sys.executable if host.spec.startswith("popen") else "python3")
-        spec = f"{host.spec}//python={shlex.quote(python)}"
+        here = shlex.quote(sys.executable) if host.spec.startswith("popen") else "python3"
+        spec = f"{host.spec}//python={host.python or here}"
         try:
             self.channel = within(REACH_LIMIT, self.begin, spec)
         except Exception as error:  # execnet's own, OSError, and whatever the far side says
@@ -183,7 +185,7 @@ def prepare(host: Host, dataset: Path, environments: Mapping[str, Environment]) 
         pythons = {
             name: host.python
             if host.python and not name
-            else caretaker.path("environment", *pins(environment), limit=MAKE_LIMIT)
+            else shlex.quote(caretaker.path("environment", *pins(environment), limit=MAKE_LIMIT))
             for name, environment in environments.items()
         }
         return Place(host, root, data, str(found["cache"]), str(found.get("cpu"))[:100], pythons)
