@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from threading import Event
 from time import sleep
 from types import SimpleNamespace
 
@@ -117,7 +118,7 @@ class Crew:
     def __init__(self, name, fails_at=(), error=None, seconds=0.0):
         self.place = Place(Host(name, "popen"), "/", "/", "/", "a CPU")
         self.fails_at, self.error, self.seconds = fails_at, error, seconds
-        self.done, self.suspected = [], {}
+        self.done, self.suspected, self.rounds = [], {}, 0
 
     def run_block(self, block):
         sleep(self.seconds)
@@ -132,7 +133,9 @@ class Crew:
 def dealer_of(*crews):
     said = []
     plan = SimpleNamespace(hosts=tuple(crew.place.host for crew in crews))
-    session = SimpleNamespace(plan=plan, progress=SimpleNamespace(say=said.append))
+    session = SimpleNamespace(
+        plan=plan, progress=SimpleNamespace(say=said.append), halt=Event(), rounds=40
+    )
     made = Dealer(session)
     made.crews = {crew.place.host.name: crew for crew in crews}
     return made, said
@@ -177,6 +180,28 @@ def test_a_fault_of_this_suite_is_no_fault_of_a_host():
     dealer, _ = dealer_of(Crew("a", fails_at={0}, error=RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         dealer.deal(range(3))
+
+
+def test_ctrl_c_ends_all_hosts_at_once():
+    """Nothing of what they were at is taken, and none of them counts as lost."""
+    interrupted = Crew("a", fails_at={*range(100)}, error=KeyboardInterrupt())
+    others = [Crew(name, seconds=0.05) for name in ("b", "c")]
+    dealer, said = dealer_of(others[0], interrupted, others[1])
+    with pytest.raises(KeyboardInterrupt):
+        dealer.deal(range(1, 100))
+    assert sum(len(crew.done) for crew in others) < 10
+    assert dealer.session.halt.is_set()
+    assert said == []
+
+
+def test_a_confirmation_has_its_rounds_on_every_host():
+    crews = [Crew("a"), Crew("b")]
+    dealer, _ = dealer_of(*crews)
+    dealer.session.rounds = 80
+    dealer.deal(range(6, 8), {"a trial": ["somebody"]})
+    assert [(crew.rounds, crew.suspected) for crew in crews] == [
+        (80, {"a trial": ["somebody"]})
+    ] * 2
 
 
 # What a host answers

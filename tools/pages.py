@@ -52,7 +52,7 @@ CHARTS = ROOT / "docs" / "causes"
 PICTURE = ROOT / "docs" / "report.png"
 PAGES = (
     *("README.md", "docs/choosing.md", "docs/causes.md"),
-    *("docs/releases.md", "docs/history.md", "docs/production.md"),
+    *("docs/releases.md", "docs/history.md", "docs/production.md", "docs/hosts.md"),
 )
 # What the page does not need, and what would make the file large.
 LEFT_OUT = ("commit_info",)
@@ -244,6 +244,12 @@ def leaking() -> list[str]:
     return production.kept(of_production("leak"))
 
 
+def several() -> list[str]:
+    """Training on several devices."""
+    run = recorded("parallel")
+    return [*production.devices(run), "", circumstances(run)]
+
+
 def growing() -> Growth:
     """What `python -m benchmarks grow` recorded."""
     text = RUN.with_name("growth.json").read_text(encoding="utf-8")
@@ -305,7 +311,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
         *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
         *(started, predicted, shipped, grown),
-        *(fed, apart, most, leaking),
+        *(fed, apart, most, leaking, several),
     )
 }
 

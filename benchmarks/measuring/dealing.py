@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from math import isfinite
 from pathlib import Path
 from threading import Lock
@@ -82,28 +82,44 @@ class Dealer:
                 self.session.run_block(block)
             return
         for crew in self.crews.values():
-            crew.suspected = suspected or {}
+            crew.suspected, crew.rounds = suspected or {}, self.session.rounds
         while todo and todo[0] == 0:
             self.serve(next(iter(self.crews.values())), deque([todo[0]]), todo)
             self.check_left()
         while todo:
-            with ThreadPoolExecutor(len(self.crews)) as pool:
-                served = [pool.submit(self.serve, c, todo, todo) for c in [*self.crews.values()]]
-            for one in served:
-                one.result()
+            self.serve_all(todo)
             self.check_left()
+
+    def serve_all(self, todo: deque[int]) -> None:
+        """Let all hosts measure until nothing is left to do; Ctrl-C ends them all at once."""
+        crews = [*self.crews.values()]
+        pool = ThreadPoolExecutor(len(crews))
+        try:
+            served = [pool.submit(self.serve, crew, todo, todo) for crew in crews]
+            done, _ = wait(served, return_when=FIRST_EXCEPTION)
+            for one in done:
+                one.result()
+        except BaseException:
+            self.session.halt.set()
+            for crew in crews:
+                crew.stop_workers()
+            raise
+        finally:
+            pool.shutdown()
 
     def serve(self, crew: "Session", mine: deque[int], todo: deque[int]) -> None:
         """Let one host measure block after block; what it loses goes back to `todo`."""
         assert crew.place
         while True:
             with self.lock:
-                if not mine:
+                if not mine or self.session.halt.is_set():
                     return
                 block = mine.popleft()
             try:
                 crew.run_block(block)
             except (HostLost, *NONSENSE) as error:
+                if self.session.halt.is_set():
+                    return
                 with self.lock:
                     if mine is todo:
                         todo.append(block)

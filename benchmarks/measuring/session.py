@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import ceil
 from pathlib import PurePosixPath
 from statistics import median
+from threading import Event
 from time import monotonic
 from typing import Any, Protocol
 
@@ -75,6 +76,8 @@ class Session:
         self.test_labels = dataset.test_labels
         self.earlier: float = sum(record.get("seconds", 0.0) for record in journal.records)
         self.place: Place | None = None
+        # Set when Ctrl-C ends a session on several hosts.
+        self.halt = Event()
         self.alone()
         self.suspected: dict[str, list[str]] = {}
         self.rounds = plan.rounds
@@ -462,6 +465,8 @@ class Session:
         record = {"block": block, "trial": str(trial), "results": entries}
         if self.place:
             self.check_place(entries, names)
+            if self.halt.is_set():
+                raise HostLost("the session was ended")
             record["host"] = self.place.host.name
             check_answers(record)
         self.journal.append(record | {"seconds": monotonic() - began})

@@ -124,6 +124,35 @@ def kept(contests: Sequence[Contest]) -> list[str]:
     ]
 
 
+def devices(run: Mapping[str, Any]) -> list[str]:
+    """What a step takes on each number of devices, and whether all compute the same.
+
+    Void rows are there, too: that devices compute something else is a result.
+    """
+    heads = ("network", "who", "one device", "two devices", "two over one", "lost", "off by")
+    rows = [
+        [info["architecture"], label(info["implementation"]), *group(info["devices"])]
+        for record in (*run["benchmarks"], *run.get("void", ()))
+        if (info := record["extra_info"]).get("devices")
+    ]
+    return table(heads, sorted(rows))
+
+
+def group(blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """One row: seconds, their ratio, the share of communication, the worst difference."""
+    one, two = ([block[count]["seconds"] for block in blocks] for count in ("1", "2"))
+    ratio = estimate([second / first for first, second in zip(one, two, strict=True)])
+    alone = [block["2"]["alone_seconds"] for block in blocks]
+    lost = "unknown"
+    if None not in alone:
+        shares = [1 - less / second for less, second in zip(alone, two, strict=True)]
+        lost = f"{100 * estimate(shares).value:.0f}%"
+    ends = "" if ratio.low is None else f" [{ratio.low:.2f}, {ratio.high:.2f}]"
+    worst = max(block["2"]["difference"] for block in blocks)
+    middles = seconds(estimate(one)), seconds(estimate(two))
+    return [*middles, f"{ratio.value:.2f}{ends}", lost, f"{worst:.0e}"]
+
+
 def figures(row: SavedRow, name: str) -> list[str]:
     """A route's figures, medians over blocks; or why there are none."""
     found = route(name, row.info["routes"])
