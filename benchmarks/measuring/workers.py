@@ -45,11 +45,14 @@ class WorkerProcess:
         threads: int,
         folder: Path,
         spec: str = local_spec(sys.executable),
-        root: str = str(ROOT),
+        root: str = "",
         elsewhere: bool = False,
     ) -> None:
-        """`root` holds the source. `elsewhere`, that and `folder` are on another machine."""
-        self.contestant, self.root, self.elsewhere = contestant, root, elsewhere
+        """`root` holds the source, ours by default.
+
+        `elsewhere`, that and `folder` are on another machine.
+        """
+        self.contestant, self.root, self.elsewhere = contestant, root or str(ROOT), elsewhere
         self.log = folder / f"{contestant}-{device}-{os.urandom(3).hex()}.log"
         self.group, self.over = execnet.Group(), Event()
         self.pid: int | None = None
