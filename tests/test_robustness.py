@@ -390,7 +390,7 @@ def test_what_does_not_fit_is_dropped(block, budget, cold, drops):
         entry = {"cost": cost + cold, "once_seconds": cold}
         records.append({"block": block, "trial": str(trial), "results": {name: entry}})
     settings = dict.fromkeys(Plan.__dataclass_fields__, 0)
-    settings |= {"contests": contests, "blocks": 6, "time_budget": budget}
+    settings |= {"contests": contests, "blocks": 6, "time_budget": budget, "hosts": ()}
     said: list = []
     session = Session.__new__(Session)
     session.plan, session.earlier, session.began = Plan(**settings), 0.0, monotonic()

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 
 
 def prepare(log: str, environment: dict[str, str]) -> None:
@@ -16,7 +17,11 @@ def prepare(log: str, environment: dict[str, str]) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the controller ends us
+    # Where its main thread is late, execnet runs this in another one, which may set no signal.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C reaches us too; the controller ends us
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

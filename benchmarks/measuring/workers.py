@@ -23,7 +23,6 @@ ROOT = Path(mnist_models.__file__).parents[1]
 START_LIMIT = 300.0
 # Seconds for a bare interpreter to run, for a request to be taken, for a process to be ended.
 INTERPRETER_LIMIT, SEND_LIMIT, END_LIMIT = 60.0, 60.0, 10.0
-IN_MAIN_THREAD = "execmodel=main_thread_only"
 T = TypeVar("T")
 
 
@@ -80,9 +79,7 @@ class WorkerProcess:
         with ExitStack() as undo:
             # execnet takes a process that was ended for one that has started.
             undo.callback(self.group.terminate, timeout=2)
-            # By default execnet runs code in another thread where its main one is late, and there
-            # no signal can be set.
-            channel = self.group.makegateway(f"{spec}//{IN_MAIN_THREAD}").remote_exec(launch)
+            channel = self.group.makegateway(spec).remote_exec(launch)
             channel.send((self.root, str(self.log), variables))
             undo.pop_all()
         return channel
