@@ -83,8 +83,9 @@ class Dealer:
             return
         for crew in self.crews.values():
             crew.suspected, crew.rounds = suspected or {}, self.session.rounds
-        while todo and todo[0] == 0:
-            self.serve(next(iter(self.crews.values())), deque([todo[0]]), todo)
+        first = deque([todo.popleft()] if todo and todo[0] == 0 else [])
+        while first:
+            self.serve(next(iter(self.crews.values())), first)
             self.check_left()
         while todo:
             self.serve_all(todo)
@@ -95,34 +96,32 @@ class Dealer:
         crews = [*self.crews.values()]
         pool = ThreadPoolExecutor(len(crews))
         try:
-            served = [pool.submit(self.serve, crew, todo, todo) for crew in crews]
+            served = [pool.submit(self.serve, crew, todo) for crew in crews]
             done, _ = wait(served, return_when=FIRST_EXCEPTION)
             for one in done:
                 one.result()
         except BaseException:
             self.session.halt.set()
-            for crew in crews:
-                crew.stop_workers()
+            self.end()
             raise
         finally:
             pool.shutdown()
 
-    def serve(self, crew: "Session", mine: deque[int], todo: deque[int]) -> None:
+    def serve(self, crew: "Session", todo: deque[int]) -> None:
         """Let one host measure block after block; what it loses goes back to `todo`."""
         assert crew.place
         while True:
             with self.lock:
-                if not mine or self.session.halt.is_set():
+                if not todo or self.session.halt.is_set():
                     return
-                block = mine.popleft()
+                block = todo.popleft()
             try:
                 crew.run_block(block)
             except (HostLost, *NONSENSE) as error:
                 if self.session.halt.is_set():
                     return
                 with self.lock:
-                    if mine is todo:
-                        todo.append(block)
+                    todo.append(block)
                 why = (
                     str(error)
                     if isinstance(error, HostLost)
@@ -132,9 +131,6 @@ class Dealer:
                 return
             finally:
                 crew.stop_workers()
-            if mine is not todo:
-                with self.lock:
-                    todo.remove(block)
 
     def lose(self, name: str, why: str) -> None:
         """Do without a host from now on, and say so."""

@@ -33,13 +33,7 @@ def about() -> dict[str, object]:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             names = [line.partition(":")[2].strip() for line in file if "model name" in line]
         model = names[0] if names else model
-    return {"cache": cache(), "cpu": model, "node": platform.node(), "free": free()}
-
-
-def free() -> int:
-    """Bytes that are free where the cache is."""
-    os.makedirs(cache(), exist_ok=True)
-    return shutil.disk_usage(cache()).free
+    return {"cache": cache(), "cpu": model}
 
 
 def digest(folder: str) -> str:
