@@ -1,7 +1,7 @@
 """What feeding takes: the images alone, and an epoch of training on them; and that they are right.
 
-Every way is made once. A first epoch of it is held against the images that are due, a second one is
-timed alone, and a third one trains.
+Every way is made once. A first epoch of it is held against the images that are due, a second one
+trains untimed, a third one trains on the clock, and a fourth one is timed alone.
 """
 
 from collections.abc import Iterable

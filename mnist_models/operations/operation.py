@@ -38,7 +38,7 @@ class Operation:
     # sizes of the session.
     networks: tuple[str, ...] = ()
     batch_sizes: tuple[int, ...] = ()
-    # Whether a block has one sample, of one call, on the whole training set.
+    # Whether a block has one sample, of one call.
     whole = False
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
@@ -77,7 +77,7 @@ class Operation:
 
     def images(self, batch_size: int, training_set: int) -> int:
         """How many images a call computes with."""
-        return training_set if self.whole else batch_size
+        return batch_size
 
     def estimate(self, rounds: int) -> float:
         """Seconds that a block takes of one contestant on two cores, very roughly."""

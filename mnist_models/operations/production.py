@@ -203,10 +203,6 @@ class Leak(Operation):
         gc.unfreeze()
         return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "leaks": found}
 
-    def images(self, batch_size: int, training_set: int) -> int:
-        """A step takes a batch."""
-        return batch_size
-
     def estimate(self, rounds: int) -> float:
         """Steps, and 150 calls."""
         return 20.0
@@ -234,10 +230,6 @@ class Parts(Operation):
         parts = {"subtracted": profiles.subtracted(worker, iterations)}
         told, kernels = profiles.profiled(worker)
         return found | {"parts": parts | {"profiled": told, "kernels": kernels}}
-
-    def images(self, batch_size: int, training_set: int) -> int:
-        """A step takes a batch."""
-        return batch_size
 
     def estimate(self, rounds: int) -> float:
         """All stages in turns, and the profiler."""
@@ -273,10 +265,6 @@ class DataParallel(Operation):
         found = {str(count): self.parallel.found(count) for count in counts}
         seconds = found["2"]["seconds"]
         return {"seconds": seconds, "cpu_seconds": 2 * seconds, "counted": {}, "devices": found}
-
-    def images(self, batch_size: int, training_set: int) -> int:
-        """A step takes a batch."""
-        return batch_size
 
     def estimate(self, rounds: int) -> float:
         """Five groups start, compile and train."""

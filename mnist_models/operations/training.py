@@ -79,6 +79,10 @@ class Epoch(Operation):
             "misread": misread,
         }
 
+    def images(self, batch_size: int, training_set: int) -> int:
+        """All of them."""
+        return training_set
+
     def estimate(self, rounds: int) -> float:
         """One epoch in a block."""
         return 4.0
