@@ -1,8 +1,6 @@
 """Other machines that measure blocks of a session: reached by execnet, given all that they need."""
 
-import importlib.metadata
 import json
-import platform
 import re
 import shlex
 import subprocess
@@ -34,13 +32,13 @@ SSH = "-oBatchMode=yes -oStrictHostKeyChecking=yes -oServerAliveInterval=15 -oSe
 PATH = re.compile(r"/[\w./+@~ -]{1,500}")
 # Asked of an interpreter: what is installed in it, but this project itself.
 PINS = """
-import json
+import json, sys
 from importlib import metadata
 pins = {}
 for one in metadata.distributions():
     if one.read_text("direct_url.json") is None and one.metadata["Name"]:
         pins[one.metadata["Name"].lower()] = one.version
-print(json.dumps(pins))
+print(json.dumps(["%d.%d" % sys.version_info[:2], pins]))
 """
 
 
@@ -212,19 +210,9 @@ def pins(environment: Environment) -> tuple[str, list[str]]:
     python = local_python(environment)
     if python is None:
         raise EnvironmentProblem(f"{environment.name}: only a local environment can be made again")
-    if python == Path(sys.executable):
-        version = platform.python_version()
-        found = {
-            one.metadata["Name"].lower(): one.version
-            for one in importlib.metadata.distributions()
-            if one.read_text("direct_url.json") is None and one.metadata["Name"]
-        }
-    else:
-        try:
-            found = json.loads(answer(python, PINS))
-            version = answer(python, "import platform; print(platform.python_version())").strip()
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise EnvironmentProblem(f"{environment.name}: {python}: {error}") from error
-    minor = version.rpartition(".")[0]
+    try:
+        minor, found = json.loads(answer(python, PINS))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise EnvironmentProblem(f"{environment.name}: {python}: {error}") from error
     # A local part, as in 2.9.0+cpu, names a build of another index.
     return minor, sorted(f"{name}=={one.partition('+')[0]}" for name, one in found.items())

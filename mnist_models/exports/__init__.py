@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from mnist_models.implementations import not_installed
+from mnist_models.implementations import FILES, not_installed
 
 # A loaded network: images as the framework takes them, to logits.
 Predict = Callable[[np.ndarray], np.ndarray]
-FRAMEWORKS = {"keras_tensorflow": "in_keras", "pytorch_eager": "in_pytorch"}
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ class Route:
 
 def routes(implementation: str) -> dict[str, Route]:
     """The routes of an implementation by name, its own format first; none of most."""
-    if implementation not in FRAMEWORKS:
+    if implementation not in FILES:
         return {}
-    found: dict[str, Route] = import_module(f"{__name__}.{FRAMEWORKS[implementation]}").ROUTES
+    found: dict[str, Route] = import_module(f"{__name__}.{FILES[implementation]}").ROUTES
     return found
 
 

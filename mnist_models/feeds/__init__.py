@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_models import data
-from mnist_models.implementations import not_installed
+from mnist_models.implementations import FILES, not_installed
 
-FRAMEWORKS = {"keras_tensorflow": "in_keras", "pytorch_eager": "in_pytorch"}
 # An image moves by at most so many pixels each way; what comes in is black.
 SHIFT = 2
 Images = npt.NDArray[np.uint8]
@@ -55,9 +54,9 @@ class Feed:
 
 def feeds(implementation: str) -> dict[str, Feed]:
     """The ways of an implementation by name, the usual one first; none of most."""
-    if implementation not in FRAMEWORKS:
+    if implementation not in FILES:
         return {}
-    found: dict[str, Feed] = import_module(f"{__name__}.{FRAMEWORKS[implementation]}").FEEDS
+    found: dict[str, Feed] = import_module(f"{__name__}.{FILES[implementation]}").FEEDS
     return found
 
 

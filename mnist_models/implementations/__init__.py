@@ -22,6 +22,9 @@ FOLDER = Path(__file__).parent
 # The two files people came to read. Ratios are the first's seconds over the second's.
 PAIR = ("keras_tensorflow", "pytorch_eager")
 
+# In folders that have one file for each framework: the pair's.
+FILES = dict(zip(PAIR, ("in_keras", "in_pytorch"), strict=True))
+
 
 class Unavailable(Exception):
     """Raised on import if this machine cannot run an implementation; names what is missing."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_models.implementations import Unavailable
+from mnist_models.implementations import FILES, Unavailable
 
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-FRAMEWORKS = {"keras_tensorflow": "in_keras", "pytorch_eager": "in_pytorch"}
 PARTS = ("forward", "backward", "optimiser", "rest")
 # Rounds in which every stage has its burst, steps under the profiler, kernels that are told.
 ROUNDS, PROFILED, KERNELS = 30, 20, 10
@@ -75,9 +74,9 @@ def profiled(worker: "Worker") -> tuple[dict[str, float], list[list[Any]]]:
 def framework(worker: "Worker") -> Any:
     """What differs between the frameworks; raises `Unavailable` for others."""
     name, *_ = worker.own()
-    if name not in FRAMEWORKS:
+    if name not in FILES:
         raise Unavailable(f"{name} is not taken apart")
-    return import_module(f"{__name__}.{FRAMEWORKS[name]}")
+    return import_module(f"{__name__}.{FILES[name]}")
 
 
 def summed(events: Iterable[tuple[str, float]]) -> dict[str, tuple[float, int]]:
