@@ -102,12 +102,6 @@ def test_failed_side_is_said():
     assert "| failed |" in explained.table(experiment(one))
 
 
-def test_chart_has_a_bar_for_each_side():
-    picture = explained.chart(experiment(moved(keras=0.5), moved("gc_off")), STEP)
-    assert picture.count('height="7"') == 4
-    assert "glibc keeps freed memory" in picture
-
-
 def test_raw_data_is_checked():
     with pytest.raises(ValueError, match="blocks is 'six': it must be a valid integer"):
         moves.read(json.dumps(experiment().model_dump() | {"blocks": "six"}))

@@ -2,14 +2,16 @@
 
 import json
 import re
+from html import escape
 
 import pytest
 from PIL import Image
 
 from benchmarks.commands import museum
+from benchmarks.reporting import explained
 from benchmarks.reporting.answers import result_table
 from tests.test_report import made
-from tools import pages
+from tools import charts, pages
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
@@ -21,12 +23,40 @@ def test_figures_on_a_page_are_the_recorded_ones(page):
 
 
 def test_charts_are_of_the_recorded_data():
-    """Each is shown on the page, and is what would be drawn now."""
-    page = (pages.ROOT / "docs" / "causes.md").read_text(encoding="utf-8")
-    assert {*pages.CHARTS.glob("*.svg")} == {*pages.charts()}
-    for file, chart in pages.charts().items():
-        assert file.read_text(encoding="utf-8") == chart
-        assert f"(causes/{file.name})" in page
+    """Otherwise: python -m tools.pages write. Each is shown on a page, and no other is there."""
+    drawn = pages.drawn()
+    shown = {
+        (page.parent / path).resolve()
+        for page in (pages.ROOT / name for name in pages.PAGES)
+        for path in re.findall(r"!\[.*\]\((.*\.svg)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {*drawn} == {*pages.DOCS.rglob("*.svg")} - {pages.DOCS / "measured.svg"}
+    for file, (_, data) in drawn.items():
+        assert charts.is_of(file, data), file.name
+
+
+def test_a_stale_chart_is_noticed(tmp_path):
+    rows = [(0.0, 0.98, 1.02, False), (0.1, 1.05, 1.12, True)]
+    path = tmp_path / "measured.svg"
+    charts.write(path, charts.sessions, rows)
+    assert charts.is_of(path, rows)
+    assert not charts.is_of(path, rows[:1])
+
+
+def test_the_same_chart_is_the_same_file(tmp_path):
+    for folder in ("one", "other"):
+        charts.write(tmp_path / folder / "growth.svg", charts.growth, pages.growing())
+    one, other = tmp_path.glob("*/growth.svg")
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_chart_of_causes_has_every_knob():
+    found = pages.moved()
+    for trial, every in explained.in_order(found).items():
+        drawn = (pages.CHARTS / f"{charts.file_name(trial)}.svg").read_text(encoding="utf-8")
+        for one in every:
+            name = escape(explained.TITLES[one.knob].replace("`", ""), quote=False)
+            assert not one.sides or f"{name}</text>" in drawn
 
 
 def test_a_stale_figure_is_noticed():

@@ -12,6 +12,7 @@ from scipy import stats
 from benchmarks.comparing.ratios import CONFIDENCE, block_log_ratios
 from benchmarks.comparing.verdicts import MOST_ROUNDS, Comparison, Status, judge, time_metric
 from benchmarks.reporting import markdown
+from tools import charts
 from tools.campaigns import CAMPAIGNS, RECORDED, SHARES, by_block, judged, planted, recorded
 
 DOCS = RECORDED.parents[1] / "docs"
@@ -313,43 +314,22 @@ def cell(verdict: dict[str, Any]) -> str:
     return f"{verdict['verdict']} {verdict['ratio']:.3f}{interval}"
 
 
-def picture(width: int = 760, height: int = 300) -> str:
-    """docs/measured.svg: the intervals of all live sessions, and what was planted."""
-    rows = [
+def rows() -> list[charts.Session]:
+    """Every ratio of the live sessions, by what was planted."""
+    found = [
         (planted(session, name), verdict)
         for campaign in ("identical", "detection")
         for session in recorded(campaign)
         for name, verdict in judged(session).items()
         if verdict["low"] is not None
     ]
-    rows.sort(key=lambda row: (row[0], row[1]["ratio"]))
-    left, top, low, high = 50, 15, 0.85, 1.15
-
-    def y(ratio: float) -> float:
-        return top + (height - 2 * top) * (high - min(max(ratio, low), high)) / (high - low)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="11"><title>Ratios with their intervals</title>'
-        f'<rect width="{width}" height="{height}" fill="white"/>'
+    found.sort(key=lambda row: (row[0], row[1]["ratio"]))
+    return [
+        (share, verdict["low"], verdict["high"], verdict["verdict"] in CHANGES)
+        for share, verdict in found
     ]
-    for tick in (0.9, 0.95, 1.0, 1.05, 1.1):
-        dash = "" if tick == 1 else ' stroke-dasharray="3"'
-        parts.append(
-            f'<line x1="{left}" x2="{width - 5}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
-            f'stroke="#999"{dash}/><text x="10" y="{y(tick) + 4:.1f}">{tick:.2f}</text>'
-        )
-    for i, (share, verdict) in enumerate(rows):
-        x = left + (i + 0.5) * (width - left - 5) / len(rows)
-        color = "#888" if not share else "#0b5fa5" if abs(share) < 0.07 else "#b3541e"
-        thick = 2.5 if verdict["verdict"] in CHANGES else 1
-        parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y(verdict["low"]):.1f}" '
-            f'y2="{y(verdict["high"]):.1f}" stroke="{color}" stroke-width="{thick}"/>'
-        )
-    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 if __name__ == "__main__":
     (DOCS / "measured.md").write_text(page(), encoding="utf-8")
-    (DOCS / "measured.svg").write_text(picture(), encoding="utf-8")
+    charts.write(DOCS / "measured.svg", charts.sessions, rows())

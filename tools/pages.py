@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from benchmarks.causes import CAUSES
 from benchmarks.commands import museum
 from benchmarks.commands.bisect import Bisection
@@ -34,9 +36,8 @@ from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
-from tools import growth_chart
+from tools import charts
 from tools.campaigns import digits
-from tools.history_chart import draw
 
 ROOT = Path(__file__).parents[1]
 RUN = Path(__file__).with_name("recorded") / "run.json.gz"
@@ -46,10 +47,11 @@ CURVES = RUN.with_name("learning.json")
 MOVES = RUN.with_name("explain.json")
 # The raw data of `python -m benchmarks museum`.
 SEEN = RUN.with_name("museum.json")
-HISTORY = ROOT / "docs" / "history"
+DOCS = ROOT / "docs"
+HISTORY = DOCS / "history"
 TITLES = {"torch": "PyTorch", "tensorflow": "TensorFlow, with the Keras of its time"}
-CHARTS = ROOT / "docs" / "causes"
-PICTURE = ROOT / "docs" / "report.png"
+CHARTS = DOCS / "causes"
+PICTURE = DOCS / "report.png"
 PAGES = (
     *("README.md", "docs/choosing.md", "docs/causes.md"),
     *("docs/releases.md", "docs/history.md", "docs/production.md", "docs/hosts.md"),
@@ -123,9 +125,14 @@ def tax() -> list[str]:
     return markdown.table(table.headings, ([escape(c.text) for c in row] for row in table.rows))
 
 
+def learned() -> curves.Curves:
+    """What `python -m benchmarks learn` recorded."""
+    return curves.read(CURVES.read_text(encoding="utf-8"))
+
+
 def learning() -> list[str]:
     """Where the pair's learning curves end, and whether that is the same."""
-    return table(curves.read(CURVES.read_text(encoding="utf-8"))).splitlines()
+    return table(learned()).splitlines()
 
 
 def rules() -> list[str]:
@@ -161,11 +168,21 @@ def knobs() -> list[str]:
     return explained.table(moved()).splitlines()
 
 
-def charts() -> dict[Path, str]:
-    """A picture of each trial that was explained, by its file."""
+def drawn() -> dict[Path, tuple[Callable[[Any], Figure], Any]]:
+    """Every chart of docs/ that shows recorded data: who draws it, and from what."""
     found = moved()
-    names = {trial: re.sub(r"\W+", "_", trial).strip("_") for trial in explained.in_order(found)}
-    return {CHARTS / f"{name}.svg": explained.chart(found, trial) for trial, name in names.items()}
+    each = {
+        trial: found.model_copy(update={"moved": of})
+        for trial, of in explained.in_order(found).items()
+    }
+    causes = {CHARTS / f"{charts.file_name(trial)}.svg": one for trial, one in each.items()}
+    releases = {HISTORY / f"{name}.svg": timeline(name) for name in packages_with_history()}
+    return {
+        **{path: (charts.moves, one) for path, one in causes.items()},
+        **{path: (charts.history, one) for path, one in releases.items()},
+        DOCS / "growth.svg": (charts.growth, growing()),
+        DOCS / "learning.svg": (charts.learning, learned()),
+    }
 
 
 def bisected(name: str) -> list[str]:
@@ -354,13 +371,8 @@ def main() -> None:
     for page in PAGES:
         path = ROOT / page
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
-    CHARTS.mkdir(exist_ok=True)
-    for file, chart in charts().items():
-        file.write_text(chart, encoding="utf-8")
-    for package in packages_with_history():
-        HISTORY.mkdir(exist_ok=True)
-        draw(timeline(package), HISTORY / f"{package}.svg")
-    growth_chart.draw(growing(), HISTORY.with_name("growth.svg"))
+    for file, (draw, data) in drawn().items():
+        charts.write(file, draw, data)
     if find_browser():
         picture()
     else:

@@ -1,7 +1,4 @@
-"""What moves the times, in Markdown and as a chart: for the terminal and for docs/causes.md."""
-
-from html import escape
-from math import log
+"""What moves the times, in Markdown: for the terminal and for docs/causes.md."""
 
 from benchmarks.causes.knobs import KNOBS
 from benchmarks.comparing.moves import Effect, Explained, Moved
@@ -17,8 +14,6 @@ DERIVED = {
 TITLES = {knob.name: knob.title for knob in KNOBS} | DERIVED
 MISTAKES = {knob.name for knob in KNOBS if knob.mistake} | {*DERIVED}
 ORDER = [*TITLES]
-COLORS = dict(zip(PAIR, ("#D55E00", "#0072B2"), strict=True))
-WIDTH, LEFT, LINE, TOP = 960, 420, 22, 46
 
 
 def title(trial: str) -> str:
@@ -93,54 +88,6 @@ def turned(found: Explained) -> list[str]:
                     where = "both" if who == "both" else label(who)
                     lines.append(f"- {title(trial)}: {TITLES[one.knob]}, in {where}")
     return lines or ["- none"]
-
-
-def chart(found: Explained, trial: str) -> str:
-    """One trial as an SVG picture: a bar from low to high for each side of each knob."""
-    every = [one for one in in_order(found)[trial] if one.sides]
-    ends = [log(v) for one in every for side in one.sides for v in limits(one.factor(side))]
-    lowest, highest = min([*ends, log(0.8)]) - 0.05, max([*ends, log(1.25)]) + 0.05
-
-    def x(factor: float) -> float:
-        return LEFT + (log(factor) - lowest) / (highest - lowest) * (WIDTH - LEFT - 20)
-
-    height = TOP + LINE * len(every) + 20
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        'font-family="sans-serif" font-size="13" role="img">',
-        f"<title>{escape(title(trial))}: time with a change over time without it</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        f'<text x="10" y="18" font-weight="bold">{escape(title(trial))}</text>',
-    ]
-    for place, who in enumerate(PAIR):
-        left = LEFT + 120 * place
-        parts.append(f'<rect x="{left}" y="8" width="14" height="10" fill="{COLORS[who]}"/>')
-        parts.append(f'<text x="{left + 20}" y="18">{label(who)}</text>')
-    for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50):
-        if lowest <= log(tick) <= highest:
-            parts.append(
-                f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP - 8}" y2="{height - 18}" '
-                f'stroke="{"#333" if tick == 1 else "#ddd"}"/>'
-            )
-            parts.append(
-                f'<text x="{x(tick):.1f}" y="{height - 4}" text-anchor="middle">{tick:g}×</text>'
-            )
-    for row, one in enumerate(every):
-        y = TOP + LINE * row
-        words = TITLES[one.knob].replace("`", "")
-        mark = "✗ " if one.knob in MISTAKES else ""
-        parts.append(
-            f'<text x="{LEFT - 10}" y="{y + 12}" text-anchor="end">{mark}{escape(words)}</text>'
-        )
-        for side in one.sides:
-            low, high = limits(one.factor(side))
-            shift = 2 + 8 * PAIR.index(side)
-            width = max(2.0, x(high) - x(low))
-            parts.append(
-                f'<rect x="{x(low):.1f}" y="{y + shift}" width="{width:.1f}" height="7" '
-                f'fill="{COLORS[side]}"/>'
-            )
-    return "\n".join([*parts, "</svg>", ""])
 
 
 def limits(found: Ratio) -> tuple[float, float]:
