@@ -11,7 +11,7 @@ from benchmarks.commands import museum
 from benchmarks.reporting import explained
 from benchmarks.reporting.answers import result_table
 from tests.test_report import made
-from tools import charts, pages
+from tools import charts, pages, parity_table
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
@@ -57,6 +57,20 @@ def test_a_chart_of_causes_has_every_knob():
         for one in every:
             name = escape(explained.TITLES[one.knob].replace("`", ""), quote=False)
             assert not one.sides or f"{name}</text>" in drawn
+
+
+def test_the_table_of_parity_has_the_worst_answer_to_what_was_asked():
+    answers = {
+        "float64 Adam": [1e-14, "loss"],
+        "float64 AdamW": [3e-13, "weights"],
+        "float32 Adam": [1e-6, "weights"],
+    }
+    rows = {"keras_jax": {"mlp": answers}, "pytorch_eager": {"lstm": answers}}
+    lines = parity_table.table(rows, ["float64 Adam", "float64 AdamW"])
+    assert lines[2:] == [
+        "| keras_jax | 3e-13 weights |  |",
+        "| pytorch_eager |  | 3e-13 weights |",
+    ]
 
 
 def test_a_stale_figure_is_noticed():

@@ -36,7 +36,7 @@ from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
-from tools import charts
+from tools import charts, parity_table
 from tools.campaigns import digits
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ TITLES = {"torch": "PyTorch", "tensorflow": "TensorFlow, with the Keras of its t
 CHARTS = DOCS / "causes"
 PICTURE = DOCS / "report.png"
 PAGES = (
-    *("README.md", "docs/choosing.md", "docs/causes.md"),
+    *("README.md", "docs/choosing.md", "docs/causes.md", "docs/fairness.md"),
     *("docs/releases.md", "docs/history.md", "docs/production.md", "docs/hosts.md"),
 )
 # What the page does not need, and what would make the file large.
@@ -133,6 +133,16 @@ def learned() -> curves.Curves:
 def learning() -> list[str]:
     """Where the pair's learning curves end, and whether that is the same."""
     return table(learned()).splitlines()
+
+
+def proved() -> list[str]:
+    """How far each implementation is from the reference, in each type."""
+    rows = json.loads(RUN.with_name("parity.json").read_text(encoding="utf-8"))
+    lines = []
+    for dtype in ("float64", "float32"):
+        asked = [question for question in parity_table.TABLE if question.startswith(dtype)]
+        lines += [f"In {dtype}:", "", *parity_table.table(rows, asked), ""]
+    return lines[:-1]
 
 
 def rules() -> list[str]:
@@ -320,7 +330,7 @@ def mistakes() -> list[str]:
 
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    made.__name__: made for made in (results, reading, compiling, tax, learning)
+    made.__name__: made for made in (results, reading, compiling, tax, learning, proved)
 } | {
     made.__name__: made
     for made in (

@@ -1,9 +1,11 @@
 """How far every implementation is from the NumPy reference: `python -m tools.parity_table`."""
 
 import argparse
+import json
 import struct
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,6 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
+from benchmarks.reporting import markdown
 from mnist_models import data, implementations, networks, parity, weights
 from mnist_models.conventions import Conventions
 from mnist_models.implementations import numpy_reference
@@ -38,6 +41,8 @@ FLOAT64_TOLERANCE = 1e-12
 LIMIT = 300.0
 
 Arrays = dict[str, np.ndarray]
+# By implementation, architecture and question: the worst difference, and the kind of its answer.
+Rows = dict[str, dict[str, dict[str, list[Any]]]]
 Answer = Future[Arrays]
 
 
@@ -168,28 +173,41 @@ def few_digits(folder: Path) -> data.Dataset:
     return data.read(folder)
 
 
-def row(witness: ParityWorker, dataset: data.Dataset, architecture: str) -> list[str]:
+def row(witness: ParityWorker, dataset: data.Dataset, architecture: str) -> dict[str, list[Any]]:
     """The kind that differs most in the answer to each question, and by how much."""
-    cells = []
+    found = {}
     for question in TABLE:
         answer = witness.ask(architecture, question).result()
         worst = differences(answer, dataset, architecture, question, witness.conventions)
         kind = max(worst, key=worst.__getitem__)
-        cells.append(f"{worst[kind]:.1e} {kind}")
-    return cells
+        found[question] = [float(f"{worst[kind]:.1e}"), kind]
+    return found
+
+
+def table(rows: Rows, questions: Sequence[str] = tuple(TABLE)) -> list[str]:
+    """A Markdown table: for each network and implementation the worst answer to the questions."""
+    networks_asked = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = []
+    for name, asked in rows.items():
+        worst = [
+            max(asked[network][question] for question in questions) if network in asked else None
+            for network in networks_asked
+        ]
+        lines.append([name, *(f"{one[0]:.0e} {one[1]}" if one else "" for one in worst)])
+    return markdown.table(["", *networks_asked], lines)
 
 
 def main() -> None:
-    """Print the table in Markdown, one implementation after the other."""
+    """Ask one implementation after the other, print the tables, and save what was found."""
     parser = argparse.ArgumentParser(prog="python -m tools.parity_table", description=__doc__)
     known = implementations.names()
     parser.add_argument("--implementation", action="append", choices=known, help="default: all")
     parser.add_argument(
         "--architecture", action="append", choices=networks.names(), help="likewise"
     )
+    parser.add_argument("-o", "--output", type=Path, help="where what was found is saved")
     options = parser.parse_args()
-    titles = ["implementation", "architecture", *TABLE]
-    print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
+    rows: Rows = {}
     # NumPy's threads would fight with the workers for the CPUs.
     with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
         dataset = few_digits(Path(scratch, "few_digits"))
@@ -200,10 +218,16 @@ def main() -> None:
             witness = ParityWorker(name, dataset, Path(scratch))
             try:
                 for architecture in options.architecture or networks.names():
-                    cells = [name, architecture, *row(witness, dataset, architecture)]
-                    print(f"| {' | '.join(cells)} |", flush=True)
+                    found = rows.setdefault(name, {})[architecture] = row(
+                        witness, dataset, architecture
+                    )
+                    for question, (worst, kind) in found.items():
+                        print(f"{name}, {architecture}, {question}: {worst:.1e} {kind}", flush=True)
             finally:
                 witness.dismiss()
+    print("", *table(rows), sep="\n")
+    if options.output:
+        options.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

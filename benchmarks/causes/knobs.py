@@ -45,13 +45,18 @@ class Knob:
             return f"there are {len(cpus.available())} CPUs"
         return ""
 
+    @property
+    def is_code(self) -> bool:
+        """Whether it is a change of code, in `mnist_models/knobs`."""
+        return not (self.variables or self.library or self.threads)
+
     def environment(self) -> Environment:
         """The knob as an environment of a session."""
         variables = dict(self.variables)
         if self.library:
             variables["LD_PRELOAD"] = str(ctypes.util.find_library(self.library))
-        code = "" if variables or self.threads else self.name
         spec = local_spec(sys.executable, variables)
+        code = self.name if self.is_code else ""
         return Environment(self.name, spec, knob=code, threads=self.threads)
 
 
