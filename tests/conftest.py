@@ -24,16 +24,25 @@ KEPT = {
 }
 # The groups that take longest are begun first.
 LONGEST = (
+    "test_hosts",
+    "test_report",
+    "test_notebook",
+    "test_parallel",
+    "test_robustness",
     "test_gate",
     "test_ease_of_use",
-    "mutants keras_jax",
-    "worker keras_jax",
-    "test_robustness",
-    "worker keras_tensorflow",
-    "mutants keras_tensorflow",
+    "test_shipping",
     "test_command_lines",
-    "test_notebook",
-    "test_report",
+    "test_explain",
+    "worker keras_jax",
+    "test_convert",
+    "mutants keras_tensorflow",
+    "mutants keras_jax",
+    "test_leaks",
+    "test_feeding",
+    "test_documented_commands",
+    "test_learn",
+    "worker pytorch_compiled",
 )
 
 
