@@ -26,6 +26,23 @@ def test_documented_batch_sizes_are_calibrated(dataset, architecture, size):
     assert 0.5 < found.low < found.high <= 1.0
 
 
+def test_an_epoch_from_another_seed_would_be_accepted():
+    """Each of 600 epochs, by bounds from the other seeds alone: hardly one is outside."""
+    outside, epochs = 0, 0
+    entries = [s for networks in accuracy.Table().bounds.values() for s in networks.values()]
+    for entry in (entry for sizes in entries for entry in sizes.values()):
+        found = entry["accuracies"]
+        seeds = len(found) // 2
+        assert all(entry["low"] <= one < entry["high"] for one in found)
+        for place, reached in enumerate(found):
+            others = [one for at, one in enumerate(found) if at % seeds != place % seeds]
+            bounds = accuracy.calibrated(others)
+            outside += not bounds["low"] <= reached < bounds["high"]
+            epochs += 1
+    assert epochs >= 600
+    assert outside <= epochs / 100
+
+
 @pytest.mark.parametrize("change", [{"learning_rate": 0.01}, {"beta_1": 0.8}])
 def test_bounds_of_another_recipe_are_none(tmp_path, change):
     """What was calibrated with another optimiser says nothing."""

@@ -102,6 +102,7 @@ KNOBS = (
         (EPOCH,),
         mistake=True,
     ),
+    Knob("shuffled", "the epoch is shuffled inside the clock", operations=(EPOCH,), mistake=True),
     Knob("eager", "`run_eagerly=True` forgotten", (KERAS,), mistake=True),
     Knob("gradients_kept", "forward pass without `no_grad`", (PYTORCH,), (FORWARD,), mistake=True),
     Knob(

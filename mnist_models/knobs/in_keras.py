@@ -84,6 +84,17 @@ def steps_per_execution(module):
     return model_with(module, steps_per_execution=10)
 
 
+def shuffled(module):
+    """`fit(shuffle=True)`, Keras's default: it draws an order of its own, inside the clock."""
+
+    class Trainer(module.Trainer):
+        def train_epoch(self, images, labels, order, trained):
+            after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: trained())
+            self.model.fit(images, labels, batch_size=self.batch_size, verbose=0, callbacks=[after])
+
+    return Trainer
+
+
 def autotuner_off(module):
     """`fit` on a data set of tf.data without its autotuner."""
     import tensorflow as tf

@@ -62,6 +62,17 @@ def loader_workers(module):
     return Trainer
 
 
+def shuffled(module):
+    """`randperm` at the start of an epoch, inside the clock."""
+
+    class Trainer(module.Trainer):
+        def train_epoch(self, images, labels, order, trained):
+            own = torch.randperm(len(labels)).numpy()
+            super().train_epoch(images, labels, own, trained)
+
+    return Trainer
+
+
 def channels_last(module):
     """Model and images in `torch.channels_last`."""
     return implementations.load("pytorch_channels_last").Trainer
