@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +25,7 @@ LOGITS = np.random.default_rng(2).normal(size=(8, 10)).astype(np.float32)
 ROUTE = {
     "export_seconds": 0.5,
     "bytes": 2 * 2**20,
+    "environment_bytes": 300 * 2**20,
     "load_seconds": 0.02,
     "difference": 5e-7,
     "one_seconds": 3e-5,
@@ -91,6 +93,35 @@ def test_a_right_route_has_all_its_figures(worker, monkeypatch):
     assert found["one_seconds"] > 0 < found["batch_seconds"]
 
 
+class Installed:
+    """A distribution of one file of so many bytes."""
+
+    def __init__(self, folder, name, size, requires=()):
+        path = folder / name
+        path.write_bytes(bytes(size))
+        self.files, self.requires = [SimpleNamespace(locate=lambda: path)], requires
+
+
+def test_an_environment_has_all_that_the_runtime_requires(tmp_path, monkeypatch):
+    """Each once, in a circle as well; no extra, and nothing for another system."""
+    more = ['other>1; sys_platform == "never"', 'absent; extra == "gpu"']
+    known = {
+        "some-runtime": Installed(tmp_path, "runtime", 100, ["Numbers>=2", "numbers", *more]),
+        "numbers": Installed(tmp_path, "numbers", 10, ["some_runtime"]),
+        "broken": Installed(tmp_path, "broken", 1, ["absent"]),
+    }
+
+    def distribution(name):
+        if name not in known:
+            raise metadata.PackageNotFoundError(name)
+        return known[name]
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
+    size = exports.environment_size.__wrapped__
+    assert size("some.runtime") == 110
+    assert size("broken") is None
+
+
 @pytest.mark.parametrize("wrong", [softmax, of_another_seed, transposed, one_image_wrong])
 def test_a_wrong_route_is_void(worker, monkeypatch, wrong):
     """The planted fault is seen by the bound, and voids the row in words."""
@@ -108,8 +139,8 @@ def test_a_row_of_right_routes_is_valid():
     assert results.rows[TRIAL, KERAS].export_faults == []
     info = results.particulars(results.rows[TRIAL, KERAS])
     assert words.particulars(KERAS, info) == [
-        "Keras ONNX: 2.00 MiB, exported in 500 ms, loaded in 20 ms, one image 30 µs, a batch "
-        "900 µs, off by 5e-07"
+        "Keras ONNX: 2.00 MiB, needs 300 MiB of packages, exported in 500 ms, loaded in 20 ms, "
+        "one image 30 µs, a batch 900 µs, off by 5e-07"
     ]
 
 

@@ -95,6 +95,7 @@ class Shipped(Part):
     missing: Text = ""
     export_seconds: Seconds | None = None
     bytes: Count = 0
+    environment_bytes: Count | None = None
     load_seconds: Seconds | None = None
     difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     one_seconds: Seconds | None = None

@@ -65,14 +65,24 @@ def by_row(
 
 def routes(contests: Sequence[Contest]) -> list[str]:
     """Every way to ship, with its size and its seconds."""
-    heads = ("network", "from", "route", "size", "export", "load", "one image", "a batch")
+    heads = (
+        "network",
+        "from",
+        "route",
+        "size",
+        "packages",
+        "export",
+        "load",
+        "one image",
+        "a batch",
+    )
     rows = [
         [contest.place[0], label(row.name), name, *figures(row, name)]
         for contest in contests
         for row in contest.rows
         for name in row.info["routes"][0]
     ]
-    return table((*heads, "off by"), rows)
+    return table((*heads, "a batch", "off by"), rows)
 
 
 def feeds(contests: Sequence[Contest]) -> list[str]:
@@ -156,4 +166,4 @@ def group(blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[str]:
 def figures(row: SavedRow, name: str) -> list[str]:
     """A route's figures, medians over blocks; or why there are none."""
     found = route(name, row.info["routes"])
-    return list(found) if isinstance(found, tuple) else [found, *[""] * 5]
+    return list(found) if isinstance(found, tuple) else [found, *[""] * 6]

@@ -141,10 +141,11 @@ def amount(blocks: leaks.Blocks, call: str, quantity: str) -> str:
     return f"{found.value:,.3g}{ends}" + (" B" if quantity == "memory" else "")
 
 
-def route(name: str, blocks: Blocks) -> tuple[str, str, str, str, str, str] | str:
-    """Size, seconds to export, to load, for one image and for a batch, and the difference.
+def route(name: str, blocks: Blocks) -> tuple[str, ...] | str:
+    """One way to ship, medians over blocks; or why there is none.
 
-    Medians over blocks of one way to ship; or why there is none.
+    Its size and that of the packages that it needs; seconds to export, to load, for one image and
+    for a batch; the difference of its answers.
     """
     every = [block[name] for block in blocks]
     if why := next((one["missing"] for one in every if one.get("missing")), ""):
@@ -154,8 +155,10 @@ def route(name: str, blocks: Blocks) -> tuple[str, str, str, str, str, str] | st
         known = [one[key] for one in every if one.get(key) is not None]
         return format_seconds(median(known)) if known else "unknown"
 
+    needs = every[0].get("environment_bytes")
     return (
         f"{every[0].get('bytes', 0) / 2**20:.2f} MiB",
+        f"{needs / 2**20:,.0f} MiB" if needs else "unknown",
         *(middle("export_seconds"), middle("load_seconds")),
         *(middle("one_seconds"), middle("batch_seconds")),
         f"{max(one.get('difference', 0.0) for one in every):.0e}",
@@ -167,10 +170,10 @@ def shipped(name: str, blocks: Blocks) -> str:
     found = route(name, blocks)
     if isinstance(found, str):
         return found
-    size, export, load, one, batch, difference = found
+    size, needs, export, load, one, batch, difference = found
     return (
-        f"{size}, exported in {export}, loaded in {load}, one image {one}, a batch {batch}, off by "
-        f"{difference}"
+        f"{size}, needs {needs} of packages, exported in {export}, loaded in {load}, one image "
+        f"{one}, a batch {batch}, off by {difference}"
     )
 
 

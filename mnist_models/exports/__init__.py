@@ -6,7 +6,8 @@ Importing this imports no framework. in_keras.py and in_pytorch.py have the rout
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from functools import cache
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ class Route:
 
     `export` writes the trainer's network to a path that ends in `suffix`; `load` takes it with a
     number of threads and returns what predicts. `own` marks a framework's own format, which needs
-    its source. `needs` are packages, `program` is one that must be on the PATH.
+    its source. `needs` are packages, `program` is one that must be on the PATH. `runtime` is the
+    distribution that a machine needs which only predicts.
     """
 
     suffix: str
@@ -33,6 +35,7 @@ class Route:
     needs: tuple[str, ...] = ()
     program: str = ""
     own: bool = False
+    runtime: str = ""
 
     def missing(self) -> str:
         """What is not installed, in words; empty where it can be tried."""
@@ -54,3 +57,27 @@ def routes(implementation: str) -> dict[str, Route]:
 def size(folder: Path) -> int:
     """Bytes of all files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@cache
+def environment_size(distribution: str) -> int | None:
+    """Bytes of a distribution's installed files and of all that it requires; None if unknown."""
+    try:
+        from packaging.requirements import Requirement
+        from packaging.utils import canonicalize_name
+    except ImportError:
+        return None
+    todo, sizes = [distribution], dict[str, int]()
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name in sizes:
+            continue
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            return None
+        paths = (Path(str(file.locate())) for file in found.files or ())
+        sizes[name] = sum(path.stat().st_size for path in paths if path.is_file())
+        needs = map(Requirement, found.requires or ())
+        todo += [one.name for one in needs if not one.marker or one.marker.evaluate({"extra": ""})]
+    return sum(sizes.values())

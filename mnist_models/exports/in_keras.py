@@ -57,9 +57,17 @@ def load_litert(trainer, path: Path, threads: int):
 
 
 ROUTES = {
-    "keras": Route(".keras", save_keras, load_keras, own=True),
-    "SavedModel": Route("", exporting("tf_saved_model"), load_saved_model),
-    "ONNX": Route(".onnx", exporting("onnx"), runtimes.onnx, ("tf2onnx", "onnxruntime")),
-    "LiteRT": Route(".tflite", exporting("litert"), load_litert, ("ai_edge_litert",)),
-    "OpenVINO": Route(".xml", exporting("openvino"), runtimes.openvino, ("openvino",)),
+    "keras": Route(".keras", save_keras, load_keras, own=True, runtime="tensorflow"),
+    "SavedModel": Route("", exporting("tf_saved_model"), load_saved_model, runtime="tensorflow"),
+    "ONNX": Route(
+        *(".onnx", exporting("onnx"), runtimes.onnx, ("tf2onnx", "onnxruntime")),
+        runtime="onnxruntime",
+    ),
+    "LiteRT": Route(
+        *(".tflite", exporting("litert"), load_litert, ("ai_edge_litert",)),
+        runtime="ai-edge-litert",
+    ),
+    "OpenVINO": Route(
+        *(".xml", exporting("openvino"), runtimes.openvino, ("openvino",)), runtime="openvino"
+    ),
 }

@@ -70,9 +70,14 @@ def save_openvino(trainer, path: Path) -> None:
 
 
 ROUTES = {
-    "state_dict": Route(".pt", save_state, load_state, own=True),
-    "torch.export": Route(".pt2", save_program, load_program),
-    "AOTInductor": Route(".pt2", save_compiled, load_compiled, program="g++"),
-    "ONNX": Route(".onnx", save_onnx, runtimes.onnx, ("onnx", "onnxscript", "onnxruntime")),
-    "OpenVINO": Route(".xml", save_openvino, runtimes.openvino, ("openvino",)),
+    "state_dict": Route(".pt", save_state, load_state, own=True, runtime="torch"),
+    "torch.export": Route(".pt2", save_program, load_program, runtime="torch"),
+    "AOTInductor": Route(".pt2", save_compiled, load_compiled, program="g++", runtime="torch"),
+    "ONNX": Route(
+        *(".onnx", save_onnx, runtimes.onnx, ("onnx", "onnxscript", "onnxruntime")),
+        runtime="onnxruntime",
+    ),
+    "OpenVINO": Route(
+        *(".xml", save_openvino, runtimes.openvino, ("openvino",)), runtime="openvino"
+    ),
 }
