@@ -251,8 +251,8 @@ def test_every_key_of_extra_info_is_documented():
     trained = results(more={"accuracy": 0.9})
     rows = column(MEASURING, "extra_info", "key")
     saved = [one.extra_info(one.rows[STEP, PAIR[0]]) for one in (found, trained)]
-    of_some = ["moment", "returned_seconds", "returns_late", "latency_seconds", "start", "routes"]
-    of_some += ["feeds", "leaks", "parts", "devices"]
+    of_some = ["moment", "returned_seconds", "returns_late", "latency_seconds"]
+    of_some += ["latency_busy_seconds", "start", "routes", "feeds", "leaks", "parts", "devices"]
     of_some.insert(3, "hosts")
     documented = [row[0] for row in rows]
     assert [key for key in documented if key in of_some] == of_some

@@ -1,10 +1,15 @@
 """The start of a process, and one prediction: what is timed, and what is told of it."""
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from benchmarks.comparing.schema import fault
@@ -14,9 +19,10 @@ from benchmarks.reporting import words
 from benchmarks.reporting.answers import contests
 from benchmarks.reporting.page import Report, card
 from benchmarks.trial import Trial
-from mnist_models import recipe, start
+from mnist_models import cpus, recipe, start
 from mnist_models.implementations import PAIR
-from mnist_models.operations import CLOCKED, LATENCY, STARTUP
+from mnist_models.neighbour import COPY, neighbour
+from mnist_models.operations import CLOCKED, LATENCY, STARTUP, production
 from tests.hostile import small_run
 from tests.test_command_lines import variables
 from tests.test_statistics import make_results
@@ -110,7 +116,8 @@ def run_python(code):
     return subprocess.check_output(command, cwd=ROOT, text=True).strip()
 
 
-def test_every_prediction_of_a_burst_is_clocked():
+@pytest.mark.parametrize("beside", [None, 1])
+def test_every_prediction_of_a_burst_is_clocked(beside, monkeypatch):
     """Each by itself, after the burst, and of everybody as many."""
     trainer = SimpleNamespace(reset=lambda: None)
     clocked = []
@@ -126,11 +133,64 @@ def test_every_prediction_of_a_burst_is_clocked():
         clock=clock,
         counted=lambda call, calls: (*call(), {"waits": 0.0}),
         limited=lambda times, calls: times,
+        cpu_ids=[0],
     )
     trainer.forward = lambda images: None
+
+    @contextmanager
+    def neighbour(own):
+        clocked.append(f"beside {own}")
+        yield beside
+        clocked.append("alone")
+
+    monkeypatch.setattr(production, "neighbour", neighbour)
     found = LATENCY.sample(worker, 7)
     assert found["latencies"] == [0.001] * CLOCKED
-    assert clocked[-CLOCKED:] == [1] * CLOCKED
+    ones = [1] * CLOCKED
+    if beside is None:
+        assert "busy_latencies" not in found
+        assert clocked[-CLOCKED - 2 :] == [*ones, "beside [0]", "alone"]
+    else:
+        assert found["busy_latencies"] == [0.001] * CLOCKED
+        assert clocked[-2 * CLOCKED - 2 :] == [*ones, "beside [0]", *ones, "alone"]
+
+
+def seconds_of(pid):
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="there is one CPU")
+def test_a_neighbour_keeps_another_cpu_busy_and_ends():
+    """It is on none of the CPUs that are given."""
+    [own, *_] = cpus.available()
+    with neighbour([own]) as cpu:
+        assert cpu != own
+        [process] = psutil.Process().children()
+        assert process.cpu_affinity() == [cpu]
+        before = seconds_of(process.pid)
+        deadline = monotonic() + 20
+        while seconds_of(process.pid) < before + 0.1:
+            assert monotonic() < deadline
+    assert not process.is_running()
+
+
+@pytest.mark.slow
+def test_where_there_is_no_other_cpu_there_is_no_neighbour():
+    with neighbour(range(os.cpu_count() or 1)) as cpu:
+        assert cpu is None
+
+
+@pytest.mark.slow
+def test_a_neighbour_ends_with_the_process_that_began_it():
+    lines = "import os; from mnist_models.neighbour import neighbour; "
+    lines += "made = neighbour([]); made.__enter__(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", lines], cwd=ROOT, check=True, timeout=60)
+    deadline = monotonic() + 20
+    while any(COPY in (one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])):
+        assert monotonic() < deadline
 
 
 def test_the_slowest_predictions_are_told():
@@ -145,6 +205,8 @@ def test_the_slowest_predictions_are_told():
     assert 0.001 < found["0.999"][0] <= 0.1
     [said] = words.particulars(KERAS, {"latency_seconds": found})
     assert said.startswith("Keras: 50% within 1 ms, 90% within 1 ms, 99% within")
+    [said] = words.particulars(KERAS, {"latency_busy_seconds": found})
+    assert said.startswith("Keras beside a busy CPU: 50% within 1 ms")
     assert "99.9% within" in said
 
 

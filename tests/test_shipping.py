@@ -77,8 +77,9 @@ def worker(tmp_path, monkeypatch):
 
 
 def shipped(worker, monkeypatch, answer=right, **more):
-    routes = {"own": Route(".pt", saved, loaded(right), own=True)}
-    routes["other"] = Route(".x", more.pop("export", saved), loaded(answer), **more)
+    routes = {"own": Route(".pt", saved, loaded(right), own=True, runtime="numpy")}
+    export = more.pop("export", saved)
+    routes["other"] = Route(".x", export, loaded(answer), **more, runtime="numpy")
     monkeypatch.setattr(exports, "routes", lambda name: routes)
     made = Shipping(worker)
     made.export()

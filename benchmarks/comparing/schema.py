@@ -175,6 +175,7 @@ class Info(Part):
     returns_late: Text = ""
     hosts: list[Text] = []
     latency_seconds: dict[Quantile, list[Seconds]] = {}
+    latency_busy_seconds: dict[Quantile, list[Seconds]] = {}
     start: list[Start] = []
     routes: list[dict[Text, Shipped]] = []
     feeds: list[dict[Text, Fed]] = []
@@ -213,7 +214,11 @@ class Info(Part):
         for key in ("first_call_seconds", "peak_memory_bytes_by_block"):
             if (found := len(getattr(self, key))) != count:
                 raise ValueError(f"{key} has {found} values for {count} blocks")
-        counts = {f"latency_seconds of {q}": len(v) for q, v in self.latency_seconds.items()}
+        counts = {
+            f"{key} of {quantile}": len(values)
+            for key in ("latency_seconds", "latency_busy_seconds")
+            for quantile, values in getattr(self, key).items()
+        }
         counts |= {
             key: len(getattr(self, key))
             for key in ("hosts", "start", "routes", "feeds", "leaks", "parts", "devices")

@@ -24,6 +24,8 @@ SETTINGS = ("versions", "python", "in_force", "compilation")
 
 # Shares of the calls that are no slower than what is told of them.
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
+# Where the quantiles of one prediction are saved, and of which of a sample's values.
+LATENCIES = {"latency_seconds": "latencies", "latency_busy_seconds": "busy_latencies"}
 
 
 @dataclass
@@ -350,12 +352,13 @@ class Results:
         entries = row.entries.values()
         if any("host" in entry for entry in entries):
             found["hosts"] = [entry.get("host", "") for entry in entries]
-        if all("latencies" in entry for entry in entries):
-            every = [np.quantile(entry["latencies"], QUANTILES) for entry in entries]
-            found["latency_seconds"] = {
-                str(share): [float(f"{block[place]:.5g}") for block in every]
-                for place, share in enumerate(QUANTILES)
-            }
+        for key, latencies in LATENCIES.items():
+            if all(latencies in entry for entry in entries):
+                every = [np.quantile(entry[latencies], QUANTILES) for entry in entries]
+                found[key] = {
+                    str(share): [float(f"{block[place]:.5g}") for block in every]
+                    for place, share in enumerate(QUANTILES)
+                }
         for key in ("start", "routes", "feeds", "leaks", "parts", "devices"):
             if all(key in entry for entry in entries):
                 found[key] = [entry[key] for entry in entries]

@@ -30,7 +30,7 @@ from benchmarks.measuring.journal import Journal, JournalError, noted_confirmati
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, to_drop
 from benchmarks.measuring.reference import Reference
-from benchmarks.measuring.results import Results
+from benchmarks.measuring.results import LATENCIES, Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.trial import Trial, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
@@ -561,8 +561,9 @@ class Session:
         entry["samples"].append((found.pop("seconds"), found.pop("cpu_seconds")))
         for what, count in found.pop("counted").items():
             entry["counted"].setdefault(what, []).append(round(count, 9))
-        if latencies := found.pop("latencies", None):
-            entry.setdefault("latencies", []).extend(latencies)
+        for key in LATENCIES.values():
+            if latencies := found.pop(key, None):
+                entry.setdefault(key, []).extend(latencies)
         entry |= found
 
     def read_totals(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:

@@ -9,6 +9,7 @@ from benchmarks.reporting.answers import Contest, SavedRow
 from benchmarks.reporting.growth import seconds
 from benchmarks.reporting.markdown import table
 from benchmarks.reporting.words import (
+    LATENCIES,
     MOMENTS,
     agreement,
     feed,
@@ -46,7 +47,15 @@ def predictions(contests: Sequence[Contest]) -> list[str]:
     """How long calls take at most, by the share of them, with intervals over blocks."""
     shares = next(iter(contests)).rows[0].info["latency_seconds"]
     heads = (f"{100 * float(share):g}% of calls within" for share in shares)
-    return by_row(contests, heads, lambda info: info["latency_seconds"].values())
+    rows = [
+        [contest.place[0], label(row.name), place.strip() or "alone", *figures]
+        for contest in contests
+        for row in contest.rows
+        for key, place in LATENCIES.items()
+        if (blocks := row.info.get(key))
+        for figures in [map(seconds, map(estimate, blocks.values()))]
+    ]
+    return [*table(("network", "who", "where", *heads), rows), "", *verdicts(contests)]
 
 
 def by_row(

@@ -23,6 +23,8 @@ Blocks = Sequence[Mapping[str, Mapping[str, Any]]]
 # The share by which a call may return later than its work is done before the page says so.
 LATE = 0.05
 # The moments of a start, in words.
+# Where the quantiles of one prediction are saved, and what is said of them.
+LATENCIES = {"latency_seconds": "", "latency_busy_seconds": " beside a busy CPU"}
 MOMENTS = {
     "python": "Python runs",
     "imported": "framework imported",
@@ -66,12 +68,13 @@ def cause(implementation: str, found: Finding) -> str:
 def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
     """What only one operation has: slowest calls, moments of a start, ways to ship or to feed."""
     lines = []
-    if quantiles := info.get("latency_seconds"):
-        shares = (
-            f"{100 * float(share):g}% within {format_seconds(median(seconds))}"
-            for share, seconds in quantiles.items()
-        )
-        lines.append(f": {', '.join(shares)}")
+    for key, place in LATENCIES.items():
+        if quantiles := info.get(key):
+            shares = (
+                f"{100 * float(share):g}% within {format_seconds(median(seconds))}"
+                for share, seconds in quantiles.items()
+            )
+            lines.append(f"{place}: {', '.join(shares)}")
     if starts := info.get("start"):
         moments = (
             f"{words} after {format_seconds(median(start[moment] for start in starts))}"

@@ -5,7 +5,7 @@ Importing this imports no framework. in_keras.py and in_pytorch.py have the rout
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -35,7 +35,7 @@ class Route:
     needs: tuple[str, ...] = ()
     program: str = ""
     own: bool = False
-    runtime: str = ""
+    runtime: str = field(kw_only=True)
 
     def missing(self) -> str:
         """What is not installed, in words; empty where it can be tried."""

@@ -8,6 +8,7 @@ import numpy as np
 from mnist_models import profiles
 from mnist_models.feeding import FED, Feeding
 from mnist_models.leaks import BETWEEN, STEPS, kept, leaks
+from mnist_models.neighbour import neighbour
 from mnist_models.operations.operation import Operation
 from mnist_models.parallel import PROVED, Parallel
 from mnist_models.shipping import Shipping
@@ -25,7 +26,8 @@ class Latency(Operation):
     """One prediction: the forward pass of one image, with how its slowest calls do.
 
     The time of a sample is the mean of a burst, as everywhere. Then CLOCKED calls are clocked one
-    by one, of everybody as many: the slowest of more calls is slower.
+    by one, of everybody as many: the slowest of more calls is slower. Then as many while another
+    process copies memory on another CPU.
     """
 
     name, title, counted, rank = "latency", "one prediction", "predictions", 3
@@ -38,14 +40,24 @@ class Latency(Operation):
         return trainer.forward(images)
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """As for others; `latencies` are the seconds of each of CLOCKED further calls."""
+        """As for others; `latencies` are the seconds of each of CLOCKED further calls.
+
+        `busy_latencies` are those beside a busy neighbour, where there is another CPU.
+        """
         found = super().sample(worker, iterations)
         call = self.bind(worker)
 
         def seconds(number: int) -> float:
-            return worker.clock(lambda _: call(number), 1)[0]
+            return round(worker.clock(lambda _: call(number), 1)[0], 8)
 
-        return found | {"latencies": [round(seconds(i), 8) for i in range(CLOCKED)]}
+        def latencies() -> list[float]:
+            return [seconds(number) for number in range(CLOCKED)]
+
+        found["latencies"] = latencies()
+        with neighbour(worker.cpu_ids) as cpu:
+            if cpu is not None:
+                found["busy_latencies"] = latencies()
+        return found
 
 
 class Startup(Operation):
