@@ -82,6 +82,7 @@ SHORT = {
     "python -m benchmarks side_by_side --write": "",
     "python -m benchmarks versions --here": "",
     "python -m benchmarks versions --write": "",
+    "python -m tools.evidence cold": f"--times 1 {ONE}",
     "python -m tools.evidence epochs": f"--times 1 --dataset small {ONE}",
     "python -m tools.evidence identical": f"--times 1 --dataset small {ONE}",
     "python -m tools.evidence overhead": f"--times 1 --dataset small {ONE}",

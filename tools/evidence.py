@@ -3,6 +3,7 @@
 epochs      when an epoch's weights are trained and when its call returns, beside its steps' sum
 overhead    our clock's seconds per training step against a bare loop over the same step
 idiom       our epochs and steps against the loops in each framework's own documentation
+cold        a start whose files must come from the disk against one that has them in the file cache
 identical   A/A: an implementation against its own copy; how far the median ratio strays from 1
 
 Ratios are medians over alternations in one process (identical: over blocks of a real session).
@@ -17,16 +18,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from benchmarks.comparing.ratios import ratio
 from benchmarks.measuring.workers import ROOT, variables_of
-from mnist_models import data, implementations, networks, recipe, weights
+from mnist_models import data, exports, implementations, networks, recipe, weights
 from mnist_models.implementations import PAIR
 from mnist_models.operations import TRAIN_STEP
+from mnist_models.start import start
 from mnist_models.worker import Worker
 
 Timer = Callable[[], float]
@@ -85,6 +88,39 @@ def overhead(name: str, architecture: str, threads: int, times: int, dataset: st
         return worker.clock(TRAIN_STEP.bind(worker), count)[0]
 
     report(f"{name} {architecture} train_step: our clock / bare loop", clocked, bare, times)
+
+
+def cold(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
+    """A start with the packages' files out of the file cache, against one with them in it.
+
+    No process that has mapped them may run meanwhile: what is mapped stays.
+    """
+    of = metadata.packages_distributions()
+    needs = {found for package in implementations.packages(name) for found in of.get(package, ())}
+    files = set[Path]().union(*map(exports.installed_files, needs))
+    seconds: dict[str, list[float]] = {"cold": [], "warm": []}
+
+    def begun(how: str) -> float:
+        if how == "cold":
+            forget({path.parent for path in files})
+        found = start(name, architecture, recipe.DEFAULT.record(), "cpu", threads)
+        seconds[how].append(found.moments["predicted"])
+        return seconds[how][-1]
+
+    begun("warm")
+    title = f"{name} {architecture} start to first prediction: cold / warm"
+    report(title, lambda: begun("cold"), lambda: begun("warm"), times)
+    for how, every in seconds.items():
+        print(f"{name} {how}: {statistics.median(every):.2f} s")
+
+
+def forget(folders: Iterable[Path]) -> None:
+    """Ask the kernel to drop these folders' files, with their bytecode, from its cache."""
+    for folder in folders:
+        for path in (*folder.glob("*"), *folder.glob("__pycache__/*")):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def epochs(name: str, architecture: str, threads: int, times: int, dataset: str | None) -> None:
@@ -240,10 +276,13 @@ def by_block(benchmark: dict[str, Any]) -> dict[int, list[float]]:
     return blocks
 
 
+KINDS = {"epochs": epochs, "overhead": overhead, "idiom": idiom, "cold": cold}
+
+
 def main() -> None:
     """Run one kind of evidence; each implementation in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m tools.evidence", description=__doc__)
-    parser.add_argument("kind", choices=("epochs", "overhead", "idiom", "identical"))
+    parser.add_argument("kind", choices=(*KINDS, "identical"))
     parser.add_argument("--implementation", choices=implementations.names())
     parser.add_argument("--architecture", choices=networks.names(), default="mlp")
     parser.add_argument("--threads", type=int, default=1)
@@ -269,7 +308,7 @@ def main() -> None:
         return identical(*settings)
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= variables_of("cpu", options.threads, Path(folder), "")
-        {"epochs": epochs, "overhead": overhead, "idiom": idiom}[options.kind](*settings)
+        KINDS[options.kind](*settings)
 
 
 if __name__ == "__main__":

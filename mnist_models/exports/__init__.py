@@ -63,21 +63,28 @@ def size(folder: Path) -> int:
 def environment_size(distribution: str) -> int | None:
     """Bytes of a distribution's installed files and of all that it requires; None if unknown."""
     try:
-        from packaging.requirements import Requirement
-        from packaging.utils import canonicalize_name
-    except ImportError:
+        return sum(path.stat().st_size for path in installed_files(distribution))
+    except ImportError:  # no such distribution, or nothing to read requirements with
         return None
-    todo, sizes = [distribution], dict[str, int]()
+
+
+def installed_files(distribution: str) -> set[Path]:
+    """The files of a distribution and of all that it requires, without extras.
+
+    Raises ImportError where one of them, or `packaging`, is not installed.
+    """
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    todo, seen, files = [distribution], set[str](), set[Path]()
     while todo:
         name = canonicalize_name(todo.pop())
-        if name in sizes:
+        if name in seen:
             continue
-        try:
-            found = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            return None
+        seen.add(name)
+        found = metadata.distribution(name)
         paths = (Path(str(file.locate())) for file in found.files or ())
-        sizes[name] = sum(path.stat().st_size for path in paths if path.is_file())
+        files.update(path for path in paths if path.is_file())
         needs = map(Requirement, found.requires or ())
         todo += [one.name for one in needs if not one.marker or one.marker.evaluate({"extra": ""})]
-    return sum(sizes.values())
+    return files
