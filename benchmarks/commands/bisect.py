@@ -279,15 +279,19 @@ def chosen_trials(texts: Iterable[str]) -> list[Trial]:
     return found or [Trial("train_step", "mlp", 128, "cpu")]
 
 
-def nights(folder: Path) -> dict[str, list[Change]]:
-    """The first session of each search in a folder, by the file's name; raises ValueError."""
-    found = {}
+def nights(folder: Path) -> dict[str, list[Change] | str]:
+    """The first session of each search in a folder, by the file's name; raises ValueError.
+
+    A search of which no session told anything has its answer instead.
+    """
+    found: dict[str, list[Change] | str] = {}
     for file in sorted(folder.glob("*.json")):
         try:
             kept = Bisection.model_validate_json(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ValueError(f"{file} is no search: {str(error).splitlines()[0]}") from None
-        found[file.stem] = [one for asked in kept.asked[:1] for one in asked.changes[0]]
+        told = [one for asked in kept.asked[:1] for one in asked.changes[0]]
+        found[file.stem] = told or kept.answer.partition("\n")[0] or "interrupted"
     if not found:
         raise ValueError(f"{folder}: holds no search; bisect writes them, with --output")
     return found

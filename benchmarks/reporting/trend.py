@@ -3,24 +3,25 @@
 from collections.abc import Mapping
 
 from benchmarks.comparing.changes import Change
-from benchmarks.reporting.markdown import table
+from benchmarks.reporting.markdown import printable, table
 from benchmarks.reporting.words import label
 
 
-def text(nights: Mapping[str, list[Change]]) -> str:
+def text(nights: Mapping[str, list[Change] | str]) -> str:
     """A line for each row and night, oldest first; what the gate confirmed is in bold.
 
-    Each ratio is that of two environments in the same rounds, so that no drift of the machine lies
-    between the nights.
+    A night that told nothing has one line, which says why. Each ratio is that of two environments
+    in the same rounds, so that no drift of the machine lies between the nights.
     """
-    rows = [
-        [night, label(one.implementation), f"`{one.trial}`", one.old, one.new, said(one)]
-        for night, changes in nights.items()
-        for one in changes
-        if one.metric == "time"
-    ]
-    if not rows:
-        return "no session was recorded"
+    rows = []
+    for night, changes in nights.items():
+        if isinstance(changes, str):
+            rows.append([night, "", "", "", "", printable(changes)])
+            continue
+        for one in changes:
+            if one.metric == "time":
+                about = label(one.implementation), f"`{one.trial}`", one.old, one.new
+                rows.append([night, *about, said(one)])
     return "\n".join(table(("night", "who", "row", "released", "next", "ratio"), rows))
 
 
