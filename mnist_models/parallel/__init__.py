@@ -2,9 +2,9 @@
 
     python -m mnist_models.parallel JOB
 
-trains as one rank of a group; JOB is JSON. in_pytorch.py and in_keras.py have what differs: PyTorch
-starts a process for each device, Keras on JAX has all devices in one. Importing this imports no
-framework.
+trains as one rank of a group; JOB is JSON. in_pytorch.py, in_keras.py and in_tensorflow.py have what
+differs: PyTorch starts a process for each device, the others have all devices in one. Importing
+this imports no framework.
 """
 
 import json
@@ -27,7 +27,11 @@ from mnist_models.start import variables
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-FRAMEWORKS = {"keras_jax": "in_keras", "pytorch_eager": "in_pytorch"}
+FRAMEWORKS = {
+    "keras_jax": "in_keras",
+    "pytorch_eager": "in_pytorch",
+    "tensorflow_function": "in_tensorflow",
+}
 # Why the others have no row.
 REASONS = {
     "keras_tensorflow": "MultiWorkerMirroredStrategy does not run fit of Keras 3 (keras#20585)",

@@ -1,0 +1,86 @@
+"""TensorFlow's `MirroredStrategy` with a custom loop: all devices in one process."""
+
+from functools import partial
+from time import perf_counter
+
+import tensorflow as tf
+
+from mnist_models import networks
+from mnist_models.implementations import tensorflow_function
+from mnist_models.parallel import TIMED, WARM_UP
+from mnist_models.recipe import Recipe
+
+
+def train(job, images, labels, start):
+    count, recipe = job["devices"], Recipe.from_record(job["recipe"])
+    tensorflow_function.configure(1)
+    # One thread for each device: with one for all they would take turns.
+    tf.config.threading.set_inter_op_parallelism_threads(count)
+    [cpu] = tf.config.list_physical_devices("CPU")
+    logical = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+    tf.config.set_logical_device_configuration(cpu, logical)
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(count)])
+    with strategy.scope():
+        network = networks.load(job["architecture"])
+        trainer = tensorflow_function.Trainer(network, recipe, "cpu", job["dtype"])
+    trainer.disable_dropout()
+    trainer.set_weights(start)
+    images, labels = trainer.put(images, labels)
+    size = recipe.batch_size
+    batches = [
+        split(strategy, images[first : first + size], labels[first : first + size])
+        for first in range(0, len(images), size)
+    ]
+    if job["fault"] == "last batch lost":
+        batches = batches[:-1]
+    step = stepping(strategy, trainer, count if job["fault"] == "summed" else 1)
+    for batch in batches:
+        step(*batch)
+    end = trainer.get_weights()
+    if not job["timed"]:
+        return {}, end
+    # TensorFlow has no way to leave the communication out.
+    return {"seconds": seconds(step, batches), "alone": None}, end
+
+
+def split(strategy, *tensors):
+    """Each replica's part of a batch."""
+    return [
+        strategy.experimental_distribute_values_from_function(partial(part, tensor))
+        for tensor in tensors
+    ]
+
+
+def part(tensor, context):
+    """This replica's part of a tensor."""
+    return tf.split(tensor, context.num_replicas_in_sync)[context.replica_id_in_sync_group]
+
+
+def stepping(strategy, trainer, factor):
+    """A training step on all replicas; Keras's optimiser sums their gradients.
+
+    Keras's losses divide by the number of replicas themselves. Whoever divides once more, as
+    TensorFlow's guide does with losses of its own, trains with a part of the gradient.
+    """
+    model = trainer.model
+    variables = model.trainable_variables
+
+    def replica(images, labels):
+        with tf.GradientTape() as tape:
+            loss = model.loss(labels, model(images, training=True)) * factor
+        model.optimizer.apply(tape.gradient(loss, variables), variables)
+
+    @tf.function
+    def step(images, labels):
+        strategy.run(replica, (images, labels))
+
+    return step
+
+
+def seconds(step, batches):
+    for number in range(WARM_UP):
+        step(*batches[number % len(batches)])
+    began = perf_counter()
+    for number in range(TIMED):
+        step(*batches[number % len(batches)])
+    return (perf_counter() - began) / TIMED
