@@ -8,7 +8,9 @@ from typing import Any
 
 from benchmarks.comparing.curves import ARMS
 from benchmarks.comparing.saved import RunError
+from benchmarks.measuring import hosts
 from benchmarks.measuring.environments import EnvironmentProblem
+from benchmarks.measuring.hosts import HostLost
 from benchmarks.measuring.journal import JournalError
 from benchmarks.measuring.workers import WorkerError
 from mnist_models import cpus, data, implementations, networks
@@ -19,7 +21,10 @@ DATASET_HELP = "as for pytest benchmarks"
 USAGE_ERROR = 4
 # As shells call a program that Ctrl-C ended.
 INTERRUPTED = 130
-PROBLEMS = (data.DataError, EnvironmentProblem, JournalError, OSError, RunError, WorkerError)
+PROBLEMS = (
+    *(data.DataError, EnvironmentProblem, HostLost, JournalError, OSError, RunError),
+    WorkerError,
+)
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -137,6 +142,7 @@ def bisect(options: argparse.Namespace) -> int:
         for name in chosen
     }
     console = messages()
+    machines = hosts.parse_all(options.host)
     dataset, makes = data.load(options.dataset), maker(options, console)
     status = 0
     for name, ends_of in ends.items():
@@ -146,7 +152,9 @@ def bisect(options: argparse.Namespace) -> int:
             continue
         console.print(f"{name}: {command.cost((old, new), makes)}")
         output = options.output.with_stem(f"{options.output.stem}-{name}")
-        found, kept = command.bisect(dataset, (old, new), name, trials, makes, output, console)
+        found, kept = command.bisect(
+            dataset, (old, new), name, trials, makes, output, console, machines
+        )
         print(kept.answer + "\n", flush=True)
         if not any(one.told for one in found.ends.changes):
             status = NOTHING_STATUS
@@ -328,6 +336,8 @@ def parser() -> argparse.ArgumentParser:
         choices=implementations.names(),
         help="repeatable (default: the pair)",
     )
+    text = "a machine that measures, as for pytest benchmarks; repeatable"
+    sub.add_argument("--host", action="append", default=[], metavar="SPEC", help=text)
     makes_environments(sub, "bisect.json")
     sub = command(grow)
     sub.add_argument("--dataset", help=DATASET_HELP)

@@ -23,6 +23,7 @@ from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Comparison, Status, Verdict, time_metric
 from benchmarks.measuring import making
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
+from benchmarks.measuring.hosts import parse_all
 from benchmarks.measuring.making import Maker
 from benchmarks.pytest_plugin import summary
 from benchmarks.pytest_plugin.summary import next_steps
@@ -263,14 +264,15 @@ def test_the_nights_are_shown_in_one_table(tmp_path):
 )
 def test_a_session_is_not_repeated(tmp_path, monkeypatch, verdict, times):
     """What was asked before is taken from the file; what told nothing is tried twice each time."""
-    asked = []
+    asked, measuring = [], []
 
     class Made(Index):
         def make(self, pins, beside=()):
             return SimpleNamespace(name=making.title(pins))
 
-    def gate(dataset, here, others, rows, root, console):
+    def gate(dataset, here, others, rows, root, console, hosts):
         asked.append((here.name, *(one.name for one in others)))
+        measuring.append(hosts)
         return asked[-1]
 
     def changes(results):
@@ -295,6 +297,13 @@ def test_a_session_is_not_repeated(tmp_path, monkeypatch, verdict, times):
         assert found.sessions == 1
         assert len(kept.asked) == (times == 1)
     assert asked == [(making.title(NEW), making.title(OLD))] * times
+    # What one machine found says nothing of others.
+    boxes = parse_all(["ssh=box1", "ssh=box2"])
+    with pytest.raises(ValueError, match="machine"):
+        bisect.bisect(*arguments, Made(), tmp_path / "bisect.json", QUIET, boxes)
+    _, kept = bisect.bisect(*arguments, Made(), tmp_path / "hosts.json", QUIET, boxes)
+    assert kept.machine == "box1, box2"
+    assert measuring == [()] * times + [boxes] * max(1, times // 2)
 
 
 @pytest.mark.parametrize(("word", "said"), [(Status.REGRESSED, True), (Status.EQUIVALENT, False)])

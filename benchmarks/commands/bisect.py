@@ -16,6 +16,7 @@ from benchmarks.commands import experiments, gates, versions
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Part, Place, search
 from benchmarks.measuring import environments, making
+from benchmarks.measuring.hosts import Host
 from benchmarks.measuring.making import NIGHTLY, Maker, Pins
 from benchmarks.measuring.workers import WorkerError
 from benchmarks.reporting.bisected import text
@@ -199,13 +200,15 @@ def bisect(
     maker: Maker,
     output: Path,
     console: Console,
+    hosts: Sequence[Host] = (),
 ) -> tuple[Found, Bisection]:
     """Search the way between two environments; every session is kept in `output`.
 
-    Raises EnvironmentProblem, and ValueError for a file of another experiment.
+    With `hosts`, these measure. Raises EnvironmentProblem, HostLost where no host is left, and
+    ValueError for a file of another experiment.
     """
     kept = Bisection(
-        machine=experiments.machine(),
+        machine=", ".join(host.name for host in hosts) or experiments.machine(),
         dataset=dataset.name,
         source=source_hash(),
         trials=[str(t) for t in trials],
@@ -226,7 +229,7 @@ def bisect(
         for _ in range(ATTEMPTS):
             began = monotonic()
             console.print(f"comparing {names[0]} with {' and '.join(names[1:])}")
-            results = gates.gate(dataset, here, others, rows, maker.folder, console)
+            results = gates.gate(dataset, here, others, rows, maker.folder, console, hosts=hosts)
             found = gates.changes(results)
             changes = [[one for one in found if one.old == other.name] for other in others]
             if all(one.told for one in found if one.metric == "time"):

@@ -13,6 +13,7 @@ from benchmarks.comparing.changes import Change, change
 from benchmarks.comparing.defaults import between_releases
 from benchmarks.measuring import journal
 from benchmarks.measuring.environments import Environment
+from benchmarks.measuring.hosts import Host
 from benchmarks.measuring.plan import Plan
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session
@@ -36,12 +37,14 @@ def gate(
     console: Console,
     confirms: bool = True,
     threads: int = 1,
+    hosts: Sequence[Host] = (),
 ) -> Results:
     """One session: the rows (trial, implementation) in `here` and in all others.
 
     With others the allocator is steady, as for --baseline. Suspects are confirmed, and what is
-    undecided is measured further, unless `confirms` is off.
-    Journals and workers' caches of bytecode lie under `root`. Raises JournalError.
+    undecided is measured further, unless `confirms` is off. Blocks are dealt out over `hosts`.
+    Journals and workers' caches of bytecode lie under `root`. Raises JournalError, and HostLost
+    where no host is left.
     """
     contests: dict[Trial, tuple[str, ...]] = {}
     for trial, name in rows:
@@ -63,6 +66,7 @@ def gate(
         confirms=confirms,
         threads=threads,
         allocator="steady" if others else "installed",
+        hosts=tuple(hosts),
     )
 
 

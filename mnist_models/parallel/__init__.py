@@ -2,9 +2,9 @@
 
     python -m mnist_models.parallel JOB
 
-trains as one rank of a group; JOB is JSON. in_pytorch.py, in_keras.py and in_tensorflow.py have what
-differs: PyTorch starts a process for each device, the others have all devices in one. Importing
-this imports no framework.
+trains as one rank of a group; JOB is JSON. in_pytorch.py, in_keras.py and in_tensorflow.py have
+what differs: PyTorch starts a process for each device, the others have all devices in one.
+Importing this imports no framework.
 """
 
 import json
