@@ -227,7 +227,7 @@ def main() -> None:
                 witness.dismiss()
     print("", *table(rows), sep="\n")
     if options.output:
-        options.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        options.output.write_text(json.dumps(rows) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
