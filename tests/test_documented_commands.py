@@ -66,6 +66,7 @@ SHORT = {
     "python -m benchmarks bisect py312-torch2.9-tf2.20 py312-torch2.15-tf2.21": "--help",
     'python -m benchmarks bisect OLD NEW "forward[lenet5-b128-cpu]" '
     "--implementation pytorch_eager": "--help",
+    "python -m benchmarks bisect OLD NEW --host ssh=me@box1": "--help",
     "python -m benchmarks history torch": "--help",
     "python -m benchmarks history torch -o tools/recorded/history-torch.json": "--help",
     "python -m benchmarks history tensorflow --disk 20": "--help",
