@@ -32,7 +32,8 @@ made.read(sys.argv[2])
 start = weights.to_bytes(weights.initial(networks.load(sys.argv[3]), 0))
 made.take(sys.argv[3], recipe.DEFAULT.record() | {"batch_size": 16}, "float32", start)
 group = Parallel(made)
-found = {fault: group.difference(2, fault) for fault in sys.argv[5:]}
+faults = sys.argv[5:]
+found = dict(zip(faults, group.differences(2, *faults)))
 print(json.dumps((group.found(2) if sys.argv[4] else {}) | {"faults": found}))
 """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -66,9 +67,12 @@ def moves(found: Explained) -> Figure:
             low, high = explained.limits(one.factor(side))
             place = row + 0.4 * (PAIR.index(side) - 0.5)
             axis.barh(place, high - low, 0.36, low, color=COLORS[side], edgecolor=COLORS[side])
-    names = [explained.TITLES[one.knob].replace("`", "") for one in every]
     marks = ["✗ " if one.knob in explained.MISTAKES else "" for one in every]
-    axis.set_yticks(range(len(every)), map("".join, zip(marks, names, strict=True)), fontsize=9)
+    names = [
+        mark + explained.TITLES[one.knob].replace("`", "")
+        for mark, one in zip(marks, every, strict=True)
+    ]
+    axis.set_yticks(range(len(every)), names, fontsize=9)
     axis.set(xscale="log", title=explained.title(trial), ylim=(len(every) - 0.4, -0.6))
     for side in PAIR:
         axis.barh(0, 0, color=COLORS[side], label=label(side))
@@ -180,14 +184,12 @@ def learning_curves(axis: Axes, found: Curves, architecture: str, arm: str) -> N
     """Both of the pair."""
     for name in PAIR:
         its = band(found.runs, architecture, arm, name)
-        epochs = range(1, len(its.means) + 1)
-        its_ends = its.means, its.deviations
-        low, high = (
-            [mean + sign * deviation for mean, deviation in zip(*its_ends, strict=True)]
-            for sign in (-1, 1)
+        means, deviations = np.array(its.means), np.array(its.deviations)
+        epochs, color = range(1, len(means) + 1), COLORS[name]
+        axis.plot(epochs, means, "o-", ms=3, color=color, label=label(name))
+        axis.fill_between(
+            epochs, means - deviations, means + deviations, color=color, alpha=0.2, linewidth=0
         )
-        axis.plot(epochs, its.means, "o-", ms=3, color=COLORS[name], label=label(name))
-        axis.fill_between(epochs, low, high, color=COLORS[name], alpha=0.2, linewidth=0)
     axis.set_title(f"{architecture}, {'equal' if arm == 'equal' else 'own defaults'}", fontsize=10)
     axis.set_xticks(epochs)
 
@@ -199,24 +201,21 @@ Session = tuple[float, float, float, bool]
 def sessions(rows: Sequence[Session]) -> Figure:
     """The interval of each ratio, thick where a change was called, in the colour of its dose."""
     figure, axis = pyplot.subplots(figsize=(9.5, 4))
-    for called, width in ((False, 0.6), (True, 1.8)):
-        drawn = [(x, row) for x, row in enumerate(rows) if row[3] == called]
-        for dose, color in enumerate(DOSES):
-            its = [(x, row) for x, row in drawn if dose_of(row[0]) == dose]
-            axis.vlines(
-                [x for x, _ in its],
-                [row[1] for _, row in its],
-                [row[2] for _, row in its],
-                color=color,
-                linewidth=width,
-            )
+    planted, lows, highs, called = zip(*rows, strict=True)
+    axis.vlines(
+        range(len(rows)),
+        lows,
+        highs,
+        colors=[DOSES[dose(share)] for share in planted],
+        linewidth=[1.8 if word else 0.6 for word in called],
+    )
     axis.axhline(1, color="#333333", linewidth=1)
     axis.set(ylim=(0.85, 1.15), xticks=[], ylabel="candidate over baseline")
     axis.grid(axis="y", linestyle=":")
     return figure
 
 
-def dose_of(share: float) -> int:
+def dose(share: float) -> int:
     """The place of a planted change in `DOSES`."""
     return 0 if not share else 1 if abs(share) < 0.07 else 2
 

@@ -60,13 +60,14 @@ class Parallel:
         self.name, self.architecture, self.record = name, architecture, record
         self.images, self.labels, self.start = worker.images, worker.labels, worker.start_weights
 
-    def run(self, devices: int, dtype: str, steps: int, fault: str = "") -> dict[str, Any]:
-        """Train a group; `weights` and, where it was timed, `seconds` a step and `alone`.
+    def run(self, devices: int, *trainings: tuple[str, str]) -> list[dict[str, Any]]:
+        """Train a group once for each (dtype, fault); an empty fault is none.
 
-        `fault` plants one. Raises RuntimeError when a rank fails.
+        Each has the `weights` at its end and, in float32, `seconds` a step and `alone`. Raises
+        RuntimeError when a rank fails.
         """
         with tempfile.TemporaryDirectory() as folder:
-            size = steps * self.record["batch_size"]
+            size = PROVED * self.record["batch_size"]
             sample = {"images": self.images[:size], "labels": self.labels[:size]}
             (Path(folder) / "data.npz").write_bytes(weights.to_bytes(sample))
             (Path(folder) / "start.npz").write_bytes(weights.to_bytes(self.start))
@@ -75,35 +76,44 @@ class Parallel:
                 "architecture": self.architecture,
                 "recipe": self.record,
                 "devices": devices,
-                "dtype": dtype,
-                "timed": dtype == "float32",
-                "fault": fault,
+                "trainings": trainings,
                 "folder": folder,
             }
-            [*lines] = group(self.name, job)
-            found: dict[str, Any] = json.loads(lines[0])
-            found["weights"] = weights.from_bytes((Path(folder) / "end.npz").read_bytes())
+            found: list[dict[str, Any]] = json.loads(group(self.name, job))
+            for number, one in enumerate(found):
+                one["weights"] = weights.from_bytes(end(Path(folder), number).read_bytes())
         return found
 
-    def difference(self, devices: int, fault: str = "") -> float:
+    def differences(self, devices: int, *faults: str) -> list[float]:
+        """With each fault, the worst relative difference of a weight to one device alone."""
+        every = self.run(devices, *(("float64", fault) for fault in faults))
+        return [self.difference(one["weights"]) for one in every]
+
+    def difference(self, together: weights.Weights) -> float:
         """Worst relative difference of a weight after PROVED steps, to one device alone."""
-        together = self.run(devices, "float64", PROVED, fault)["weights"]
         return max(relative(together[name], want, 0) for name, want in self.alone.items())
 
     @cached_property
     def alone(self) -> weights.Weights:
         """The weights after PROVED steps of one device, in float64."""
-        found: weights.Weights = self.run(1, "float64", PROVED)["weights"]
-        return found
+        [found] = self.run(1, ("float64", ""))
+        return found["weights"]
 
     def found(self, devices: int) -> dict[str, Any]:
         """Figures of a number of devices."""
-        timed = self.run(devices, "float32", PROVED)
+        timed, proved = self.run(devices, ("float32", ""), ("float64", ""))
+        if devices == 1:
+            self.alone = proved["weights"]
         return {
             "seconds": timed["seconds"],
             "alone_seconds": timed["alone"],
-            "difference": self.difference(devices) if devices > 1 else 0.0,
+            "difference": self.difference(proved["weights"]),
         }
+
+
+def end(folder: Path, number: int) -> Path:
+    """Where a group leaves the weights of its so-manieth training."""
+    return folder / f"end-{number}.npz"
 
 
 def everywhere() -> list[int]:
@@ -115,8 +125,8 @@ def everywhere() -> list[int]:
     return every
 
 
-def group(name: str, job: dict[str, Any]) -> list[str]:
-    """What the first rank prints, when all have ended."""
+def group(name: str, job: dict[str, Any]) -> str:
+    """The last line that the first rank prints, when all have ended."""
     ranks = job["devices"] if FRAMEWORKS[name] == "in_pytorch" else 1
     ours = variables() | {"JAX_NUM_CPU_DEVICES": str(job["devices"]), "OMP_NUM_THREADS": "1"}
     started: list[subprocess.Popen[str]] = []
@@ -134,7 +144,7 @@ def group(name: str, job: dict[str, Any]) -> list[str]:
     for one, (_, complaint) in zip(started, outputs, strict=True):
         if one.returncode:
             raise RuntimeError(f"a rank of {name} failed:\n{complaint[-2000:]}")
-    return outputs[0][0].splitlines()[-1:]
+    return outputs[0][0].splitlines()[-1]
 
 
 @contextmanager
@@ -147,7 +157,7 @@ def bound_to(job: dict[str, Any]) -> Iterator[None]:
 
 
 def main() -> None:
-    """Train as one rank, and print what it took."""
+    """Train as one rank, once or more, and print what it took."""
     job = json.loads(sys.argv[1])
     folder = Path(job["folder"])
     sample = weights.from_bytes((folder / "data.npz").read_bytes())
@@ -157,7 +167,13 @@ def main() -> None:
         module = import_module(
             f"{__name__.removesuffix('.__main__')}.{FRAMEWORKS[job['implementation']]}"
         )
-        found, end = module.train(job, images, labels, start)
+        module.begin(job)
+        found = []
+        for number, (dtype, fault) in enumerate(job["trainings"]):
+            one = job | {"dtype": dtype, "timed": dtype == "float32", "fault": fault}
+            told, last = module.train(one, images, labels, start)
+            found.append(told)
+            if job["rank"] == 0:
+                end(folder, number).write_bytes(weights.to_bytes(last))
     if job["rank"] == 0:
-        (folder / "end.npz").write_bytes(weights.to_bytes(end))
         print(json.dumps(found))

@@ -12,12 +12,15 @@ from mnist_models.parallel import TIMED, WARM_UP
 from mnist_models.recipe import Recipe
 
 
-def train(job, images, labels, start):
+def begin(job):
     keras_jax.configure(1)
     if (found := len(jax.devices("cpu"))) != job["devices"]:
         raise RuntimeError(f"asked for {job['devices']} devices, JAX has {found}")
     if job["devices"] > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel())
+
+
+def train(job, images, labels, start):
     network, recipe = networks.load(job["architecture"]), Recipe.from_record(job["recipe"])
     trainer = keras_jax.Trainer(network, recipe, "cpu", job["dtype"])
     trainer.disable_dropout()

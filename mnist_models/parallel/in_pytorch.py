@@ -18,7 +18,7 @@ def shard(batch, job):
     return batch.chunk(job["ranks"])[rank]
 
 
-def train(job, images, labels, start):
+def begin(job):
     distributed.init_process_group(
         "gloo",
         init_method=f"file://{job['folder']}/group",
@@ -26,6 +26,9 @@ def train(job, images, labels, start):
         world_size=job["ranks"],
     )
     pytorch_eager.configure(1)
+
+
+def train(job, images, labels, start):
     network, recipe = networks.load(job["architecture"]), Recipe.from_record(job["recipe"])
     trainer = pytorch_eager.Trainer(network, recipe, "cpu", job["dtype"])
     trainer.disable_dropout()

@@ -11,14 +11,18 @@ from mnist_models.parallel import TIMED, WARM_UP
 from mnist_models.recipe import Recipe
 
 
-def train(job, images, labels, start):
-    count, recipe = job["devices"], Recipe.from_record(job["recipe"])
+def begin(job):
+    count = job["devices"]
     tensorflow_function.configure(1)
     # One thread for each device: with one for all they would take turns.
     tf.config.threading.set_inter_op_parallelism_threads(count)
     [cpu] = tf.config.list_physical_devices("CPU")
     logical = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
     tf.config.set_logical_device_configuration(cpu, logical)
+
+
+def train(job, images, labels, start):
+    count, recipe = job["devices"], Recipe.from_record(job["recipe"])
     strategy = tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(count)])
     with strategy.scope():
         network = networks.load(job["architecture"])
