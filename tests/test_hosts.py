@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from threading import Event
-from time import sleep
+from time import process_time, sleep
 from types import SimpleNamespace
 
 import psutil
@@ -150,6 +150,14 @@ def test_every_block_is_measured_once(count):
     done = Counter(block for crew in crews for block in crew.done)
     assert done == Counter(range(2 * count + 1))
     assert crews[0].done[0] == 0
+
+
+def test_dealing_costs_this_machine_next_to_nothing():
+    """A hundred hosts, ten blocks each: 0.02 ms of CPU a block where it was measured."""
+    dealer, _ = dealer_of(*(Crew(f"host{number}", seconds=0.01) for number in range(100)))
+    before = process_time()
+    dealer.deal(range(1001))
+    assert process_time() - before < 1001 * 0.002
 
 
 @pytest.mark.parametrize(
