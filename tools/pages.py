@@ -251,6 +251,11 @@ def of_production(operation: str) -> list[Contest]:
     return production.of(contests(recorded("production")), operation)
 
 
+def of_parts() -> list[Contest]:
+    """The contests of a recorded run that took all networks' steps apart."""
+    return production.of(contests(recorded("parts")), "parts")
+
+
 def fed() -> list[str]:
     """Every way to feed."""
     return production.feeds(of_production("feed"))
@@ -258,12 +263,12 @@ def fed() -> list[str]:
 
 def apart() -> list[str]:
     """The parts of a training step."""
-    return production.taken_apart(of_production("parts"))
+    return production.taken_apart(of_parts())
 
 
 def most() -> list[str]:
     """The kernels that take most of it."""
-    return production.kernels(of_production("parts"))
+    return production.kernels(of_parts())
 
 
 def leaking() -> list[str]:
@@ -374,7 +379,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.pages", description=__doc__)
     parser.add_argument("action", choices=["record", "write"])
     parser.add_argument("run", type=Path, nargs="?", help="a saved run")
-    parser.add_argument("--name", default="run", help="run or production (default: run)")
+    parser.add_argument("--name", default="run", help="run, production, parallel or parts (default: run)")
     options = parser.parse_args()
     if options.action == "record":
         record(options.run or parser.error("record: which RUN?"), options.name)
