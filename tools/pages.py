@@ -379,7 +379,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.pages", description=__doc__)
     parser.add_argument("action", choices=["record", "write"])
     parser.add_argument("run", type=Path, nargs="?", help="a saved run")
-    parser.add_argument("--name", default="run", help="run, production, parallel or parts (default: run)")
+    parser.add_argument(
+        "--name", default="run", help="run, production, parallel or parts (default: run)"
+    )
     options = parser.parse_args()
     if options.action == "record":
         record(options.run or parser.error("record: which RUN?"), options.name)

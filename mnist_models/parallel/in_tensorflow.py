@@ -1,6 +1,6 @@
 """TensorFlow's `MirroredStrategy` with a custom loop: all devices in one process."""
 
-from functools import partial
+from functools import cache, partial
 from time import perf_counter
 
 import tensorflow as tf
@@ -23,7 +23,7 @@ def begin(job):
 
 def train(job, images, labels, start):
     count, recipe = job["devices"], Recipe.from_record(job["recipe"])
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(count)])
+    strategy = mirrored(count)
     with strategy.scope():
         network = networks.load(job["architecture"])
         trainer = tensorflow_function.Trainer(network, recipe, "cpu", job["dtype"])
@@ -45,6 +45,12 @@ def train(job, images, labels, start):
         return {}, end
     # TensorFlow has no way to leave the communication out.
     return {"seconds": seconds(step, batches), "alone": None}, end
+
+
+@cache
+def mirrored(count):
+    """One strategy for the process: a second one's collectives collide with the first one's."""
+    return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(count)])
 
 
 def split(strategy, *tensors):
