@@ -22,6 +22,16 @@ def test_figures_on_a_page_are_the_recorded_ones(page):
     assert re.search(r"<!-- \w+ -->\n+.*\n", text)
 
 
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_tables_have_a_cell_for_each_heading_and_no_heading_twice(page):
+    text = (pages.ROOT / page).read_text(encoding="utf-8")
+    for table in re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE):
+        rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines()]
+        headings = [heading.strip() for heading in rows[0]]
+        assert {len(row) for row in rows} == {len(headings)}, headings
+        assert len({*headings}) == len(headings), headings
+
+
 def test_charts_are_of_the_recorded_data():
     """Otherwise: python -m tools.pages write. Each is shown on a page, and no other is there."""
     drawn = pages.drawn()

@@ -204,7 +204,7 @@ def test_the_slowest_predictions_are_told():
     assert found["0.5"][0] == 0.001
     assert 0.001 < found["0.999"][0] <= 0.1
     [said] = words.particulars(KERAS, {"latency_seconds": found})
-    assert said.startswith("Keras: 50% within 1 ms, 90% within 1 ms, 99% within")
+    assert said.startswith("Keras alone: 50% within 1 ms, 90% within 1 ms, 99% within")
     [said] = words.particulars(KERAS, {"latency_busy_seconds": found})
     assert said.startswith("Keras beside a busy CPU: 50% within 1 ms")
     assert "99.9% within" in said
@@ -290,8 +290,7 @@ def test_the_slowest_predictions_are_on_the_card():
     run = recorded("production")
     shown = {one["operation"]: one["late"] for one in map(card, contests(run))}
     assert [line.partition(" 99.9%")[0].partition(":")[0] for line in shown["one prediction"]] == [
-        "Keras",
-        "PyTorch",
+        f"{who} {place}" for who in ("Keras", "PyTorch") for place in words.PLACES.values()
     ]
     assert all("99.9% within" in line for line in shown["one prediction"])
     assert all("framework imported after" in line for line in shown["start"])

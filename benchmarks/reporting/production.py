@@ -1,6 +1,6 @@
 """Starts, predictions and ways to ship of a saved run, as Markdown tables with their verdicts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.comparing import parts
@@ -9,8 +9,8 @@ from benchmarks.reporting.answers import Contest, SavedRow
 from benchmarks.reporting.growth import seconds
 from benchmarks.reporting.markdown import table
 from benchmarks.reporting.words import (
-    LATENCIES,
     MOMENTS,
+    PLACES,
     agreement,
     feed,
     format_seconds,
@@ -36,11 +36,13 @@ def verdicts(contests: Sequence[Contest]) -> list[str]:
 
 def starts(contests: Sequence[Contest]) -> list[str]:
     """Seconds after the start of a process until each moment, with intervals over blocks."""
-
-    def moments(info: Mapping[str, Any]) -> list[list[float]]:
-        return [[one[moment] for one in info["start"]] for moment in MOMENTS]
-
-    return by_row(contests, MOMENTS.values(), moments)
+    rows = [
+        [contest.place[0], label(row.name), *map(seconds, moments)]
+        for contest in contests
+        for row in contest.rows
+        for moments in [[estimate([one[key] for one in row.info["start"]]) for key in MOMENTS]]
+    ]
+    return [*table(("network", "who", *MOMENTS.values()), rows), "", *verdicts(contests)]
 
 
 def predictions(contests: Sequence[Contest]) -> list[str]:
@@ -48,43 +50,18 @@ def predictions(contests: Sequence[Contest]) -> list[str]:
     shares = next(iter(contests)).rows[0].info["latency_seconds"]
     heads = (f"{100 * float(share):g}% of calls within" for share in shares)
     rows = [
-        [contest.place[0], label(row.name), place.strip() or "alone", *figures]
+        [contest.place[0], label(row.name), place, *map(seconds, map(estimate, blocks.values()))]
         for contest in contests
         for row in contest.rows
-        for key, place in LATENCIES.items()
+        for key, place in PLACES.items()
         if (blocks := row.info.get(key))
-        for figures in [map(seconds, map(estimate, blocks.values()))]
     ]
     return [*table(("network", "who", "where", *heads), rows), "", *verdicts(contests)]
 
 
-def by_row(
-    contests: Sequence[Contest],
-    heads: Iterable[str],
-    columns: Callable[[Mapping[str, Any]], Iterable[Sequence[float]]],
-) -> list[str]:
-    """A table of seconds for each row, and the verdicts; `columns` has each block's of a row."""
-    rows = [
-        [contest.place[0], label(row.name), *map(seconds, map(estimate, columns(row.info)))]
-        for contest in contests
-        for row in contest.rows
-    ]
-    return [*table(("network", "who", *heads), rows), "", *verdicts(contests)]
-
-
 def routes(contests: Sequence[Contest]) -> list[str]:
     """Every way to ship, with its size and its seconds."""
-    heads = (
-        "network",
-        "from",
-        "route",
-        "size",
-        "packages",
-        "export",
-        "load",
-        "one image",
-        "a batch",
-    )
+    heads = ("network", "from", "route", "size", "packages", "export", "load", "one image")
     rows = [
         [contest.place[0], label(row.name), name, *figures(row, name)]
         for contest in contests

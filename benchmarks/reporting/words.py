@@ -24,7 +24,7 @@ Blocks = Sequence[Mapping[str, Mapping[str, Any]]]
 LATE = 0.05
 # The moments of a start, in words.
 # Where the quantiles of one prediction are saved, and what is said of them.
-LATENCIES = {"latency_seconds": "", "latency_busy_seconds": " beside a busy CPU"}
+PLACES = {"latency_seconds": "alone", "latency_busy_seconds": "beside a busy CPU"}
 MOMENTS = {
     "python": "Python runs",
     "imported": "framework imported",
@@ -68,13 +68,13 @@ def cause(implementation: str, found: Finding) -> str:
 def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
     """What only one operation has: slowest calls, moments of a start, ways to ship or to feed."""
     lines = []
-    for key, place in LATENCIES.items():
+    for key, place in PLACES.items():
         if quantiles := info.get(key):
             shares = (
                 f"{100 * float(share):g}% within {format_seconds(median(seconds))}"
                 for share, seconds in quantiles.items()
             )
-            lines.append(f"{place}: {', '.join(shares)}")
+            lines.append(f" {place}: {', '.join(shares)}")
     if starts := info.get("start"):
         moments = (
             f"{words} after {format_seconds(median(start[moment] for start in starts))}"
