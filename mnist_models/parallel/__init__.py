@@ -167,13 +167,13 @@ def main() -> None:
         module = import_module(
             f"{__name__.removesuffix('.__main__')}.{FRAMEWORKS[job['implementation']]}"
         )
-        module.begin(job)
         found = []
-        for number, (dtype, fault) in enumerate(job["trainings"]):
-            one = job | {"dtype": dtype, "timed": dtype == "float32", "fault": fault}
-            told, last = module.train(one, images, labels, start)
-            found.append(told)
-            if job["rank"] == 0:
-                end(folder, number).write_bytes(weights.to_bytes(last))
+        with module.group(job):
+            for number, (dtype, fault) in enumerate(job["trainings"]):
+                one = job | {"dtype": dtype, "timed": dtype == "float32", "fault": fault}
+                told, last = module.train(one, images, labels, start)
+                found.append(told)
+                if job["rank"] == 0:
+                    end(folder, number).write_bytes(weights.to_bytes(last))
     if job["rank"] == 0:
         print(json.dumps(found))

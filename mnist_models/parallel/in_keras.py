@@ -1,5 +1,6 @@
 """Keras's `DataParallel` on JAX: all devices in one process."""
 
+from contextlib import contextmanager
 from time import perf_counter
 
 from mnist_models import networks
@@ -12,12 +13,14 @@ from mnist_models.parallel import TIMED, WARM_UP
 from mnist_models.recipe import Recipe
 
 
-def begin(job):
+@contextmanager
+def group(job):
     keras_jax.configure(1)
     if (found := len(jax.devices("cpu"))) != job["devices"]:
         raise RuntimeError(f"asked for {job['devices']} devices, JAX has {found}")
     if job["devices"] > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel())
+    yield
 
 
 def train(job, images, labels, start):

@@ -1,6 +1,6 @@
 """PyTorch's `DistributedDataParallel`: a process for each device, gloo between them."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 
 from torch import distributed
@@ -18,7 +18,9 @@ def shard(batch, job):
     return batch.chunk(job["ranks"])[rank]
 
 
-def begin(job):
+@contextmanager
+def group(job):
+    """A group that is never destroyed now and then aborts its process when Python ends."""
     distributed.init_process_group(
         "gloo",
         init_method=f"file://{job['folder']}/group",
@@ -26,6 +28,8 @@ def begin(job):
         world_size=job["ranks"],
     )
     pytorch_eager.configure(1)
+    yield
+    distributed.destroy_process_group()
 
 
 def train(job, images, labels, start):

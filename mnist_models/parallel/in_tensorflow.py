@@ -1,5 +1,6 @@
 """TensorFlow's `MirroredStrategy` with a custom loop: all devices in one process."""
 
+from contextlib import contextmanager
 from functools import cache, partial
 from time import perf_counter
 
@@ -11,7 +12,8 @@ from mnist_models.parallel import TIMED, WARM_UP
 from mnist_models.recipe import Recipe
 
 
-def begin(job):
+@contextmanager
+def group(job):
     count = job["devices"]
     tensorflow_function.configure(1)
     # One thread for each device: with one for all they would take turns.
@@ -19,6 +21,7 @@ def begin(job):
     [cpu] = tf.config.list_physical_devices("CPU")
     logical = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
     tf.config.set_logical_device_configuration(cpu, logical)
+    yield
 
 
 def train(job, images, labels, start):
