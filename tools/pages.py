@@ -277,9 +277,10 @@ def leaking() -> list[str]:
 
 
 def several() -> list[str]:
-    """Training on several devices."""
-    run = recorded("parallel")
-    return [*production.devices(run), "", circumstances(run)]
+    """Training on several devices; TensorFlow in a session of its own."""
+    runs = [recorded(name) for name in ("parallel", "parallel-tensorflow")]
+    parts = [[*production.devices(run), "", circumstances(run), ""] for run in runs]
+    return [line for part in parts for line in part][:-1]
 
 
 def growing() -> Growth:
@@ -380,7 +381,7 @@ def main() -> None:
     parser.add_argument("action", choices=["record", "write"])
     parser.add_argument("run", type=Path, nargs="?", help="a saved run")
     parser.add_argument(
-        "--name", default="run", help="run, production, parallel or parts (default: run)"
+        "--name", default="run", help="such as production, or parallel (default: run)"
     )
     options = parser.parse_args()
     if options.action == "record":
