@@ -3,10 +3,9 @@
 import gc
 import os
 import resource
-from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 STAT = Path("/proc/stat")
 TASKS = Path("/proc/self/task")
@@ -58,20 +57,30 @@ class Counters:
         return sum(seconds > RAN for seconds in used) or None
 
 
-def busy_seconds(cpus: Iterable[int], stat: Path = STAT) -> tuple[float, float]:
-    """Seconds that CPUs were not idle, and those that a hypervisor gave away, since the start.
+class Spent(NamedTuple):
+    """Seconds that a CPU was not idle, and those of them that a hypervisor gave to others."""
 
-    Raises OSError where the kernel does not tell.
+    busy: float
+    stolen: float
+
+
+def cpu_seconds(stat: Path = STAT) -> dict[int, Spent]:
+    """What each CPU spent since it was started, by its number; empty where the kernel is silent.
+
+    Offline CPUs are missing, and in a container whose /proc/stat is made up
+    (lxcfs) any may be: psutil gives the same figures as a list without the numbers of the CPUs.
     """
-    ticks = {}
-    for line in stat.read_text("ascii").splitlines():
-        name, *counts = line.split()
-        ticks[name] = [int(count) for count in counts]
-    # user, nice, system, idle, waiting, irq, softirq, steal; guests are in the user's.
-    found = [ticks[f"cpu{number}"] for number in cpus if f"cpu{number}" in ticks]
-    busy = sum(sum(one[:3]) + sum(one[5:8]) for one in found)
-    hertz = os.sysconf("SC_CLK_TCK")
-    return busy / hertz, sum(one[7] for one in found) / hertz
+    if not stat.exists():
+        return {}
+    found, hertz = {}, os.sysconf("SC_CLK_TCK")
+    for line in stat.read_text(encoding="ascii").splitlines():
+        name, *ticks = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal():
+            user, nice, system, _idle, _waiting, irq, softirq, steal, *_guests = map(int, ticks)
+            # Guests' time is already in the user's.
+            busy = user + nice + system + irq + softirq + steal
+            found[int(name[3:])] = Spent(busy / hertz, steal / hertz)
+    return found
 
 
 def thread_seconds(tasks: Path = TASKS) -> dict[str, float]:

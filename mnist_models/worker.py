@@ -271,17 +271,18 @@ class Worker:
         """CPU seconds of this process, and busy ones of its CPUs, since any moment.
 
         `wall` are the seconds that its CPUs had, `stolen` those that a hypervisor gave away. Raises
-        OSError where the kernel does not tell.
+        KeyError where the kernel does not tell.
         """
-        busy, stolen = counters.busy_seconds(self.cpu_ids)
+        known = counters.cpu_seconds()
+        spent = [known[cpu] for cpu in self.cpu_ids]
         usage = (
             resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         )
         own = sum(one.ru_utime + one.ru_stime for one in usage)
         return {
             "wall": monotonic() * len(self.cpu_ids),
-            "busy": busy,
-            "stolen": stolen,
+            "busy": sum(one.busy for one in spent),
+            "stolen": sum(one.stolen for one in spent),
             "own": own,
         }
 

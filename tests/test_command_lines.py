@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_models import data, networks
+from benchmarks.comparing.saved import read
+from mnist_models import data, implementations, networks
 from mnist_models.implementations import PAIR
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,26 @@ def saved(folder):
 def measured(records):
     """(block, trial, implementation) of everything that a journal holds."""
     return [(r["block"], r["trial"], name) for r in records for name in r.get("results", ())]
+
+
+def run_here(folder, *options):
+    """`pytest benchmarks` of this repository, saved into a folder; the rows by implementation."""
+    if lacks := [one for name in PAIR for one in implementations.missing(name)]:
+        pytest.skip(f"not installed: {', '.join(lacks)}")
+    result = folder / "run.json"
+    options = (*options, "--dataset=digits", "--device=cpu", f"--benchmark-json={result}")
+    place = (f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}")
+    ended = subprocess.run(
+        [PYTEST, ROOT / "benchmarks", *options, *place],
+        cwd=folder,
+        env=variables(folder, PYTEST_ADDOPTS=""),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    return {row["extra_info"]["implementation"]: row for row in read(result)["benchmarks"]}
 
 
 def ids(operation, *names, device="cpu"):

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.measuring import load
-from mnist_models import cpus, worker
+from mnist_models import counters, cpus, worker
+from mnist_models.counters import Spent
 
 # Machines. A CPU is (core, siblings), and may have a capacity or a clock.
 
@@ -154,8 +155,11 @@ def test_busy_seconds_go_by_the_cpus_numbers(tmp_path):
     """A CPU that is offline is left out of /proc/stat, and moves no other to its place."""
     (tmp_path / "stat").write_text(STAT)
     tick = os.sysconf("SC_CLK_TCK")
-    assert load.busy_seconds(tmp_path / "stat") == {0: 156 / tick, 3: 200 / tick}
-    assert load.busy_seconds(tmp_path / "nothing") == {}
+    assert counters.cpu_seconds(tmp_path / "stat") == {
+        0: (156 / tick, 3 / tick),
+        3: (200 / tick, 0.0),
+    }
+    assert counters.cpu_seconds(tmp_path / "nothing") == {}
 
 
 def test_meter_knows_nothing_of_a_cpu_that_is_not_listed(monkeypatch):
@@ -170,11 +174,13 @@ def test_meter_knows_nothing_of_a_cpu_that_is_not_listed(monkeypatch):
 
 def test_meter_sees_what_others_do(monkeypatch):
     """The busy time of the workers' CPUs that is not the workers' own."""
-    readings = iter([{0: 1.0, 3: 5.0}, {3: 2.0}, {0: 1.5, 3: 5.5}])
-    moments = iter([10.0, 12.0])
-    monkeypatch.setattr(load, "busy_seconds", lambda **_: next(readings))
+    readings = iter([{0: Spent(1.0, 0.0), 3: Spent(5.0, 2.0)}, *[{3: Spent(5.5, 2.2)}] * 2])
+    moments = iter([10.0, 12.0, 12.0])
+    monkeypatch.setattr(load, "cpu_seconds", lambda: next(readings))
     monkeypatch.setattr(load, "monotonic", lambda: next(moments))
-    assert load.Meter([], [3]).foreign() == 0.25
+    meter = load.Meter([], [3])
+    assert meter.foreign() == 0.25
+    assert meter.stolen() == pytest.approx(0.1)
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Feeding: every way feeds the same images in the same order, and one that does not is void."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,16 +7,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchmarks.comparing.saved import read
-from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
 from benchmarks.trial import Trial
-from mnist_models import feeding, feeds, implementations
+from mnist_models import feeding, feeds
 from mnist_models.feeding import Feeding
 from mnist_models.feeds import SHIFT, Feed, part, shifted
 from mnist_models.implementations import PAIR, Unavailable
 from mnist_models.operations import FEED
-from tests.test_command_lines import variables
+from tests.test_command_lines import run_here
 from tests.test_statistics import make_results
 
 KERAS, PYTORCH = PAIR
@@ -185,23 +181,7 @@ def test_figures_are_told_as_images_a_second():
 @pytest.mark.slow
 def test_every_way_that_is_installed_feeds_right(tmp_path):
     """A live session of the pair, on a last batch that is not whole."""
-    lacks = [one for name in PAIR for one in implementations.missing(name)]
-    if lacks:
-        pytest.skip(f"not installed: {', '.join(lacks)}")
-    result = tmp_path / "run.json"
-    options = ("--operation=feed", "--blocks=1", "--dataset=digits", "--device=cpu")
-    saved_to = (f"--benchmark-json={result}", f"--rootdir={ROOT}")
-    command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", *options, *saved_to]
-    ended = subprocess.run(
-        [*command, f"--config-file={ROOT}/pyproject.toml"],
-        cwd=tmp_path,
-        env=variables(tmp_path, PYTEST_ADDOPTS=""),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout
-    rows = {row["extra_info"]["implementation"]: row for row in read(result)["benchmarks"]}
+    rows = run_here(tmp_path, "--operation=feed", "--blocks=1")
     assert {name: len(row["extra_info"]["feeds"][0]) for name, row in rows.items()} == {
         KERAS: 5,
         PYTORCH: 4,

@@ -22,7 +22,6 @@ from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.hosts import SSH, Host, HostLost, Place, parse, parse_all
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
-from mnist_models import counters
 from tests.test_command_lines import variables
 from tests.test_robustness import wait_for
 
@@ -272,13 +271,6 @@ def test_what_others_took_on_a_host_is_what_no_worker_took():
     assert meter.foreign() == pytest.approx(0.1)
     assert meter.stolen() == pytest.approx(0.05)
     assert FarMeter({}, []).foreign() is None
-
-
-def test_the_kernel_tells_how_busy_cpus_were(tmp_path):
-    stat = tmp_path / "stat"
-    stat.write_text("cpu 1 1 1 1\ncpu0 100 10 20 900 5 1 2 30 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n")
-    hertz = os.sysconf("SC_CLK_TCK")
-    assert counters.busy_seconds([0], stat) == (163 / hertz, 30 / hertz)
 
 
 # Whether hosts agree

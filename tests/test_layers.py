@@ -24,8 +24,9 @@ from mnist_models.recipe import (
     Recipe,
 )
 from mnist_models.weights import from_bytes, initial, to_bytes
-from tests.conftest import distributed, selected
 from tests.layers.in_numpy import LAYERS, build
+from tests.parity_workers import selected
+from tests.scheduling import distributed
 from tests.test_parity import assert_slopes
 from tools.parity_table import FLOAT64_TOLERANCE, LIMIT, ParityWorker
 

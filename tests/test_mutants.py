@@ -18,7 +18,8 @@ from mnist_models import implementations, networks, parity
 from mnist_models.conventions import Conventions
 from mnist_models.operations import OPERATIONS
 from mnist_models.recipe import BATCH_SIZE, DEFAULT
-from tests.conftest import distributed, selected
+from tests.parity_workers import selected
+from tests.scheduling import distributed
 from tools.parity_table import FLOAT64_TOLERANCE, LIMIT, QUESTIONS, ParityWorker, differences
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnist_models.implementations import names
-from tests.conftest import LONGEST, group
+from tests.scheduling import LONGEST, group
 
 ROOT = Path(__file__).parents[1]
 PLANTED = """
@@ -35,7 +35,7 @@ def test_a_fast_test_that_starts_something_is_an_error(tmp_path, line, mark, out
     """A process or a framework, though it passes; unless it is marked as slow."""
     (tmp_path / "jax.py").touch()
     (tmp_path / "test_it.py").write_text(PLANTED.format(line=line, mark=mark))
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.fast_tests", "-p", "no:cacheprovider"]
     ended = subprocess.run(
         [*command, "-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, tmp_path],
         cwd=ROOT,

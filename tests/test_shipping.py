@@ -1,22 +1,18 @@
 """Shipping: every route answers like the network it was, and one that does not is void."""
 
-import subprocess
-import sys
 from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks.comparing.saved import read
-from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
 from benchmarks.trial import Trial
-from mnist_models import exports, implementations, shipping
+from mnist_models import exports, shipping
 from mnist_models.exports import Route
 from mnist_models.implementations import PAIR, Unavailable
 from mnist_models.shipping import BOUND, Shipping
-from tests.test_command_lines import variables
+from tests.test_command_lines import run_here
 from tests.test_statistics import make_results
 
 KERAS, PYTORCH = PAIR
@@ -226,23 +222,7 @@ def test_the_size_of_a_folder_is_that_of_its_files(tmp_path):
 @pytest.mark.slow
 def test_every_route_that_is_installed_answers_right(tmp_path):
     """A live session of the pair: the first block exports, the second loads in new processes."""
-    lacks = [one for name in PAIR for one in implementations.missing(name)]
-    if lacks:
-        pytest.skip(f"not installed: {', '.join(lacks)}")
-    result = tmp_path / "run.json"
-    options = ("--operation=deploy", "--blocks=2", "--dataset=digits", "--device=cpu")
-    saved_to = ("--architecture=mlp", f"--benchmark-json={result}", f"--rootdir={ROOT}")
-    command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", *options, *saved_to]
-    ended = subprocess.run(
-        [*command, f"--config-file={ROOT}/pyproject.toml"],
-        cwd=tmp_path,
-        env=variables(tmp_path, PYTEST_ADDOPTS=""),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout
-    rows = {row["extra_info"]["implementation"]: row for row in read(result)["benchmarks"]}
+    rows = run_here(tmp_path, "--operation=deploy", "--blocks=2", "--architecture=mlp")
     assert rows.keys() == {*PAIR}
     for row in rows.values():
         first, second = row["extra_info"]["routes"]

@@ -5,14 +5,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks.comparing.growth import Estimate, estimate
-from mnist_models.profiles import PARTS
+from mnist_models.profiles import PROFILED
 
 # Both ways agree where no part's share of what both know differs by more.
 AGREE = 0.10
 # What is saved of each block: parts `subtracted` and `profiled`, and the `kernels`.
 Blocks = Sequence[Mapping[str, Any]]
-# A profiler does not know the rest.
-PROFILED = PARTS[:-1]
 
 
 def seconds(blocks: Blocks, part: str) -> Estimate:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from benchmarks.trial import RowId, Trial
-from mnist_models.operations import EPOCH, OPERATIONS
+from mnist_models.operations import EPOCH, LATENCIES, OPERATIONS
 from mnist_models.parity import TOLERANCES
 
 # Version of the fields below; docs/measuring.md lists them.
@@ -216,7 +216,7 @@ class Info(Part):
                 raise ValueError(f"{key} has {found} values for {count} blocks")
         counts = {
             f"{key} of {quantile}": len(values)
-            for key in ("latency_seconds", "latency_busy_seconds")
+            for key in LATENCIES.values()
             for quantile, values in getattr(self, key).items()
         }
         counts |= {

@@ -14,7 +14,7 @@ from benchmarks.measuring.plan import Plan
 from benchmarks.trial import RowId, Trial, contestant, split
 from mnist_models import networks, parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
-from mnist_models.operations import EPOCH, Operation
+from mnist_models.operations import EPOCH, LATENCIES, Operation
 from mnist_models.parallel import BOUND as PARALLEL_BOUND
 from mnist_models.shipping import BOUND
 
@@ -24,8 +24,6 @@ SETTINGS = ("versions", "python", "in_force", "compilation")
 
 # Shares of the calls that are no slower than what is told of them.
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
-# Where the quantiles of one prediction are saved, and of which of a sample's values.
-LATENCIES = {"latency_seconds": "latencies", "latency_busy_seconds": "busy_latencies"}
 
 
 @dataclass
@@ -352,7 +350,7 @@ class Results:
         entries = row.entries.values()
         if any("host" in entry for entry in entries):
             found["hosts"] = [entry.get("host", "") for entry in entries]
-        for key, latencies in LATENCIES.items():
+        for latencies, key in LATENCIES.items():
             if all(latencies in entry for entry in entries):
                 every = [np.quantile(entry[latencies], QUANTILES) for entry in entries]
                 found[key] = {

@@ -30,13 +30,13 @@ from benchmarks.measuring.journal import Journal, JournalError, noted_confirmati
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, to_drop
 from benchmarks.measuring.reference import Reference
-from benchmarks.measuring.results import LATENCIES, Results
+from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.trial import Trial, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
 from mnist_models.conventions import Conventions
 from mnist_models.data import Dataset
-from mnist_models.operations import EPOCH
+from mnist_models.operations import EPOCH, LATENCIES
 from mnist_models.recipe import Recipe
 
 # An implementation that raises one of these is skipped with the reason, unless it was asked for.
@@ -561,7 +561,7 @@ class Session:
         entry["samples"].append((found.pop("seconds"), found.pop("cpu_seconds")))
         for what, count in found.pop("counted").items():
             entry["counted"].setdefault(what, []).append(round(count, 9))
-        for key in LATENCIES.values():
+        for key in LATENCIES:
             if latencies := found.pop(key, None):
                 entry.setdefault(key, []).extend(latencies)
         entry |= found

@@ -22,9 +22,9 @@ OPERATIONS = {
 Blocks = Sequence[Mapping[str, Mapping[str, Any]]]
 # The share by which a call may return later than its work is done before the page says so.
 LATE = 0.05
-# The moments of a start, in words.
-# Where the quantiles of one prediction are saved, and what is said of them.
+# Where a prediction's quantiles were taken, by their key in a saved run.
 PLACES = {"latency_seconds": "alone", "latency_busy_seconds": "beside a busy CPU"}
+# The moments of a start, in words.
 MOMENTS = {
     "python": "Python runs",
     "imported": "framework imported",

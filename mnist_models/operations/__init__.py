@@ -6,6 +6,7 @@ A new operation is a new class here, an object below, and a test in benchmarks/t
 from mnist_models.operations.operation import BURST_SECONDS, WARM_UP_SECONDS, Operation
 from mnist_models.operations.production import (
     CLOCKED,
+    LATENCIES,
     DataParallel,
     Deploy,
     Feed,
@@ -16,7 +17,7 @@ from mnist_models.operations.production import (
 )
 from mnist_models.operations.training import Epoch, Forward, TrainStep
 
-__all__ = ["BURST_SECONDS", "CLOCKED", "WARM_UP_SECONDS", "Operation"]
+__all__ = ["BURST_SECONDS", "CLOCKED", "LATENCIES", "WARM_UP_SECONDS", "Operation"]
 
 FORWARD, TRAIN_STEP, EPOCH = Forward(), TrainStep(), Epoch()
 LATENCY, STARTUP, DEPLOY = Latency(), Startup(), Deploy()

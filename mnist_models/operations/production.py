@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Predictions that are clocked one by one in a sample: 4,000 in a block of 40 rounds.
 CLOCKED = 100
+# What each list of latencies in a sample is called in a saved run, as quantiles.
+LATENCIES = {"latencies": "latency_seconds", "busy_latencies": "latency_busy_seconds"}
 
 
 class Latency(Operation):
@@ -78,10 +80,6 @@ class Startup(Operation):
         moments = start(*worker.own()).moments
         return moments["stepped"] - moments["built"]
 
-    def iterations(self, worker: "Worker") -> int:
-        """One start is a sample."""
-        return 1
-
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Seconds from starting a process to the end of its first training step."""
         found = start(*worker.own())
@@ -120,10 +118,6 @@ class Deploy(Operation):
         self.shipping = Shipping(worker)
         return self.shipping.export()
 
-    def iterations(self, worker: "Worker") -> int:
-        """Once a block."""
-        return 1
-
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Seconds of saving and loading; `routes` has what was found of each."""
         wall, cpu, counted = worker.counted(self.shipping.round_trip, 1)
@@ -157,10 +151,6 @@ class Feed(Operation):
         self.feeding = Feeding(worker)
         self.feeding.prepare(self.feeding.usual)
         return self.feeding.training(self.feeding.usual)[0]
-
-    def iterations(self, worker: "Worker") -> int:
-        """One epoch is a sample."""
-        return 1
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Seconds of the usual way's epoch; `feeds` has what was found of each way."""
@@ -266,10 +256,6 @@ class DataParallel(Operation):
         """Start a group of two untimed, which fills caches; seconds of it all."""
         self.parallel = Parallel(worker)
         return worker.clock(lambda _: self.parallel.run(2, ("float32", "")), 1)[0]
-
-    def iterations(self, worker: "Worker") -> int:
-        """One group is a sample."""
-        return 1
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Seconds of a step on two devices; `devices` has what was found of each number."""

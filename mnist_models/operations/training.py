@@ -48,10 +48,6 @@ class Epoch(Operation):
         (seconds, _), _ = worker.run_epoch(np.arange(part.stop))
         return seconds
 
-    def iterations(self, worker: "Worker") -> int:
-        """One call is a sample."""
-        return 1
-
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Seconds until the last step's weights are there, and what it learned.
 

@@ -12,11 +12,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from mnist_models import cpus, data, weights
@@ -154,6 +155,20 @@ def bound_to(job: dict[str, Any]) -> Iterator[None]:
     own = every[job["rank"] :: job["ranks"]] if job["ranks"] > 1 else every[: job["devices"]]
     with cpus.bound(own):
         yield
+
+
+def seconds(
+    step: Callable[..., object], batches: Sequence[Any], synchronize: Callable[[], object]
+) -> float:
+    """Seconds of a step, over TIMED of them, when all devices have done theirs."""
+    for number in range(WARM_UP):
+        step(*batches[number % len(batches)])
+    synchronize()
+    began = perf_counter()
+    for number in range(TIMED):
+        step(*batches[number % len(batches)])
+    synchronize()
+    return (perf_counter() - began) / TIMED
 
 
 def main() -> None:

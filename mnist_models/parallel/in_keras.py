@@ -1,7 +1,6 @@
 """Keras's `DataParallel` on JAX: all devices in one process."""
 
 from contextlib import contextmanager
-from time import perf_counter
 
 from mnist_models import networks
 
@@ -9,7 +8,7 @@ from mnist_models.implementations import keras_jax  # isort: skip (it chooses th
 import jax
 import keras
 
-from mnist_models.parallel import TIMED, WARM_UP
+from mnist_models.parallel import seconds
 from mnist_models.recipe import Recipe
 
 
@@ -40,17 +39,6 @@ def train(job, images, labels, start):
     end = trainer.get_weights()
     if not job["timed"]:
         return {}, end
-    together = seconds(trainer, batches)
+    together = seconds(trainer.train_step, batches, trainer.synchronize)
     # Keras has no way to leave the communication out.
     return {"seconds": together, "alone": None}, end
-
-
-def seconds(trainer, batches):
-    for step in range(WARM_UP):
-        trainer.train_step(*batches[step % len(batches)])
-    trainer.synchronize()
-    began = perf_counter()
-    for step in range(TIMED):
-        trainer.train_step(*batches[step % len(batches)])
-    trainer.synchronize()
-    return (perf_counter() - began) / TIMED

@@ -1,14 +1,13 @@
 """PyTorch's `DistributedDataParallel`: a process for each device, gloo between them."""
 
 from contextlib import contextmanager, nullcontext
-from time import perf_counter
 
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from mnist_models import networks
 from mnist_models.implementations import pytorch_eager
-from mnist_models.parallel import TIMED, WARM_UP
+from mnist_models.parallel import seconds
 from mnist_models.recipe import Recipe
 
 
@@ -60,9 +59,9 @@ def train(job, images, labels, start):
     end = trainer.get_weights()
     if not job["timed"]:
         return {}, end
-    together = seconds(trainer, batches)
+    together = seconds(trainer.train_step, batches, distributed.barrier)
     with trainer.model.no_sync() if job["ranks"] > 1 else nullcontext():
-        alone = seconds(trainer, batches)
+        alone = seconds(trainer.train_step, batches, distributed.barrier)
     return {"seconds": together, "alone": alone}, end
 
 
@@ -70,14 +69,3 @@ def summed(state, bucket):
     """Gradients are summed over ranks, not averaged."""
     work = distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
     return work.then(lambda done: done.value()[0])
-
-
-def seconds(trainer, batches):
-    for step in range(WARM_UP):
-        trainer.train_step(*batches[step % len(batches)])
-    distributed.barrier()
-    began = perf_counter()
-    for step in range(TIMED):
-        trainer.train_step(*batches[step % len(batches)])
-    distributed.barrier()
-    return (perf_counter() - began) / TIMED

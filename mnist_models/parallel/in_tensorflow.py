@@ -2,13 +2,12 @@
 
 from contextlib import contextmanager
 from functools import cache, partial
-from time import perf_counter
 
 import tensorflow as tf
 
 from mnist_models import networks
 from mnist_models.implementations import tensorflow_function
-from mnist_models.parallel import TIMED, WARM_UP
+from mnist_models.parallel import seconds
 from mnist_models.recipe import Recipe
 
 
@@ -47,7 +46,7 @@ def train(job, images, labels, start):
     if not job["timed"]:
         return {}, end
     # TensorFlow has no way to leave the communication out.
-    return {"seconds": seconds(step, batches), "alone": None}, end
+    return {"seconds": seconds(step, batches, trainer.synchronize), "alone": None}, end
 
 
 @cache
@@ -88,12 +87,3 @@ def stepping(strategy, trainer, factor):
         strategy.run(replica, (images, labels))
 
     return step
-
-
-def seconds(step, batches):
-    for number in range(WARM_UP):
-        step(*batches[number % len(batches)])
-    began = perf_counter()
-    for number in range(TIMED):
-        step(*batches[number % len(batches)])
-    return (perf_counter() - began) / TIMED

@@ -14,9 +14,11 @@ from mnist_models.implementations import FILES, Unavailable
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-PARTS = ("forward", "backward", "optimiser", "rest")
+# What a profiler tells of, and with what it leaves over.
+PROFILED = ("forward", "backward", "optimiser")
+PARTS = (*PROFILED, "rest")
 # Rounds in which every stage has its burst, steps under the profiler, kernels that are told.
-ROUNDS, PROFILED, KERNELS = 30, 20, 10
+ROUNDS, STEPS, KERNELS = 30, 20, 10
 WARM_UP = 5
 # Of images and labels on the device.
 Stage = Callable[[Any, Any], object]
@@ -62,11 +64,11 @@ def profiled(worker: "Worker") -> tuple[dict[str, float], list[list[Any]]]:
     trainer.set_weights(worker.start_weights)
     for batch in batches[:WARM_UP]:
         trainer.train_step(*batch)
-    parts, kernels = module.profiled(trainer, batches[:PROFILED])
-    steps = len(batches[:PROFILED])
+    parts, kernels = module.profiled(trainer, batches[:STEPS])
+    steps = len(batches[:STEPS])
     shown = sorted(kernels.items(), key=lambda one: -one[1][0])[:KERNELS]
     return (
-        {name: parts.get(name, 0.0) / steps for name in PARTS[:-1]},
+        {name: parts.get(name, 0.0) / steps for name in PROFILED},
         [[name, seconds / steps, calls / steps] for name, (seconds, calls) in shown],
     )
 

@@ -2,7 +2,7 @@
 
 from torch.profiler import ProfilerActivity, profile, record_function
 
-PARTS = ("forward", "backward", "optimiser")
+from mnist_models.profiles import PROFILED
 
 
 def stages(trainer):
@@ -38,7 +38,7 @@ def profiled(trainer, batches):
             with record_function("optimiser"):
                 trainer.optimizer.step()
     events = {event.key: event for event in found.key_averages()}
-    parts = {name: events[name].cpu_time_total / 1e6 for name in PARTS}
+    parts = {name: events[name].cpu_time_total / 1e6 for name in PROFILED}
     kernels = {
         name: (event.self_cpu_time_total / 1e6, event.count)
         for name, event in events.items()
