@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from time import monotonic
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +15,7 @@ from benchmarks.reporting import words
 from benchmarks.trial import Trial
 from mnist_models import implementations, parallel
 from mnist_models.implementations import PAIR, Unavailable
-from mnist_models.parallel import BOUND, FRAMEWORKS, Parallel
+from mnist_models.parallel import BOUND, FRAMEWORKS, UNEVEN, Parallel
 from tests.test_statistics import make_results
 
 KERAS, PYTORCH = PAIR
@@ -32,25 +34,26 @@ made.read(sys.argv[2])
 start = weights.to_bytes(weights.initial(networks.load(sys.argv[3]), 0))
 made.take(sys.argv[3], recipe.DEFAULT.record() | {"batch_size": 16}, "float32", start)
 group = Parallel(made)
-faults = sys.argv[5:]
-found = dict(zip(faults, group.differences(2, *faults)))
-print(json.dumps((group.found(2) if sys.argv[4] else {}) | {"faults": found}))
+devices, cases = int(sys.argv[4]), sys.argv[6:]
+found = dict(zip(cases, group.differences(devices, *cases)))
+print(json.dumps((group.found(devices) if sys.argv[5] else {}) | {"cases": found}))
 """
 
 
-def asked(name, dataset, architecture, *faults, timed=True):
+def asked(name, dataset, architecture, *cases, devices=2, timed=False):
     if missing := implementations.missing(name):
         pytest.skip(f"not installed: {', '.join(missing)}")
     if len(parallel.everywhere()) < 2:
         pytest.skip("there is one CPU")
     command = [sys.executable, "-c", ASKED, name, str(dataset.folder), architecture]
-    command += ["timed" if timed else "", *faults]
+    command += [str(devices), "timed" if timed else "", *cases]
     # What is compiled without optimisation computes the same, in a third of the time.
     quick = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
     ended = subprocess.run(
         command, cwd=ROOT, env=quick, capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0, ended.stderr
+    if ended.returncode:
+        raise RuntimeError(ended.stderr)
     return json.loads(ended.stdout.splitlines()[-1])
 
 
@@ -65,12 +68,29 @@ PLANTED = {
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_two_devices_compute_what_one_computes(name, dataset):
     """And every planted fault is seen."""
-    found = asked(name, dataset, "lenet5", *PLANTED[name])
+    found = asked(name, dataset, "lenet5", *PLANTED[name], timed=True)
     assert found["difference"] <= BOUND
     assert found["seconds"] > 0
     assert (found["alone_seconds"] is None) == (name != PYTORCH)
-    seen = {fault: difference > BOUND for fault, difference in found["faults"].items()}
+    seen = {fault: difference > BOUND for fault, difference in found["cases"].items()}
     assert seen == dict.fromkeys(PLANTED[name], True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [PYTORCH, "tensorflow_function"])
+def test_an_uneven_last_batch_must_be_weighed(name, dataset):
+    """Four devices; the means of unequal parts have another mean than the whole."""
+    cases = asked(name, dataset, "mlp", "", *UNEVEN, devices=4)["cases"]
+    assert cases[""] <= BOUND
+    assert cases["uneven"] > 1e-4
+    assert cases["uneven, weighed"] <= BOUND
+
+
+@pytest.mark.slow
+def test_keras_on_jax_refuses_an_uneven_batch(dataset):
+    assert asked("keras_jax", dataset, "mlp", "", devices=4)["cases"][""] <= BOUND
+    with pytest.raises(RuntimeError, match="should evenly divide the shape"):
+        asked("keras_jax", dataset, "mlp", "uneven", devices=4)
 
 
 @pytest.mark.slow
@@ -79,7 +99,7 @@ def test_batch_statistics_are_common_in_keras_and_each_device_s_own_in_pytorch(
     name, common, dataset
 ):
     """Which is why PyTorch's row is void, and what is said of it."""
-    off = asked(name, dataset, "resnet", "", timed=False)["faults"][""]
+    off = asked(name, dataset, "resnet", "")["cases"][""]
     assert (off <= BOUND) == common
     assert common or off > 1e-4
 
@@ -123,3 +143,22 @@ def test_a_rank_that_fails_ends_its_group(monkeypatch):
     job = {"devices": 2, "folder": "/no/such/folder", "implementation": PYTORCH}
     with pytest.raises(RuntimeError, match=r"a rank of pytorch_eager failed:\n(.|\n)*no/such"):
         parallel.group(PYTORCH, job)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("second", ["sys.exit('it fell')", "time.sleep(60)"])
+def test_nobody_waits_for_a_rank_that_fails_or_hangs(monkeypatch, tmp_path, second):
+    """The first rank would wait for ever."""
+    fake = tmp_path / "mnist_models" / "parallel"
+    fake.mkdir(parents=True)
+    rank = f"second = json.loads(sys.argv[1])['rank']\nif second: {second}\ntime.sleep(60)\n"
+    for folder in (fake, fake.parent):
+        (folder / "__init__.py").touch()
+    (fake / "__main__.py").write_text(f"import json, sys, time\n{rank}")
+    monkeypatch.setattr(parallel, "variables", lambda: {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr(parallel, "LIMIT", 3.0)
+    began = monotonic()
+    words = "it fell" if "fell" in second else "2 rank(s) of pytorch_eager did not end within 3 s"
+    with pytest.raises(RuntimeError, match=re.escape(words)):
+        parallel.group(PYTORCH, {"devices": 2})
+    assert monotonic() - began < 30

@@ -11,14 +11,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory, TemporaryFile
+from time import monotonic, perf_counter, sleep
+from typing import IO, TYPE_CHECKING, Any
 
 from mnist_models import cpus, data, weights
 from mnist_models.implementations import Unavailable
@@ -40,10 +39,14 @@ REASONS = {
 }
 # Steps that are proved, those before the clock, and those that are timed.
 PROVED, WARM_UP, TIMED = 3, 10, 40
+# Cases in which the last batch lacks an image: averaged by device, and weighed by their shares.
+UNEVEN = ("uneven", "uneven, weighed")
 # Largest relative difference of the weights after PROVED steps in float64.
 BOUND = 1e-10
 # Seconds for a group to start, train and end.
 LIMIT = 180.0
+# Seconds between two looks at a group.
+POLL = 0.02
 
 
 class Parallel:
@@ -60,14 +63,16 @@ class Parallel:
             raise Unavailable("there is one CPU, and two devices need two")
         self.name, self.architecture, self.record = name, architecture, record
         self.images, self.labels, self.start = worker.images, worker.labels, worker.start_weights
+        # The weights that one device ends with, by whether its last batch is uneven.
+        self.references: dict[bool, weights.Weights] = {}
 
     def run(self, devices: int, *trainings: tuple[str, str]) -> list[dict[str, Any]]:
-        """Train a group once for each (dtype, fault); an empty fault is none.
+        """Train a group once for each (dtype, case); the plain case is empty.
 
         Each has the `weights` at its end and, in float32, `seconds` a step and `alone`. Raises
         RuntimeError when a rank fails.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder:
             size = PROVED * self.record["batch_size"]
             sample = {"images": self.images[:size], "labels": self.labels[:size]}
             (Path(folder) / "data.npz").write_bytes(weights.to_bytes(sample))
@@ -85,26 +90,30 @@ class Parallel:
                 one["weights"] = weights.from_bytes(end(Path(folder), number).read_bytes())
         return found
 
-    def differences(self, devices: int, *faults: str) -> list[float]:
-        """With each fault, the worst relative difference of a weight to one device alone."""
-        every = self.run(devices, *(("float64", fault) for fault in faults))
-        return [self.difference(one["weights"]) for one in every]
+    def differences(self, devices: int, *cases: str) -> list[float]:
+        """In each case, the worst relative difference of a weight to one device alone."""
+        every = self.run(devices, *(("float64", case) for case in cases))
+        return [
+            self.difference(one["weights"], case) for one, case in zip(every, cases, strict=True)
+        ]
 
-    def difference(self, together: weights.Weights) -> float:
+    def difference(self, together: weights.Weights, case: str = "") -> float:
         """Worst relative difference of a weight after PROVED steps, to one device alone."""
-        return max(relative(together[name], want, 0) for name, want in self.alone.items())
+        alone = self.alone(uneven=case in UNEVEN)
+        return max(relative(together[name], want, 0) for name, want in alone.items())
 
-    @cached_property
-    def alone(self) -> weights.Weights:
+    def alone(self, uneven: bool = False) -> weights.Weights:
         """The weights after PROVED steps of one device, in float64."""
-        [found] = self.run(1, ("float64", ""))
-        return found["weights"]
+        if uneven not in self.references:
+            [found] = self.run(1, ("float64", UNEVEN[0] if uneven else ""))
+            self.references[uneven] = found["weights"]
+        return self.references[uneven]
 
     def found(self, devices: int) -> dict[str, Any]:
         """Figures of a number of devices."""
         timed, proved = self.run(devices, ("float32", ""), ("float64", ""))
         if devices == 1:
-            self.alone = proved["weights"]
+            self.references[False] = proved["weights"]
         return {
             "seconds": timed["seconds"],
             "alone_seconds": timed["alone"],
@@ -127,32 +136,44 @@ def everywhere() -> list[int]:
 
 
 def group(name: str, job: dict[str, Any]) -> str:
-    """The last line that the first rank prints, when all have ended."""
+    """The last line that the first rank prints, when all have ended.
+
+    Raises RuntimeError as soon as a rank fails, which the others would wait for, and after LIMIT.
+    """
     ranks = job["devices"] if FRAMEWORKS[name] == "in_pytorch" else 1
     ours = variables() | {"JAX_NUM_CPU_DEVICES": str(job["devices"]), "OMP_NUM_THREADS": "1"}
-    started: list[subprocess.Popen[str]] = []
-    try:
+    with ExitStack() as stack:
+        started = []
         for rank in range(ranks):
             what = json.dumps(job | {"rank": rank, "ranks": ranks})
             command = [sys.executable, "-P", "-m", "mnist_models.parallel", what]
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            started.append(subprocess.Popen(command, env=ours, text=True, **pipes))  # type: ignore[call-overload]
-        outputs = [one.communicate(timeout=LIMIT) for one in started]
-    finally:
-        for one in started:
-            one.kill()
-            one.wait()
-    for one, (_, complaint) in zip(started, outputs, strict=True):
-        if one.returncode:
-            raise RuntimeError(f"a rank of {name} failed:\n{complaint[-2000:]}")
-    return outputs[0][0].splitlines()[-1]
+            says, complains = (stack.enter_context(TemporaryFile("w+")) for _ in range(2))
+            one = subprocess.Popen(command, env=ours, stdout=says, stderr=complains, text=True)
+            stack.callback(one.wait)
+            stack.callback(one.kill)
+            started.append((one, says, complains))
+        deadline = monotonic() + LIMIT
+        while None in (codes := [one.poll() for one, _, _ in started]) and not any(codes):
+            if monotonic() > deadline:
+                raise RuntimeError(f"{ranks} rank(s) of {name} did not end within {LIMIT:g} s")
+            sleep(POLL)
+        if failed := [text(complains) for one, _, complains in started if one.returncode]:
+            raise RuntimeError(f"a rank of {name} failed:\n{failed[0][-2000:]}")
+        return text(started[0][1]).splitlines()[-1]
+
+
+def text(file: IO[str]) -> str:
+    """What a process has written into a file."""
+    file.seek(0)
+    return file.read()
 
 
 @contextmanager
 def bound_to(job: dict[str, Any]) -> Iterator[None]:
-    """Keep a rank on its own CPU, and a process that has all devices on as many."""
+    """Keep a rank on one CPU, its own where there are enough, and all devices on as many."""
     every = everywhere()
-    own = every[job["rank"] :: job["ranks"]] if job["ranks"] > 1 else every[: job["devices"]]
+    rank, ranks = job["rank"], job["ranks"]
+    own = [every[rank % len(every)]] if ranks > 1 else every[: job["devices"]]
     with cpus.bound(own):
         yield
 
@@ -184,9 +205,10 @@ def main() -> None:
         )
         found = []
         with module.group(job):
-            for number, (dtype, fault) in enumerate(job["trainings"]):
-                one = job | {"dtype": dtype, "timed": dtype == "float32", "fault": fault}
-                told, last = module.train(one, images, labels, start)
+            for number, (dtype, case) in enumerate(job["trainings"]):
+                one = job | {"dtype": dtype, "timed": dtype == "float32", "case": case}
+                count = len(labels) - (case in UNEVEN)
+                told, last = module.train(one, images[:count], labels[:count], start)
                 found.append(told)
                 if job["rank"] == 0:
                     end(folder, number).write_bytes(weights.to_bytes(last))

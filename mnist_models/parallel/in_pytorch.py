@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager, nullcontext
 
+import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,7 +14,7 @@ from mnist_models.recipe import Recipe
 
 def shard(batch, job):
     """This rank's part of a batch."""
-    rank = 0 if job["fault"] == "same data" else job["rank"]
+    rank = 0 if job["case"] == "same data" else job["rank"]
     return batch.chunk(job["ranks"])[rank]
 
 
@@ -37,21 +38,23 @@ def train(job, images, labels, start):
     trainer.disable_dropout()
     trainer.set_weights(start)
     weights, size = trainer.weights, recipe.batch_size
-    if job["fault"] == "unsynchronised start":
+    if job["case"] == "unsynchronised start":
         # What DistributedDataParallel does not copy at its start.
         trainer.model = DistributedDataParallel(trainer.model, init_sync=False)
         if job["rank"]:
             trainer.set_weights({name: array * 1.01 for name, array in start.items()})
     else:
         trainer.model = DistributedDataParallel(trainer.model)
-    if job["fault"] == "summed":
+    if job["case"] == "summed":
         trainer.model.register_comm_hook(None, summed)
+    if job["case"] == "uneven, weighed":
+        trainer.loss = weighed(trainer.loss)
     images, labels = trainer.put(images, labels)
     batches = [
         (shard(few, job), shard(answers, job))
         for few, answers in zip(images.split(size), labels.split(size), strict=True)
     ]
-    if job["fault"] == "last batch lost":
+    if job["case"] == "last batch lost":
         batches = batches[:-1]
     for batch in batches:
         trainer.train_step(*batch)
@@ -63,6 +66,17 @@ def train(job, images, labels, start):
     with trainer.model.no_sync() if job["ranks"] > 1 else nullcontext():
         alone = seconds(trainer.train_step, batches, distributed.barrier)
     return {"seconds": together, "alone": alone}, end
+
+
+def weighed(loss):
+    """Every image weighs the same, also where a rank has fewer than others."""
+
+    def mean(outputs, labels):
+        images = torch.tensor(float(len(labels)))
+        distributed.all_reduce(images)
+        return loss(outputs, labels) * len(labels) * distributed.get_world_size() / images
+
+    return mean
 
 
 def summed(state, bucket):

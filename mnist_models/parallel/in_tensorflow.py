@@ -37,9 +37,9 @@ def train(job, images, labels, start):
         split(strategy, images[first : first + size], labels[first : first + size])
         for first in range(0, len(images), size)
     ]
-    if job["fault"] == "last batch lost":
+    if job["case"] == "last batch lost":
         batches = batches[:-1]
-    step = stepping(strategy, trainer, count if job["fault"] == "summed" else 1)
+    step = stepping(strategy, trainer, job["case"])
     for batch in batches:
         step(*batch)
     end = trainer.get_weights()
@@ -64,22 +64,33 @@ def split(strategy, *tensors):
 
 
 def part(tensor, context):
-    """This replica's part of a tensor."""
-    return tf.split(tensor, context.num_replicas_in_sync)[context.replica_id_in_sync_group]
+    """This replica's part of a tensor: the first ones have one more where it does not divide."""
+    replicas, number = context.num_replicas_in_sync, context.replica_id_in_sync_group
+    sizes = [(len(tensor) + replicas - 1 - one) // replicas for one in range(replicas)]
+    return tf.split(tensor, sizes)[number]
 
 
-def stepping(strategy, trainer, factor):
+def stepping(strategy, trainer, case):
     """A training step on all replicas; Keras's optimiser sums their gradients.
 
     Keras's losses divide by the number of replicas themselves. Whoever divides once more, as
     TensorFlow's guide does with losses of its own, trains with a part of the gradient.
     """
-    model = trainer.model
+    model, replicas = trainer.model, strategy.num_replicas_in_sync
     variables = model.trainable_variables
+
+    def weight(labels):
+        """What this replica's loss is multiplied with."""
+        if case == "summed":
+            return replicas
+        if case == "uneven, weighed":
+            count = tf.cast(len(labels), trainer.dtype)
+            return count * replicas / tf.distribute.get_replica_context().all_reduce("SUM", count)
+        return 1
 
     def replica(images, labels):
         with tf.GradientTape() as tape:
-            loss = model.loss(labels, model(images, training=True)) * factor
+            loss = model.loss(labels, model(images, training=True)) * weight(labels)
         model.optimizer.apply(tape.gradient(loss, variables), variables)
 
     @tf.function
