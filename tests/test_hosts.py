@@ -15,7 +15,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from benchmarks.comparing import records
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
+from benchmarks.comparing.verdicts import Comparison, Status, blocks_to_decide, judge, time_metric
 from benchmarks.measuring import hosts, on_host
 from benchmarks.measuring.dealing import Dealer, FarMeter, check_answers
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
@@ -305,6 +307,32 @@ def test_one_machine_is_no_host():
     found = judge_pair(Side(first.blocks), Side(second.blocks))
     assert found.outcome is Outcome.NO_DIFFERENCE
     assert found.hosts == {}
+
+
+@pytest.mark.parametrize(
+    ("ratios", "status", "reason"),
+    [
+        ((1.2, 1.3), Status.INCONCLUSIVE, "suspected; its confirmation was not measured"),
+        ((1.2, 0.8), Status.INCONCLUSIVE, "hosts disagree: 1.201 on host0, 0.803 on host1"),
+        ((1.03, 0.975), Status.INCONCLUSIVE, "hosts disagree: 1.031 on host0, 0.979 on host1"),
+        ((1.001, 0.993), Status.EQUIVALENT, ""),
+    ],
+)
+def test_a_baseline_is_judged_on_hosts_that_agree_alone(ratios, status, reason):
+    """More blocks would not decide it."""
+    first, second = sides(*ratios)
+    place = "forward[mlp-b128-cpu]", "pytorch_eager", "old", time_metric(0.02)
+    both = first.blocks, second.blocks
+    comparison = Comparison(*place, *both, screened=6, suspects=1, hosts=first.hosts)
+    verdict = judge(comparison)
+    assert (verdict.status, verdict.reason) == (status, reason)
+    assert blocks_to_decide(verdict, comparison) is None
+
+
+def test_a_saved_run_says_which_host_measured_each_block():
+    info = {"blocks": [0, 0, 2, 3], "hosts": ["a", "b", "a"]}
+    assert records.measured_on(info) == {0: "a", 2: "b", 3: "a"}
+    assert records.measured_on({"blocks": [0, 1]}) == {}
 
 
 # Whole sessions

@@ -1,15 +1,12 @@
 """Which of two rows of one session is faster, or why that cannot be said."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import log
 
-from benchmarks.comparing.ratios import MARGIN, Blocks, Ratio, block_log_ratios, ratio
+from benchmarks.comparing.hosts import Hosts, disagree, ratios
+from benchmarks.comparing.ratios import MARGIN, Blocks, Ratio, ratio
 from benchmarks.comparing.verdicts import contaminated
-
-# The fewest blocks in which a host says something of its own.
-HOST_BLOCKS = 3
 
 
 class Outcome(StrEnum):
@@ -33,8 +30,7 @@ class Side:
     blocks: Blocks
     foreign: Mapping[int, float | None] = field(default_factory=dict)
     void: bool = False
-    # Which host measured each block, where there were several.
-    hosts: Mapping[int, str] = field(default_factory=dict)
+    hosts: Hosts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,11 @@ def judge_pair(first: Side, second: Side) -> Pair:
     found = ratio(first.blocks, second.blocks)
     common = first.blocks.keys() & second.blocks.keys()
     count = max(contaminated(side.foreign, common) for side in (first, second))
-    hosts = by_host(first, second)
+    sides = first.blocks, second.blocks, first.hosts
+    hosts = ratios(*sides)
     if void := tuple(number for number, side in enumerate((first, second)) if side.void):
         return Pair(Outcome.VOID, found, count, void)
-    if disagree(first, second, hosts):
+    if disagree(*sides, MARGIN):
         return Pair(Outcome.HOSTS_DISAGREE, found, count, hosts=hosts)
     if count and not within(found):
         return Pair(Outcome.CONTAMINATED, found, count, hosts=hosts)
@@ -78,32 +75,6 @@ def judge_pair(first: Side, second: Side) -> Pair:
         return Pair(Outcome.TOO_FEW, found, hosts=hosts)
     word = Outcome.NO_DIFFERENCE if found.winner is None else Outcome.FASTER
     return Pair(word, found, count, hosts=hosts)
-
-
-def of_host(side: Side, host: str) -> Blocks:
-    """The blocks that a host measured."""
-    return {block: seconds for block, seconds in side.blocks.items() if side.hosts[block] == host}
-
-
-def by_host(first: Side, second: Side) -> dict[str, Ratio]:
-    """What each host says, where there were several: ratios are within hosts."""
-    names = [*dict.fromkeys(first.hosts[block] for block in first.blocks if first.hosts)]
-    if len(names) < 2:
-        return {}
-    return {name: ratio(of_host(first, name), of_host(second, name)) for name in names}
-
-
-def disagree(first: Side, second: Side, hosts: Iterable[str]) -> bool:
-    """Whether one of two sides is faster on one host, and the other on another.
-
-    A host says so when all its blocks, of HOST_BLOCKS or more, lie beyond MARGIN on one side.
-    """
-    said = set()
-    for host in hosts:
-        logs = block_log_ratios(of_host(first, host), of_host(second, host))
-        if len(logs) >= HOST_BLOCKS:
-            said |= {sign for sign in (-1, 1) if all(sign * one > log(1 + MARGIN) for one in logs)}
-    return len(said) == 2
 
 
 def within(found: Ratio) -> bool:

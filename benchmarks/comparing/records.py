@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.comparing import leaks, verdicts
+from benchmarks.comparing.hosts import Hosts
 from benchmarks.comparing.learning import Learned, judge_accuracy, learned
 from benchmarks.comparing.ratios import Blocks
 from benchmarks.comparing.verdicts import Comparison, Status, Verdict
@@ -70,10 +71,11 @@ def compare(
         stages = ours["screened_blocks"], ours["suspects"]
         foreign = foreign_shares(ours["foreign_cpu"], ours.get("foreign_gpu", {}))
         times = samples(new[name]), samples(old[name])
-        found.append(place(verdicts.time_metric(margin), *times, *stages, foreign))
+        machines = measured_on(ours)
+        found.append(place(verdicts.time_metric(margin), *times, *stages, foreign, machines))
         # Other programs hardly change a first call, so contamination is not asked for.
         calls = [one_a_block(side, "first_call_seconds") for side in (ours, theirs)]
-        found.append(place(verdicts.FIRST_CALL, calls[0], calls[1], *stages))
+        found.append(place(verdicts.FIRST_CALL, calls[0], calls[1], *stages, hosts=machines))
     for worker, names in workers.items():
         of_worker = memory(names, new, old, environment)
         found.append(replace(of_worker, reason=uneven.get(worker, "")))
@@ -111,6 +113,11 @@ def foreign_shares(
     """Return the larger of two shares that other programs used, of CPUs or GPU, by block."""
     known = {block: [s for s in (cpu[block], gpu.get(block)) if s is not None] for block in cpu}
     return {int(block): max(shares, default=None) for block, shares in known.items()}
+
+
+def measured_on(extra_info: Mapping[str, Any]) -> Hosts:
+    """Which host measured each block; empty where there was one machine."""
+    return dict(zip(dict.fromkeys(extra_info["blocks"]), extra_info.get("hosts", ()), strict=False))
 
 
 def samples(record: Record) -> Blocks:

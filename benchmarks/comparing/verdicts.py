@@ -16,6 +16,8 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.comparing import hosts
+from benchmarks.comparing.hosts import Hosts
 from benchmarks.comparing.ratios import (
     Blocks,
     Ratio,
@@ -110,7 +112,8 @@ class Comparison:
 
     Blocks below `screened` are the screen's; `suspects` is how many comparisons were confirmed
     together, 0 when none were. `foreign` is the share of the workers' CPUs that others took, by
-    block. `reason` says why the two cannot be compared.
+    block, `hosts` which machine measured each block, where there were several. `reason` says why
+    the two cannot be compared.
     """
 
     trial: str
@@ -122,6 +125,7 @@ class Comparison:
     screened: int = 0
     suspects: int = 0
     foreign: Mapping[int, float | None] = field(default_factory=dict)
+    hosts: Hosts = field(default_factory=dict)
     reason: str = ""
 
     @property
@@ -266,10 +270,14 @@ def judge(comparison: Comparison) -> Verdict:
 
     A change is judged by its confirmation alone, an equality by the blocks of the first look that
     finds it, a refuted suspicion by all blocks until it was refuted, an open one by the screen,
-    anything else by all blocks. Blocks after a decision were measured for others.
+    anything else by all blocks. Blocks after a decision were measured for others. Where hosts
+    disagree, there is no verdict over all of them.
     """
     if reason := comparison.reason or bad_values(comparison):
         return Verdict(Status.NOT_COMPARABLE, reason=reason)
+    if said := disagreement(comparison):
+        found = centre(comparison.new, comparison.old, LOOK_ERROR)
+        return Verdict(Status.INCONCLUSIVE, found, reason=said)
     changed, end = decision(comparison)
     if changed:
         new, old = comparison.between(comparison.screened, end)
@@ -293,6 +301,15 @@ def judge(comparison: Comparison) -> Verdict:
     if open_ and (more := blocks_to_decide(verdict, comparison)):
         return replace(verdict, reason=f"{reason}; about {more} blocks would decide it")
     return verdict
+
+
+def disagreement(comparison: Comparison) -> str:
+    """What each host says where one says slower and another faster; empty otherwise."""
+    sides = comparison.new, comparison.old, comparison.hosts
+    if not hosts.disagree(*sides, comparison.metric.margin):
+        return ""
+    each = (f"{one.value:.3f} on {name}" for name, one in hosts.ratios(*sides).items())
+    return f"hosts disagree: {', '.join(each)}"
 
 
 def equal_after(comparison: Comparison, changed: bool | None, end: int) -> int | None:
@@ -344,10 +361,13 @@ def equal(found: Ratio, comparison: Comparison) -> bool:
 def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
     """About how many blocks in all would find both sides equal, if they go on as they did.
 
-    None where that is hopeless: they differ by nearly the margin, or no look comes so late.
+    None where that is hopeless: they differ by nearly the margin, hosts disagree, or no look comes
+    so late.
     """
     found = verdict.ratio
     if verdict.status not in UNDECIDED or found is None or found.blocks < 2:
+        return None
+    if disagreement(comparison):
         return None
     room = log(1 + comparison.metric.margin) - abs(log(found.value))
     # A refuted suspicion is judged by fewer blocks than there are.

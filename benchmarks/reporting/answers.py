@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import causes
 from benchmarks.comparing.pair import Outcome, Pair, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio
-from benchmarks.comparing.records import Record, foreign_shares, samples
+from benchmarks.comparing.records import Record, foreign_shares, measured_on, samples
 from benchmarks.comparing.saved import REFERENCE, Run
 from benchmarks.reporting.markdown import escape, table
 from benchmarks.reporting.words import (
@@ -66,9 +66,7 @@ class SavedRow:
     def side(self) -> Side:
         """Return what the verdict on a pair needs of this row."""
         foreign = foreign_shares(self.info["foreign_cpu"], self.info.get("foreign_gpu", {}))
-        blocks = self.blocks()
-        hosts = dict(zip(blocks, self.info.get("hosts", ()), strict=False))
-        return Side(blocks, foreign, bool(self.void), hosts)
+        return Side(self.blocks(), foreign, bool(self.void), measured_on(self.info))
 
     def seconds(self) -> float:
         """Median seconds per operation over all samples."""
