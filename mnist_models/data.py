@@ -20,7 +20,8 @@ import tempfile
 import threading
 import time
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -360,11 +361,16 @@ def _fetch(target: Path, digest: str, mirrors: list[str]) -> None:
     raise DataError(f"{target.name} could not be downloaded: {'; '.join(problems)}")
 
 
-def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder to work in, below a folder of the cache, which is made where it is missing."""
+@contextmanager
+def _scratch(folder: Path) -> Iterator[str]:
+    """A folder to work in, below a folder of the cache, which is made where it is missing.
+
+    Raises DataError where neither can be written, also in the middle of the work.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=".", dir=folder)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
+            yield scratch
     except OSError as error:
         reason = f"the cache folder {folder} cannot be written ({error})"
         raise DataError(reason, "Set MNIST_CACHE to a folder that can") from error

@@ -1,5 +1,6 @@
 """The data: what is read, what is refused, how it is downloaded, and the stand-in `digits`."""
 
+import errno
 import gzip
 import hashlib
 import http.server
@@ -520,6 +521,19 @@ def test_a_cache_that_cannot_be_made(server, cache):
     cache.write_text("a file is in the way")
     with pytest.raises(data.DataError, match=f"{cache}.*MNIST_CACHE"):
         data.load("mnist")
+
+
+def test_a_disk_that_fills_up_while_digits_are_made(cache, monkeypatch):
+    """As above, and nothing is left behind."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(data, "make_digits", lambda: [np.zeros(1, np.uint8)] * 4)
+    with pytest.raises(data.DataError, match=f"{cache}.*No space left.*MNIST_CACHE"):
+        data.load("digits")
+    assert [*cache.iterdir()] == []
 
 
 @pytest.mark.parametrize("name", sorted(data.MIRRORS))

@@ -1,5 +1,6 @@
 """Other hosts: blocks are dealt out once each, and a host can spoil its own and no others."""
 
+import errno
 import getpass
 import json
 import os
@@ -26,6 +27,7 @@ from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
 from tests.test_command_lines import variables
 from tests.test_robustness import wait_for
+from tests.test_sessions import small_disk
 
 # Which host
 
@@ -404,6 +406,17 @@ def test_a_launcher_such_as_srun_may_start_the_python(tmp_path):
     assert all(call.startswith("--nodelist node7 ") for call in calls)
 
 
+# What an evil host does, and what is said of it.
+WRONG = {
+    "nan": "it answered nonsense",
+    "negative": "it answered nonsense",
+    "nothing": "",
+    "kind": "",
+    "dies": "its worker died",
+    "gigabyte": "it sends a message of 1,073,741,824 bytes, and 256 MiB are the most",
+    "bytes": "",
+    "path": "",
+}
 EVIL = """
 import os, sys
 import builtins
@@ -426,6 +439,10 @@ def wrong(worker):
             return [1, 2, 3]
         if how == "dies":
             os._exit(1)
+        if how == "gigabyte":
+            import gc, struct
+            gateway = next(one for one in gc.get_objects() if type(one).__name__ == "WorkerGateway")
+            gateway._io.write(struct.pack("!bii", 3, 1, 2**30) + bytes(2**20))
         if how == "exec":
             import gc
             gateway = next(one for one in gc.get_objects() if type(one).__name__ == "WorkerGateway")
@@ -465,7 +482,7 @@ def evil_python(folder, how):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["nan", "negative", "nothing", "kind", "dies", "bytes", "path"])
+@pytest.mark.parametrize("how", WRONG)
 def test_a_hostile_host_spoils_its_own_blocks_and_nothing_else(how, tmp_path):
     """The session ends with all blocks, measured by the other one, and says what was wrong."""
     evil = evil_python(tmp_path, how)
@@ -473,6 +490,7 @@ def test_a_hostile_host_spoils_its_own_blocks_and_nothing_else(how, tmp_path):
     assert status == 0, output
     assert {*measured_on(tmp_path).values()} == {"here"}, output
     assert "host here-2 is lost: block" in output
+    assert WRONG[how] in output
 
 
 @pytest.mark.slow
@@ -567,3 +585,37 @@ def test_a_host_that_is_cut_off_loses_its_block_to_the_others(ssh, tmp_path):
     assert process.returncode == 0, output
     found = measured_on(tmp_path)
     assert sorted(found) == list(range(6))
+
+
+@pytest.mark.slow
+def test_a_network_that_is_silent_for_some_seconds_costs_nothing(ssh, tmp_path):
+    """The connections live on, and with them their block."""
+    spec = f"--host=ssh={ssh.options()} 127.0.0.1//python={sys.executable}"
+    process = session(tmp_path, "--blocks=4", "--rounds=40", spec)
+
+    def carriers():
+        """What carries the bytes between both sides."""
+        every = psutil.Process(ssh.process.pid).children(recursive=True)
+        return [one for one in every if one.name().startswith("sshd")]
+
+    assert wait_for(lambda: len(carriers()) > 1 or process.poll() is not None)
+    stopped = carriers()
+    for one in stopped:
+        one.suspend()
+    sleep(5)
+    for one in stopped:
+        one.resume()
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "is lost" not in output
+    assert measured_on(tmp_path) == dict.fromkeys(range(4), "127.0.0.1")
+
+
+@pytest.mark.slow
+def test_a_host_whose_disk_is_full_is_lost_in_words(tmp_path):
+    (tmp_path / "cache").mkdir()
+    with small_disk(tmp_path / "cache" / on_host.NAME, "100k"):
+        status, output = ended(tmp_path, "--blocks=1", *popen("tmp"))
+    assert status == 4, output
+    assert "--host: no host is left" in output
+    assert os.strerror(errno.ENOSPC) in output

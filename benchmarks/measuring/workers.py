@@ -11,6 +11,7 @@ from threading import Event, Thread
 from typing import Any, TypeVar
 
 import execnet
+from execnet import gateway_io
 
 import mnist_models
 from benchmarks.measuring import launch
@@ -23,7 +24,27 @@ ROOT = Path(mnist_models.__file__).parents[1]
 START_LIMIT = 300.0
 # Seconds for a bare interpreter to run, for a request to be taken, for a process to be ended.
 INTERPRETER_LIMIT, SEND_LIMIT, END_LIMIT = 60.0, 60.0, 10.0
+# Bytes of the largest message that is read. The largest that is sent are weights: some MiB.
+LARGEST = 256 * 2**20
 T = TypeVar("T")
+
+
+class TooLarge(EOFError):
+    """A process sends more than any answer has; for execnet its connection has ended."""
+
+
+class Connection(gateway_io.Popen2IOMaster):  # type: ignore[misc]
+    """As execnet's own, which would read up to 2 GiB into memory before anybody looks at it."""
+
+    def read(self, numbytes: int) -> bytes:
+        """Raises TooLarge."""
+        if numbytes > LARGEST:
+            most = f"{LARGEST // 2**20} MiB"
+            raise TooLarge(f"it sends a message of {numbytes:,} bytes, and {most} are the most")
+        return super().read(numbytes)
+
+
+gateway_io.Popen2IOMaster = Connection
 
 
 class WorkerError(Exception):
@@ -125,6 +146,8 @@ class WorkerProcess:
         """What to say when the process is gone."""
         self.kill()
         text = f"{self.contestant}: its worker died (crashed, or killed for want of memory)"
+        if isinstance(error, TooLarge):
+            text = f"{self.contestant}: {error}"
         if isinstance(error, self.channel.RemoteError):
             text = f"{self.contestant}: its worker ended with {last_line(str(error))}\n{error}"
         return WorkerError(text + self.last_output(), fatal=True)
