@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from time import process_time, sleep
 from types import SimpleNamespace
@@ -91,6 +92,44 @@ def test_files_are_kept_whole_and_looked_at_again(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="not what was sent"):
         on_host.put("source", wanted, files | {"c": b"other"})
     assert len(os.listdir(os.path.dirname(folder))) == 1
+
+
+def test_hosts_that_share_a_disk_take_nothing_from_each_other(tmp_path, monkeypatch):
+    """One keeps the files just when the other has seen that they are not there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = {"a/b.py": b"one", "c": b"two"}
+    wanted, look = on_host.digest_of(files), on_host.digest
+    removed = []
+
+    def slow(folder):
+        found = look(folder)
+        if not found:
+            monkeypatch.setattr(on_host, "digest", look)
+            on_host.put("source", wanted, files)
+        return found
+
+    monkeypatch.setattr(on_host, "digest", slow)
+    monkeypatch.setattr(shutil, "rmtree", lambda folder, **_: removed.append(folder))
+    assert on_host.put("source", wanted, files) not in removed
+
+
+def test_an_environment_is_made_once_on_a_disk_that_hosts_share(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(on_host, "find_uv", lambda: "uv")
+    making, most, made = [], [], []
+
+    def run(command):
+        making.append(command)
+        most.append(len(making))
+        sleep(0.05)
+        making.remove(command)
+        made.append(command[1])
+
+    monkeypatch.setattr(on_host, "run", run)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(on_host.environment, "3.12", ["numpy==2.5.5"]) for _ in range(3)]
+    assert len({one.result() for one in asked}) == 1
+    assert (max(most), made) == (1, ["venv", "pip"])
 
 
 def test_the_source_is_all_that_a_worker_needs():
@@ -481,16 +520,31 @@ def evil_python(folder, how):
     return python
 
 
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    """A session on a good host, and on one for each way to be evil."""
+    folder = tmp_path_factory.mktemp("attacked")
+    specs = popen("tmp")
+    for how in WRONG:
+        (folder / how).mkdir()
+        specs += popen(f"usr//id={how}", python=evil_python(folder / how, how))
+    status, output = ended(folder, f"--blocks={len(WRONG) + 2}", *specs)
+    assert status == 0, output
+    return SimpleNamespace(output=output, blocks=measured_on(folder))
+
+
+@pytest.mark.slow
+def test_hostile_hosts_spoil_their_own_blocks_and_nothing_else(attacked):
+    """The session ends with all blocks, measured by the good one."""
+    assert attacked.blocks == dict.fromkeys(range(len(WRONG) + 2), "here")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", WRONG)
-def test_a_hostile_host_spoils_its_own_blocks_and_nothing_else(how, tmp_path):
-    """The session ends with all blocks, measured by the other one, and says what was wrong."""
-    evil = evil_python(tmp_path, how)
-    status, output = ended(tmp_path, "--blocks=3", *popen("tmp"), *popen("usr", python=evil))
-    assert status == 0, output
-    assert {*measured_on(tmp_path).values()} == {"here"}, output
-    assert "host here-2 is lost: block" in output
-    assert WRONG[how] in output
+def test_what_a_hostile_host_did_is_said(attacked, how):
+    [said] = [line for line in attacked.output.splitlines() if f"host {how} is lost: " in line]
+    assert f"host {how} is lost: block" in said
+    assert WRONG[how] in said
 
 
 @pytest.mark.slow

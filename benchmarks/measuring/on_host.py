@@ -4,6 +4,8 @@ Files lie in a cache under the digest of all of them, and are looked at again in
 Environments are made by uv from pins.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import platform
@@ -11,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 NAME = "mnist-benchmarks-host"
@@ -77,15 +79,16 @@ def put(kind: str, wanted: str, files: Mapping[str, bytes]) -> str:
         with open(path, "wb") as file:
             file.write(content)
     folder = os.path.join(parent, wanted)
-    if digest(folder) != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
     try:
         os.rename(part, folder)
     except OSError:
-        # Hosts may share their disk, and one of them was faster.
-        shutil.rmtree(part, ignore_errors=True)
+        # Hosts may share their disk, and one of them was faster; or what is there is damaged.
         if digest(folder) != wanted:
-            raise
+            damaged = tempfile.mkdtemp(dir=parent)
+            os.rename(folder, damaged)
+            os.rename(part, folder)
+            part = damaged
+        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -94,18 +97,28 @@ def environment(version: str, pins: list[str]) -> str:
     name = hashlib.sha256("\n".join([version, *pins]).encode()).hexdigest()[:16]
     folder = os.path.join(cache(), "environments", name)
     python = os.path.join(folder, "bin", "python")
-    if os.path.exists(os.path.join(folder, MADE)):
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    uv = find_uv()
-    run([uv, "venv", "--quiet", "--allow-existing", "--python", version, folder])
-    listed = os.path.join(folder, "pins.txt")
-    with open(listed, "w", encoding="utf-8") as file:
-        file.write("\n".join(pins) + "\n")
-    run([uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", listed])
-    open(os.path.join(folder, MADE), "w").close()
+    with alone():
+        if os.path.exists(os.path.join(folder, MADE)):
+            return python
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        uv = find_uv()
+        run([uv, "venv", "--quiet", "--allow-existing", "--python", version, folder])
+        listed = os.path.join(folder, "pins.txt")
+        with open(listed, "w", encoding="utf-8") as file:
+            file.write("\n".join(pins) + "\n")
+        run([uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", listed])
+        open(os.path.join(folder, MADE), "w").close()
     return python
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Nobody else makes an environment in this cache meanwhile: hosts may share their disk."""
+    os.makedirs(cache(), exist_ok=True)
+    with open(os.path.join(cache(), "lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel gives it back if this process ends
+        yield
 
 
 def find_uv() -> str:
