@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -84,6 +85,7 @@ def test_a_single_channel_keeps_pytorchs_strides():
     assert found.stdout.strip() == "(784, 784, 28, 1) (784, 784, 28, 1)"
 
 
+@cache
 def prepared(trainer, dataset, precision):
     """Results of a training step on a pretended GPU, asked of a worker in this process."""
     worker = Worker()

@@ -99,8 +99,9 @@ def test_two_sessions_in_one_folder_mix_nothing(crowd):
     assert len(list(crowd["folder"].glob(".benchmarks/*/000*.json"))) == 2
 
 
-def test_running_session_is_passed_over(tmp_path):
+def test_running_session_is_passed_over(tmp_path, monkeypatch):
     """An older one that was killed is taken up instead."""
+    monkeypatch.setattr(journal, "PATIENCE", 0.1)
     old = journal.create(tmp_path, FINGERPRINT)
     old.close()
     running = journal.create(tmp_path, FINGERPRINT)
