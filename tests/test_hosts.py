@@ -507,6 +507,10 @@ def importing(name, *arguments, **more):
 
 
 builtins.__import__ = importing
+if how == "clock":
+    import time
+    wall = time.time
+    time.time = lambda: wall() + 3600
 """
 
 
@@ -528,7 +532,11 @@ def attacked(tmp_path_factory):
     for how in WRONG:
         (folder / how).mkdir()
         specs += popen(f"usr//id={how}", python=evil_python(folder / how, how))
-    status, output = ended(folder, f"--blocks={len(WRONG) + 2}", *specs)
+    bare = folder / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    specs += popen("usr//id=bare", python=bare)
+    status, output = ended(folder, f"--blocks={len(WRONG) + 3}", *specs)
     assert status == 0, output
     return SimpleNamespace(output=output, blocks=measured_on(folder))
 
@@ -536,7 +544,14 @@ def attacked(tmp_path_factory):
 @pytest.mark.slow
 def test_hostile_hosts_spoil_their_own_blocks_and_nothing_else(attacked):
     """The session ends with all blocks, measured by the good one."""
-    assert attacked.blocks == dict.fromkeys(range(len(WRONG) + 2), "here")
+    assert attacked.blocks == dict.fromkeys(range(len(WRONG) + 3), "here")
+
+
+@pytest.mark.slow
+def test_a_host_with_a_wrong_environment_is_lost_in_words(attacked):
+    """Its Python has none of the packages."""
+    [said] = [line for line in attacked.output.splitlines() if "host bare is lost: " in line]
+    assert "No module named 'numpy'" in said
 
 
 @pytest.mark.slow
@@ -545,6 +560,16 @@ def test_what_a_hostile_host_did_is_said(attacked, how):
     [said] = [line for line in attacked.output.splitlines() if f"host {how} is lost: " in line]
     assert f"host {how} is lost: block" in said
     assert WRONG[how] in said
+
+
+@pytest.mark.slow
+def test_a_clock_that_is_an_hour_off_changes_nothing(tmp_path):
+    late = evil_python(tmp_path, "clock")
+    status, output = ended(tmp_path, "--blocks=3", *popen("usr//id=late", python=late))
+    assert status == 0, output
+    assert measured_on(tmp_path) == dict.fromkeys(range(3), "late")
+    samples = json.loads((tmp_path / "run.json").read_text())["benchmarks"][0]["stats"]["data"]
+    assert 0 < min(samples) <= max(samples) < 1
 
 
 @pytest.mark.slow
