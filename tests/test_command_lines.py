@@ -125,15 +125,19 @@ def measured(records):
     return [(r["block"], r["trial"], name) for r in records for name in r.get("results", ())]
 
 
+def command_here(result, *options):
+    """`pytest benchmarks` of this repository, from any folder, saved as `result`."""
+    place = (f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}")
+    return [PYTEST, ROOT / "benchmarks", *options, f"--benchmark-json={result}", *place]
+
+
 def run_here(folder, *options):
-    """`pytest benchmarks` of this repository, saved into a folder; the rows by implementation."""
+    """The pair on `digits`, saved into a folder; the rows by implementation."""
     if lacks := [one for name in PAIR for one in implementations.missing(name)]:
         pytest.skip(f"not installed: {', '.join(lacks)}")
     result = folder / "run.json"
-    options = (*options, "--dataset=digits", "--device=cpu", f"--benchmark-json={result}")
-    place = (f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}")
     ended = subprocess.run(
-        [PYTEST, ROOT / "benchmarks", *options, *place],
+        command_here(result, *options, "--dataset=digits", "--device=cpu"),
         cwd=folder,
         env=variables(folder, PYTEST_ADDOPTS=""),
         capture_output=True,

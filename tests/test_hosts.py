@@ -24,9 +24,8 @@ from benchmarks.measuring import hosts, on_host
 from benchmarks.measuring.dealing import Dealer, FarMeter, check_answers
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.hosts import SSH, Host, HostLost, Place, parse, parse_all
-from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
-from tests.test_command_lines import variables
+from tests.test_command_lines import command_here, variables
 from tests.test_robustness import wait_for
 from tests.test_sessions import small_disk
 
@@ -386,11 +385,8 @@ SESSION = (
 
 def session(folder, *arguments):
     """A session whose hosts keep their files in the same folder."""
-    result = folder / "run.json"
-    command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", *SESSION, *arguments]
-    command += [f"--benchmark-json={result}", f"--rootdir={ROOT}"]
     return subprocess.Popen(
-        [*command, f"--config-file={ROOT}/pyproject.toml"],
+        command_here(folder / "run.json", *SESSION, *arguments),
         cwd=folder,
         env=variables(folder, PYTEST_ADDOPTS="", XDG_CACHE_HOME=str(folder / "cache")),
         stdout=subprocess.PIPE,

@@ -44,6 +44,7 @@ class Connection(gateway_io.Popen2IOMaster):  # type: ignore[misc]
         return super().read(numbytes)
 
 
+# execnet has no other way to choose it.
 gateway_io.Popen2IOMaster = Connection
 
 

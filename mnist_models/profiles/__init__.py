@@ -14,7 +14,7 @@ from mnist_models.implementations import FILES, Unavailable
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# What a profiler tells of, and with what it leaves over.
+# What a profiler tells of, and all parts of a step.
 PROFILED = ("forward", "backward", "optimiser")
 PARTS = (*PROFILED, "rest")
 # Rounds in which every stage has its burst, steps under the profiler, kernels that are told.
