@@ -13,6 +13,7 @@ from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.hosts import HostLost
 from benchmarks.measuring.journal import JournalError
 from benchmarks.measuring.workers import WorkerError
+from benchmarks.numbers import real, whole
 from mnist_models import cpus, data, implementations, networks
 from mnist_models.implementations import PAIR
 
@@ -282,9 +283,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--architecture", action="append", choices=networks.names(), help="default: all"
     )
-    sub.add_argument("--batch-size", type=int, default=128, help="images per step (default: 128)")
-    sub.add_argument("--seeds", type=int, default=20, help="at least 2 (default: 20)")
-    sub.add_argument("--threads", type=int, default=2)
+    sub.add_argument("--batch-size", type=whole, default=128, help="images per step (default: 128)")
+    sub.add_argument("--seeds", type=whole, default=20, help="at least 2 (default: 20)")
+    sub.add_argument("--threads", type=whole, default=2)
     sub = command(defaults)
     text = "what changed since: a virtual environment, its Python, or an execnet spec"
     sub.add_argument("--against", metavar="ENV", help=text)
@@ -296,8 +297,8 @@ def parser() -> argparse.ArgumentParser:
     )
     text = "what is left to each framework's own defaults (default: equal, and own, which is all)"
     sub.add_argument("--arm", action="append", choices=ARMS, help=text)
-    sub.add_argument("--seeds", type=int, default=10, help="at least 2 (default: 10)")
-    sub.add_argument("--epochs", type=int, default=5, help="default: 5")
+    sub.add_argument("--seeds", type=whole, default=10, help="at least 2 (default: 10)")
+    sub.add_argument("--epochs", type=whole, default=5, help="default: 5")
     text = "raw data, to which what is missing is added (default: learning.json)"
     sub.add_argument("-o", "--output", type=Path, default="learning.json", help=text)
     sub = command(explain)
@@ -305,15 +306,17 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("trial", nargs="*", metavar="TRIAL", help=text)
     sub.add_argument("--dataset", help=DATASET_HELP)
     sub.add_argument("--knob", action="append", help="what to change; repeatable (default: all)")
-    sub.add_argument("--blocks", type=int, default=6, help="as for pytest benchmarks (default: 6)")
-    sub.add_argument("--rounds", type=int, default=20, help="likewise (default: 20)")
+    sub.add_argument(
+        "--blocks", type=whole, default=6, help="as for pytest benchmarks (default: 6)"
+    )
+    sub.add_argument("--rounds", type=whole, default=20, help="likewise (default: 20)")
     text = "raw data, to which what is missing is added (default: explain.json)"
     sub.add_argument("-o", "--output", type=Path, default="explain.json", help=text)
 
     def makes_environments(sub: argparse.ArgumentParser, output: str) -> None:
         sub.add_argument("--dataset", help=DATASET_HELP)
         text = "GB that environments and uv's cache may take together (default: 30)"
-        sub.add_argument("--disk", type=float, default=30.0, metavar="GB", help=text)
+        sub.add_argument("--disk", type=real, default=30.0, metavar="GB", help=text)
         text = "where environments are made and kept (default: .benchmarks/virtualenvs)"
         place = Path(".benchmarks", "virtualenvs")
         sub.add_argument("--environments", type=Path, default=place, metavar="DIR", help=text)
@@ -345,9 +348,9 @@ def parser() -> argparse.ArgumentParser:
         "--architecture", action="append", choices=networks.names(), help="default: mlp, lenet5"
     )
     text = "three or more; repeatable (default: 1 to 4,096 in steps of four)"
-    sub.add_argument("--batch-size", type=int, action="append", help=text)
+    sub.add_argument("--batch-size", type=whole, action="append", help=text)
     text = "CPU threads of each framework (default: 1)"
-    sub.add_argument("--threads", type=int, default=1, help=text)
+    sub.add_argument("--threads", type=whole, default=1, help=text)
     text = "raw data, to which what is missing is added (default: growth.json)"
     sub.add_argument("-o", "--output", type=Path, default="growth.json", help=text)
     sub = command(trend)
@@ -381,8 +384,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("run", metavar="RUN", help="a file, or the number of a saved run")
     sub = command(selfcheck)
     sub.add_argument("--architecture", default="mlp", help="network (default: mlp)")
-    sub.add_argument("--blocks", type=int, default=6, help="as for pytest benchmarks (default: 6)")
-    sub.add_argument("--rounds", type=int, default=40, help="likewise (default: 40)")
+    sub.add_argument(
+        "--blocks", type=whole, default=6, help="as for pytest benchmarks (default: 6)"
+    )
+    sub.add_argument("--rounds", type=whole, default=40, help="likewise (default: 40)")
     either = command(versions).add_mutually_exclusive_group()
     either.add_argument("--check", metavar="ENV", help="are this environment's versions ENV's?")
     either.add_argument("--write", action="store_true", help="write the page into docs/")

@@ -28,6 +28,7 @@ from typing import Any
 
 from benchmarks.commands.selfcheck import ROOT, STEPS, gate, plant
 from benchmarks.comparing.ratios import Blocks
+from benchmarks.numbers import whole
 
 RECORDED = Path(__file__).with_name("recorded")
 CAMPAIGNS = ("looks", "identical", "detection", "hog", "drift")
@@ -229,7 +230,7 @@ def main() -> None:
     parser.add_argument(
         "--baseline", type=Path, action="append", help="the other environment's folder"
     )
-    parser.add_argument("--sessions", type=int, default=1, help="how many to have in the end")
+    parser.add_argument("--sessions", type=whole, default=1, help="how many to have in the end")
     options, more = parser.parse_known_args()
     if options.baseline is None:
         parser.error("--baseline: which other environment?")

@@ -26,6 +26,7 @@ from typing import Any
 
 from benchmarks.comparing.ratios import ratio
 from benchmarks.measuring.workers import ROOT, variables_of
+from benchmarks.numbers import whole
 from mnist_models import data, exports, implementations, networks, recipe, weights
 from mnist_models.implementations import PAIR
 from mnist_models.operations import TRAIN_STEP
@@ -285,8 +286,8 @@ def main() -> None:
     parser.add_argument("kind", choices=(*KINDS, "identical"))
     parser.add_argument("--implementation", choices=implementations.names())
     parser.add_argument("--architecture", choices=networks.names(), default="mlp")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--times", type=int, default=20, help="alternations, or sessions")
+    parser.add_argument("--threads", type=whole, default=1)
+    parser.add_argument("--times", type=whole, default=20, help="alternations, or sessions")
     parser.add_argument("--dataset", help="as for pytest benchmarks")
     options = parser.parse_args()
     if options.kind == "idiom" and options.implementation not in (None, *PAIR):

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.commands.selfcheck import ROOT, plant
+from benchmarks.numbers import real, whole
 from mnist_models import data, implementations, networks, weights, worker
 from mnist_models.implementations import PAIR
 from mnist_models.recipe import DEFAULT
@@ -189,13 +190,13 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     taking = commands.add_parser("record")
     taking.add_argument("--baseline", type=Path, required=True)
-    taking.add_argument("--sessions", type=int, default=40)
+    taking.add_argument("--sessions", type=whole, default=40)
     words = "of the gate's sessions with nothing to confirm, and with two changes"
-    taking.add_argument("--seconds", type=float, nargs=2, default=(120.0, 240.0), help=words)
+    taking.add_argument("--seconds", type=real, nargs=2, default=(120.0, 240.0), help=words)
     one = commands.add_parser("sample")
     one.add_argument("name")
     one.add_argument("folder", type=Path)
-    one.add_argument("seconds", type=float)
+    one.add_argument("seconds", type=real)
     commands.add_parser("table")
     options = parser.parse_args()
     if options.command == "record":

@@ -26,6 +26,7 @@ from benchmarks.comparing.verdicts import (
     suspicion,
     time_metric,
 )
+from benchmarks.numbers import whole
 from tools.campaigns import by_block, planted, recorded
 from tools.measured import CHANGES, EARLIER, MARGIN, SIMULATED
 
@@ -210,7 +211,7 @@ def holds(found: Ratio | None) -> bool:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.simulation", description=__doc__)
-    parser.add_argument("--gates", type=int, default=1000, help="simulated sessions of each kind")
+    parser.add_argument("--gates", type=whole, default=1000, help="simulated sessions of each kind")
     options = parser.parse_args()
     pool = pools()
     if not pool:

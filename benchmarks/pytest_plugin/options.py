@@ -18,6 +18,7 @@ from benchmarks.measuring import environments, hosts
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
 from benchmarks.measuring.hosts import Host
+from benchmarks.numbers import real, whole
 from benchmarks.reporting.markdown import printable
 from mnist_models import cpus, implementations, networks, recipe
 from mnist_models.data import NAMES as DATASETS
@@ -45,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     usual = ", ".join(name for name, one in OPERATIONS.items() if one.by_default)
     several("--operation", f"of {', '.join(OPERATIONS)} (default: {usual})")
     several("--architecture", f"network, of {', '.join(networks.names())} (default: all)")
-    several("--batch-size", f"images per step (default: {recipe.BATCH_SIZE})", type=int)
+    several("--batch-size", f"images per step (default: {recipe.BATCH_SIZE})", type=whole)
     several("--device", "cpu, gpu, or auto: the GPU where there is one (default: cpu and gpu)")
     names = ", ".join(implementations.names())
     several("--implementation", f"of {names} (default: all, test_epoch: the pair)")
@@ -54,26 +55,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"{', '.join(DATASETS)}, or a folder of IDX files (default: mnist, or digits offline)",
     )
     group.addoption(
-        "--threads", type=int, help="CPU threads of every framework (default: cores but one)"
+        "--threads", type=whole, help="CPU threads of every framework (default: cores but one)"
     )
     group.addoption("--precision", default="float32", help="float32 (strict) or tf32, for GPUs")
     group.addoption(
-        "--blocks", type=int, help=f"blocks of fresh processes (default: {DEFAULTS['blocks']})"
+        "--blocks", type=whole, help=f"blocks of fresh processes (default: {DEFAULTS['blocks']})"
     )
     group.addoption(
         "--rounds",
-        type=int,
+        type=whole,
         help=f"samples of each contestant in a block, fewer of what takes long "
         f"(default: {DEFAULTS['rounds']})",
     )
     group.addoption(
         "--time-budget",
-        type=float,
+        type=real,
         help=f"seconds of measuring (default: {DEFAULTS['time_budget']:.0f})",
     )
     group.addoption(
         "--call-limit",
-        type=float,
+        type=real,
         help=f"seconds until a silent worker is ended (default: {DEFAULTS['call_limit']:.0f})",
     )
     group.addoption(
@@ -95,7 +96,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--until-decided",
-        type=float,
+        type=real,
         default=60.0,
         metavar="SECONDS",
         help="with --baseline: seconds for further blocks of what is undecided (default: 60)",
