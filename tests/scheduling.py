@@ -1,4 +1,4 @@
-"""How xdist deals the tests out: what shares a process stays together, the longest goes first."""
+"""Which tests run together: two halves of minutes each, and xdist's groups, the longest first."""
 
 import os
 import re
@@ -8,6 +8,8 @@ import pytest
 
 from mnist_models import implementations
 
+# The implementations that each change is tried on.
+OWN = (*implementations.PAIR, "numpy_reference")
 # Files in which each implementation's tests share a process that is kept for it.
 KEPT = {
     "test_devices": "worker",
@@ -16,6 +18,19 @@ KEPT = {
     "test_mutants": "mutants",
     "test_parity": "worker",
 }
+# Slow tests of what people do with a network besides measuring it on one machine.
+EXTENDED = (
+    "test_convert",
+    "test_ease_of_use",
+    "test_explain",
+    "test_feeding",
+    "test_hosts",
+    "test_learn",
+    "test_moments",
+    "test_notebook",
+    "test_parallel",
+    "test_shipping",
+)
 # The groups that take longest are begun first.
 LONGEST = (
     "test_hosts",
@@ -48,6 +63,12 @@ def group(test):
     return stem
 
 
+def extended(test):
+    """Whether a slow test is one of the extended: see EXTENDED, and other implementations."""
+    of, _, implementation = group(test).partition(" ")
+    return of in EXTENDED or (bool(implementation) and implementation not in OWN)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """With xdist, such as `-n logical`, each group runs in one process."""
@@ -76,8 +97,10 @@ def pytest_configure(config):
         os.sched_setaffinity(0, {cpus[number % len(cpus)]})
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Sort the groups."""
+    """Mark the extended tests, and sort the groups."""
+    for item in items:
+        if item.get_closest_marker("slow") and extended(item.nodeid):
+            item.add_marker(pytest.mark.extended)
     if distributed(config):
         items.sort(key=lambda item: [*LONGEST, group(item.nodeid)].index(group(item.nodeid)))

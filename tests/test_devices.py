@@ -20,7 +20,7 @@ from mnist_models.conventions import TEXTBOOK
 from mnist_models.implementations import PAIR, numpy_reference
 from mnist_models.recipe import Adam
 from mnist_models.worker import Worker
-from tests.test_command_lines import fresh_copy, run
+from tests.test_command_lines import LIMIT, fresh_copy, run
 from tests.test_statistics import make_plan
 
 LAYOUTS = {
@@ -83,6 +83,34 @@ def test_a_single_channel_keeps_pytorchs_strides():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "(784, 784, 28, 1) (784, 784, 28, 1)"
+
+
+def wait_in_jax(channel):
+    import jax
+
+    from mnist_models import networks
+    from mnist_models.implementations import keras_jax
+    from mnist_models.recipe import DEFAULT
+
+    trainer = keras_jax.Trainer(networks.load("mlp"), DEFAULT, "cpu", "float32")
+
+    for variable in (trainer.model.variables[0], trainer.model.optimizer.variables[2]):
+        value = jax.numpy.ones(variable.shape)
+        for _ in range(50):
+            value = value @ (value.T @ value)
+        variable.assign(value)
+        under_way = not variable.value.is_ready()
+        trainer.synchronize()
+        channel.send([under_way, variable.value.is_ready()])
+
+
+@pytest.mark.parametrize("implementation", ["keras_jax"])
+def test_waiting_leaves_nothing_under_way(worker, implementation):
+    """JAX returns before it has computed: the clock must wait for weights and optimiser alike."""
+    witness = worker(implementation)
+    (gateway,) = witness.process.group
+    channel = witness.queue.submit(gateway.remote_exec, wait_in_jax).result()
+    assert [channel.receive(LIMIT) for _ in range(2)] == [[True, True]] * 2
 
 
 @cache

@@ -586,7 +586,8 @@ def test_selfcheck_finds_what_it_planted_and_nothing_else(tmp_path):
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
-    options = {"PYTEST_ADDOPTS": f"--dataset={folder / 'small'} --device=cpu"}
+    settings = f"--dataset={folder / 'small'} --device=cpu --until-decided=0"
+    options = {"PYTEST_ADDOPTS": settings}
     command = ("-m", "benchmarks", "selfcheck", "--blocks=2", "--rounds=2")
     ended = run_with(sys.executable, folder, *command, **options)
     assert ended.returncode == 0, ended.stdout

@@ -284,34 +284,6 @@ def test_more_threads_than_allowed_are_an_error(samples, refused):
         timed()
 
 
-def wait_in_jax(channel):
-    import jax
-
-    from mnist_models import networks
-    from mnist_models.implementations import keras_jax
-    from mnist_models.recipe import DEFAULT
-
-    trainer = keras_jax.Trainer(networks.load("mlp"), DEFAULT, "cpu", "float32")
-
-    for variable in (trainer.model.variables[0], trainer.model.optimizer.variables[2]):
-        value = jax.numpy.ones(variable.shape)
-        for _ in range(50):
-            value = value @ (value.T @ value)
-        variable.assign(value)
-        under_way = not variable.value.is_ready()
-        trainer.synchronize()
-        channel.send([under_way, variable.value.is_ready()])
-
-
-@pytest.mark.parametrize("implementation", ["keras_jax"])
-def test_waiting_leaves_nothing_under_way(worker, implementation):
-    """JAX returns before it has computed: the clock must wait for weights and optimiser alike."""
-    witness = worker(implementation)
-    (gateway,) = witness.process.group
-    channel = witness.queue.submit(gateway.remote_exec, wait_in_jax).result()
-    assert [channel.receive(LIMIT) for _ in range(2)] == [[True, True]] * 2
-
-
 # Budgets
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnist_models.implementations import names
-from tests.scheduling import LONGEST, group
+from tests.scheduling import EXTENDED, LONGEST, extended, group
 
 ROOT = Path(__file__).parents[1]
 PLANTED = """
@@ -63,9 +63,25 @@ def test_what_shares_a_process_is_one_group(test, expected):
     assert group(f"tests/{test}") == expected
 
 
-@pytest.mark.parametrize("name", LONGEST)
-def test_the_longest_groups_exist(name):
-    """A file or an implementation of another name would be begun last, and waited for."""
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("test_parity.py::test_agrees[keras_jax-mlp-float64 Adam]", True),
+        ("test_parity.py::test_agrees[keras_tensorflow-mlp-float64 Adam]", False),
+        ("test_mutants.py::test_raises[pytorch_eager-no biases]", False),
+        ("test_layers.py::test_alone[numpy_reference-dense]", False),
+        ("test_gate.py::test_resumed", False),
+        ("test_hosts.py::test_reached", True),
+    ],
+)
+def test_the_extended_tests_are_of_what_the_pair_can_do_without(test, expected):
+    """Other implementations and other hosts; each slow test is in one of the halves."""
+    assert extended(f"tests/{test}") == expected
+
+
+@pytest.mark.parametrize("name", [*LONGEST, *EXTENDED])
+def test_groups_that_are_named_exist(name):
+    """A file or an implementation of another name would be begun last, or in the wrong half."""
     kind, _, implementation = name.partition(" ")
     if implementation:
         assert implementation in names()
