@@ -103,6 +103,21 @@ SHORT = {
     "python -m examples write": "--help",
     "python -m tools.notebook write": "--help",  # test_notebook
 }
+# Runs modules with their arguments, all in one process.
+HELP = """
+import contextlib, io, json, runpy, sys
+
+answers = {}
+for command, sys.argv in json.load(sys.stdin).items():
+    output, status = io.StringIO(), 0
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            status = ended.code
+    answers[command] = (status, output.getvalue())
+json.dump(answers, sys.stdout)
+"""
 # They need the pair as it is, and write nothing.
 WITH_FRAMEWORKS = {"python -m tools.evidence idiom": "--times 1 --dataset {small}"}
 # They install, or are this very test run. test_environments_exist knows their environments.
@@ -201,7 +216,32 @@ def ended(words, folder, limit=LIMIT, **more):
     )
 
 
-@pytest.mark.parametrize("command", SHORT)
+@pytest.fixture(scope="module")
+def helped(copy):
+    """Status and output of each command whose help alone is asked for."""
+    lines = {c: shlex.split(f"{c} --help")[2:] for c in SHORT if SHORT[c] == "--help"}
+    ended = subprocess.run(
+        [sys.executable, "-c", HELP],
+        input=json.dumps(lines),
+        cwd=copy,
+        env=variables(copy),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("command", [one for one in SHORT if SHORT[one] == "--help"])
+def test_the_command_has_its_options(helped, command):
+    """Its arguments are read as far as they go; other tests run what it does."""
+    status, output = helped[command]
+    assert status == 0, output
+    assert "usage: " in output
+
+
+@pytest.mark.parametrize("command", [one for one in SHORT if SHORT[one] != "--help"])
 def test_the_command_runs(copy, command):
     """It ends with status 0."""
     words = shlex.split(command.replace(" [OLDER …]", "")) + shlex.split(SHORT[command])
