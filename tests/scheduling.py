@@ -1,5 +1,6 @@
 """Which tests run together: two halves of minutes each, and xdist's groups, the longest first."""
 
+import gc
 import os
 import re
 from pathlib import Path
@@ -95,6 +96,12 @@ def pytest_configure(config):
         cpus = sorted(os.sched_getaffinity(0))
         number = int(config.workerinput["workerid"].removeprefix("gw"))
         os.sched_setaffinity(0, {cpus[number % len(cpus)]})
+
+
+def pytest_collection_finish():
+    """No collection of garbage looks through the thousands of collected tests any more."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,6 +1,5 @@
 """Leaks: what calls keep is seen, said, and compared between environments."""
 
-import gc
 import json
 import mmap
 import subprocess
@@ -54,19 +53,10 @@ def test_the_slope_is_of_the_later_half_and_of_no_jump(values, expected):
     assert slope(values) == pytest.approx(expected)
 
 
-@pytest.fixture
-def little_garbage():
-    """What the other tests left is not looked through after every call."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @linux
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["memory", "threads", "files", "nothing"])
-def test_a_planted_leak_is_seen(what, tmp_path, little_garbage):
+def test_a_planted_leak_is_seen(what, tmp_path):
     """Of memory, of threads or of files, and of nothing where nothing is kept."""
     held: list[Any] = []
     end = threading.Event()
@@ -95,17 +85,7 @@ def test_a_planted_leak_is_seen(what, tmp_path, little_garbage):
         assert found[what] == pytest.approx(expected[what], rel=0.05)
 
 
-@pytest.fixture
-def frozen():
-    """What other tests have left is not looked through at each collection."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @linux
-@pytest.mark.usefixtures("frozen")
 def test_garbage_that_a_collection_takes_is_no_leak():
     class Node:
         def __init__(self):
@@ -115,7 +95,6 @@ def test_garbage_that_a_collection_takes_is_no_leak():
 
 
 @linux
-@pytest.mark.usefixtures("frozen")
 def test_what_several_calls_keep_is_told_for_one():
     held = []
     found = kept(lambda: held.append(pages(2000)), 20, each=100)
