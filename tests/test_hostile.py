@@ -4,6 +4,7 @@ import json
 import re
 from copy import deepcopy
 from pathlib import Path
+from time import process_time
 
 import pytest
 from markdown_it import MarkdownIt
@@ -185,6 +186,35 @@ def test_unknown_fields_are_allowed(tmp_path):
     assert read(path) == run
 
 
+def many(count):
+    """A run of so many rows, which are those of a small run at other batch sizes."""
+    run = small_run()
+    few, every = run["benchmarks"], []
+    for number in range(count):
+        row = deepcopy(few[number % len(few)])
+        size = 1000 + number // len(few)
+        row["name"] = row["name"].replace("-b128-", f"-b{size}-")
+        info = row["extra_info"]
+        info |= {"batch_size": size, "trial": info["trial"].replace("-b128-", f"-b{size}-")}
+        every.append(row)
+    return run | {"benchmarks": every}
+
+
+def test_seconds_grow_no_faster_than_the_rows(tmp_path):
+    """Ten thousand rows once took minutes: each was held against each other."""
+
+    def seconds(count):
+        path = tmp_path / f"{count}.json"
+        write(path, many(count))
+        began = process_time()
+        assert main(["compare", str(path), str(path)]) == 0
+        return process_time() - began
+
+    seconds(50)  # what is done once
+    few, more = seconds(100), seconds(1000)
+    assert more < 20 * few
+
+
 # Names
 
 OWN = environment_of(small_run())
@@ -213,6 +243,10 @@ def test_a_name_is_as_short_as_tells_runs_apart():
     assert [*named([(Path("a/b/0001_x.json"), run)])] == [f"{OWN} (0001_x)"]
     several = [(Path(path), run) for path in ("a/b/x.json", "c/b/x.json")]
     assert [*named(several)] == [f"{OWN} (a/b/x)", f"{OWN} (c/b/x)"]
+    twice = [(Path("/a/b/x.json"), run)] * 2
+    assert [*named(twice)] == [f"{OWN} (x)", f"{OWN} (x) (2)"]
+    rooted = [(Path(path), run) for path in ("/x.json", "/b/x.json")]
+    assert [*named(rooted)] == [f"{OWN} (/x)", f"{OWN} (b/x)"]
 
 
 def test_a_baseline_called_like_this_environment_is_shown():

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import exp
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -265,12 +265,13 @@ def environment_of(run: Run) -> str:
 def named(runs: Sequence[tuple[Path, Run]]) -> dict[str, Run]:
     """Saved runs by environment and file, with as many folders as tell them apart."""
     names: list[str] = []
+    files = len({(environment_of(run), path) for path, run in runs})
     for depth in range(1, 1 + max((len(path.parts) for path, _ in runs), default=0)):
         names = [
-            f"{environment_of(run)} ({'/'.join(path.with_suffix('').parts[-depth:])})"
+            f"{environment_of(run)} ({PurePath(*path.with_suffix('').parts[-depth:]).as_posix()})"
             for path, run in runs
         ]
-        if len(set(names)) == len(names):
+        if len(set(names)) == files:
             break
     return dict(zip(distinct(names), (run for _, run in runs), strict=True))
 
