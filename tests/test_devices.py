@@ -113,6 +113,42 @@ def test_waiting_leaves_nothing_under_way(worker, implementation):
     assert [channel.receive(LIMIT) for _ in range(2)] == [[True, True]] * 2
 
 
+# A source, because execnet takes no function with closures.
+TRAINED = """
+import numpy as np
+from mnist_models import implementations, networks
+from mnist_models.recipe import DEFAULT
+
+module = implementations.load({implementation!r})
+trainer = module.Trainer(networks.load("mlp"), DEFAULT, "cpu", "float32")
+data = trainer.put(np.ones((300, 28, 28, 1), "float32"), np.zeros(300, "uint8"))
+seen = []
+
+def look():
+    trainer.synchronize()
+    seen.append(trainer.get_weights())
+
+look()
+trainer.train_epoch(*data, np.arange(300), look)
+look()
+end = seen.pop()
+changes = [max(float(abs(one[name] - end[name]).max()) for name in end) for one in seen]
+channel.send(changes)
+"""
+
+
+@pytest.mark.parametrize("implementation", implementations.names())
+def test_the_last_steps_weights_are_there_when_an_epoch_is_trained(worker, implementation):
+    """The moment that the clock takes comes once, and nothing is trained after it."""
+    witness = worker(implementation)
+    (gateway,) = witness.process.group
+    source = TRAINED.format(implementation=implementation)
+    channel = witness.queue.submit(gateway.remote_exec, source).result()
+    before, *trained = channel.receive(LIMIT)
+    assert before > 0
+    assert trained == [0]
+
+
 @cache
 def prepared(trainer, dataset, precision):
     """Results of a training step on a pretended GPU, asked of a worker in this process."""
