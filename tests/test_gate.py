@@ -576,6 +576,7 @@ def test_selfcheck_finds_what_it_planted_and_nothing_else(tmp_path):
     folder = copy_in(tmp_path)
     for file, old, new in (
         ("selfcheck.py", "SHARE = 0.05", "SHARE = 1.0"),
+        ("selfcheck.py", "UNTIL_DECIDED = 20", "UNTIL_DECIDED = 0"),
         ("planted.py", '"keras.src.backend.tensorflow.trainer": ("keras", "TensorFlowTrainer", '
          '"train_on_batch")', f'"mnist_models.implementations.{KERAS}": ("keras", "Trainer", '
          '"train_step")'),
@@ -586,8 +587,7 @@ def test_selfcheck_finds_what_it_planted_and_nothing_else(tmp_path):
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
-    settings = f"--dataset={folder / 'small'} --device=cpu --until-decided=0"
-    options = {"PYTEST_ADDOPTS": settings}
+    options = {"PYTEST_ADDOPTS": f"--dataset={folder / 'small'} --device=cpu"}
     command = ("-m", "benchmarks", "selfcheck", "--blocks=2", "--rounds=2")
     ended = run_with(sys.executable, folder, *command, **options)
     assert ended.returncode == 0, ended.stdout

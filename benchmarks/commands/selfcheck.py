@@ -1,4 +1,4 @@
-"""What this machine can tell: the same environment against itself, then with a planted slowdown."""
+"""What this machine can tell: an environment against itself, and against a slower one, at once."""
 
 import re
 import subprocess
@@ -39,6 +39,8 @@ PLANTED = Path(__file__).with_name("planted.py")
 STEPS = "forward or train_step"
 # The dose that `planted` is set to.
 SHARE = 0.05
+# Seconds for further blocks, so that all of it takes two minutes.
+UNTIL_DECIDED = 20
 # Seconds; a session that keeps its own limits ends long before.
 GATE_LIMIT = 4 * 3600
 TRIED_ROUNDS = (10, 20, 40, 80)
@@ -53,25 +55,30 @@ def check(architecture: str, blocks: int, rounds: int) -> int:
         twin, slower = clone(Path(folder, "twin")), clone(Path(folder, "slower"))
         plant(slower, {"keras": SHARE, "torch": SHARE})
         options = ["--architecture", architecture, "--blocks", str(blocks), "--rounds", str(rounds)]
+        options.append(f"--until-decided={UNTIL_DECIDED}")
         began = monotonic()
-        same = gate(Path(folder), [twin], options)
-        seconds = monotonic() - began
-        console.print(noise(same, rounds, seconds))
-        equal = sum(word(row) == Status.EQUIVALENT for row in same[0].values())
-        console.print(f"found equal: {equal} of {len(same[0])} rows in {seconds:.0f} s")
-        for line in disturbances(same[0]):
-            console.print(line)
-        wrong = [name for name in same[0] if word(same[0][name]) in CALLED]
-        console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
-        planted, _ = gate(Path(folder), [slower], options)
+        here, same, _ = gate(Path(folder), [twin, slower], options)
+    seconds = monotonic() - began
+    console.print(noise((here, same), rounds, seconds))
+    for line in disturbances(here):
+        console.print(line)
+    twins = {name: verdict(row, twin.name) for name, row in here.items()}
+    for name, one in twins.items():
+        console.print(f"identical code, {name}: {one['verdict']} {one['reason']}".rstrip())
+    equal = sum(one["verdict"] == Status.EQUIVALENT for one in twins.values())
+    console.print(f"found equal: {equal} of {len(twins)} rows")
+    wrong = [name for name, one in twins.items() if one["verdict"] in CALLED]
+    console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
     steps = {
-        name: row for name, row in planted.items() if RowId.parse(name).trial.kind is TRAIN_STEP
+        name: verdict(row, slower.name)
+        for name, row in here.items()
+        if RowId.parse(name).trial.kind is TRAIN_STEP
     }
-    for name, row in steps.items():
-        ratio = verdict(row)["ratio"]
+    for name, one in steps.items():
+        ratio = one["ratio"]
         more = "not measured" if ratio is None else f"measured as {1 / ratio - 1:.1%} more time"
-        console.print(f"dose of {SHARE:.0%} in the baseline of {name}, {more}: {word(row)}")
-    found_all = len(steps) == len(PAIR) and set(map(word, steps.values())) == {Status.IMPROVED}
+        console.print(f"dose of {SHARE:.0%} in the baseline of {name}, {more}: {one['verdict']}")
+    found_all = [one["verdict"] for one in steps.values()] == [Status.IMPROVED] * len(PAIR)
     return int(bool(wrong) or not found_all)
 
 
@@ -140,14 +147,10 @@ def gate(
     return [by_name(read(file)) for file in (result, *files)]
 
 
-def word(row: Record) -> str:
-    """The word of the verdict on a row's time."""
-    return str(verdict(row)["verdict"])
-
-
-def verdict(row: Record) -> dict[str, Any]:
-    """The verdict on a row's time, as it is saved."""
-    return next(v for v in row["extra_info"]["verdicts"] if v["metric"] == "time")
+def verdict(row: Record, environment: str) -> dict[str, Any]:
+    """The verdict on a row's time against an environment, as it is saved."""
+    verdicts = row["extra_info"]["verdicts"]
+    return next(v for v in verdicts if (v["metric"], v["environment"]) == ("time", environment))
 
 
 def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> Table:
