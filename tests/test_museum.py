@@ -19,7 +19,7 @@ from benchmarks.commands.museum import (
 )
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.verdicts import Status
-from benchmarks.measuring import environments
+from benchmarks.measuring import environments, probes
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.trial import RowId
 from mnist_models import data, implementations
@@ -119,7 +119,7 @@ def test_numbers_that_changed_are_no_time(monkeypatch):
     one = exhibit(metric=NUMBERS, expect=CHANGED)
     maker = SimpleNamespace(make=lambda pins, beside: SimpleNamespace(name=pins["keras"]))
     for words in ([], ["attention: starts otherwise"]):
-        monkeypatch.setattr(gates, "numbers", lambda *arguments, found=words: found)
+        monkeypatch.setattr(probes, "numbers", lambda *arguments, found=words: found)
         found = museum.visit(None, one, maker, QUIET)
         assert right(one, found) is bool(words)
     assert found.changes[0].reason == "attention: starts otherwise"

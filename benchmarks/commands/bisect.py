@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.commands import experiments, gates, versions
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Part, Place, search
-from benchmarks.measuring import environments, making
+from benchmarks.measuring import environments, making, probes
 from benchmarks.measuring.hosts import Host
 from benchmarks.measuring.making import NIGHTLY, Maker, Pins
 from benchmarks.measuring.workers import WorkerError
@@ -247,7 +247,7 @@ def bisect(
             sides = [dict(one) for one in (part.old, part.new)]
             before, after = (maker.make(pins, beside=sides) for pins in sides)
             try:
-                kept.numbers[key] = gates.numbers(before, after, implementation)
+                kept.numbers[key] = probes.numbers(before, after, implementation)
             except WorkerError as error:
                 kept.numbers[key] = [f"not known: {str(error).splitlines()[0]}"]
             experiments.write(kept, output)

@@ -1,18 +1,13 @@
 """What Keras and PyTorch do when nobody tells them otherwise: `python -m benchmarks defaults`."""
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from benchmarks.comparing import defaults
 from benchmarks.measuring import environments
-from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
+from benchmarks.measuring.probes import probe
 from benchmarks.reporting import defaults as words
 from mnist_models import implementations
 from mnist_models.implementations import PAIR
-
-LIMIT = 600.0
 
 
 def run(against: str | None, write: bool) -> int:
@@ -52,16 +47,3 @@ def probed(environment: environments.Environment) -> dict[str, tuple[dict[str, s
     if len(found) < len(PAIR):
         raise ValueError("both frameworks are compared: install what is missing")
     return found
-
-
-def probe(environment: environments.Environment, name: str) -> tuple[dict[str, str], Any]:
-    """Versions and probe of one implementation in an environment; raises WorkerError."""
-    with tempfile.TemporaryDirectory() as folder:
-        worker = WorkerProcess(name, "cpu", 1, Path(folder), environment.spec)
-        try:
-            info = worker.ask("start", name, "cpu", 1, "float32", limit=START_LIMIT)
-            check_handshake(worker, info)
-            answer = worker.ask("defaults", limit=LIMIT)
-        finally:
-            worker.kill()
-    return info["versions"], defaults.decoded(answer)

@@ -8,9 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import causes
-from benchmarks.commands.defaults import probe
 from benchmarks.comparing.changes import Change, change
-from benchmarks.comparing.defaults import between_releases
 from benchmarks.measuring import journal
 from benchmarks.measuring.environments import Environment
 from benchmarks.measuring.hosts import Host
@@ -127,12 +125,3 @@ def said(row: dict[str, object]) -> list[str]:
     """The causes that matter in a row, in words."""
     counts = causes.Counts.of(row)
     return [one.words for one in causes.findings(counts)] if counts else []
-
-
-def numbers(old: Environment, new: Environment, implementation: str) -> list[str]:
-    """The defaults and results that changed between two environments, in words.
-
-    Raises WorkerError.
-    """
-    (_, before), (_, after) = (probe(one, implementation) for one in (old, new))
-    return [f"{topic}: {words}" for topic, _, words in between_releases(before, after)]

@@ -12,7 +12,7 @@ from benchmarks.commands import experiments, gates
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.schema import words as problem
 from benchmarks.comparing.verdicts import Status
-from benchmarks.measuring import making
+from benchmarks.measuring import making, probes
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.journal import JournalError
 from benchmarks.measuring.making import Maker
@@ -151,7 +151,7 @@ def visit(dataset: data.Dataset, exhibit: Exhibit, maker: Maker, console: Consol
     try:
         before, after = maker.make(old, beside=[new]), maker.make(new, beside=[old])
         if exhibit.metric == NUMBERS:
-            words = gates.numbers(before, after, row.implementation)
+            words = probes.numbers(before, after, row.implementation)
             seen.changes = [numbers_changed(row, before.name, after.name, words)]
         else:
             rows = [(row.trial, row.implementation)]

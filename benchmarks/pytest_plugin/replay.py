@@ -1,6 +1,7 @@
 """Measure the tests that pytest selected, and replay their samples into pytest-benchmark."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +14,17 @@ from benchmarks.comparing import saved
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.verdicts import Status
 from benchmarks.measuring import journal as journals
+from benchmarks.measuring import probes
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.gpu import has_gpu
 from benchmarks.measuring.hosts import HostLost
 from benchmarks.measuring.plan import Plan, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
+from benchmarks.measuring.workers import WorkerError
 from benchmarks.pytest_plugin.options import SETTINGS, Settings
 from benchmarks.pytest_plugin.saving import beside_the_rows, guard_saving, save_environments
+from benchmarks.reporting import words
 from benchmarks.reporting.progress import progress
 from benchmarks.reporting.verdict_panel import exit_status
 from benchmarks.trial import Trial, contestant
@@ -61,6 +65,8 @@ class Timed:
     # Against each baseline environment and each saved run, by its name.
     verdicts: dict[str, list[Judged]] = field(default_factory=dict)
     saved_runs: dict[str, saved.Run] = field(default_factory=dict)
+    # What changed besides times, in words, against each baseline environment.
+    numbers: dict[str, list[str]] = field(default_factory=dict)
     written: list[Path] = field(default_factory=list)
     # Why pytest-benchmark could not save the run.
     unsaved: OSError | None = None
@@ -165,21 +171,39 @@ def measure_session(session: pytest.Session) -> Timed:
             console = Console(file=writer._file, force_terminal=writer.hasmarkup, highlight=False)
             with progress(console, plan, dataset, estimate(plan)) as follower:
                 complete = Session(plan, dataset, record, follower).run()
+                results = Results(plan, record)
+                numbers = changed_numbers(results, follower.say) if complete else {}
         except (EnvironmentProblem, HostLost, journals.JournalError) as error:
             option = "--resume: " if settings.resume else ""
             if isinstance(error, HostLost):
                 option = "--host: no host is left; --resume goes on where this ended: "
             raise pytest.UsageError(f"{option}{error}") from error
-    results = Results(plan, record)
     for item in items:
         if (row := results.rows.get(place(item))) and row.complete:
             item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))
     timed = Timed("", results, None if disabled else record, dataset, interrupted=not complete)
+    timed.numbers = numbers
     if not disabled:
         guard_saving(config._benchmarksession, timed)  # type: ignore[attr-defined]
         timed.verdicts = results.verdicts()
         judge_saved_runs(config, timed, results)
     return timed
+
+
+def changed_numbers(results: Results, say: Callable[[str], None]) -> dict[str, list[str]]:
+    """For each baseline, which defaults and results of an upgraded framework changed, in words."""
+    found: dict[str, list[str]] = {}
+    for environment in results.plan.baselines:
+        for name in probes.upgraded(results, environment):
+            say(f"asking {words.label(name)} here and in {environment} which numbers changed")
+            places = (contestant(name, environment), name)
+            old, new = map(results.plan.environment, places)
+            try:
+                line = words.numbers(name, probes.numbers(old, new, name))
+            except WorkerError as error:
+                line = words.numbers(name, [f"not known: {str(error).splitlines()[0]}"])
+            found.setdefault(environment, []).append(line)
+    return found
 
 
 def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> None:

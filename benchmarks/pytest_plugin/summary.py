@@ -93,6 +93,7 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
         f"{results.plan.blocks} blocks, {confirmed}; family-wise error {FAMILY:.0%}",
         f"EQUIVALENT: within the margin, with an error of {EQUAL_ERROR:.0%} over all looks; "
         "sees: the smallest change that a confirmation finds in 9 of 10 sessions",
+        *timed.numbers.get(name, ()),
         *next_steps(results, name, judged),
     ]
 

@@ -22,6 +22,8 @@ OPERATIONS = {
 Blocks = Sequence[Mapping[str, Mapping[str, Any]]]
 # The share by which a call may return later than its work is done before the page says so.
 LATE = 0.05
+# Changes of an upgrade that are told; `python -m benchmarks defaults --against` has all.
+MOST_CHANGES = 3
 # Where a prediction's quantiles were taken, by their key in a saved run.
 PLACES = {"latency_seconds": "alone", "latency_busy_seconds": "beside a busy CPU"}
 # The moments of a start, in words.
@@ -37,6 +39,14 @@ MOMENTS = {
 def label(implementation: str) -> str:
     """What people call a contestant."""
     return LABELS.get(implementation, implementation)
+
+
+def numbers(implementation: str, changes: Sequence[str]) -> str:
+    """What an upgrade changed besides times; `changes` are of layers and optimisers alone."""
+    said = "; ".join(changes[:MOST_CHANGES]) or "no default and no result of a layer changed"
+    if (more := len(changes) - MOST_CHANGES) > 0:
+        said += f"; and {more} more"
+    return f"numbers of {label(implementation)}: {said}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,0 +1,59 @@
+"""What an environment's frameworks do when nobody tells them otherwise, asked of their workers."""
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparing import defaults
+from benchmarks.measuring.environments import Environment
+from benchmarks.measuring.results import Results
+from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
+from benchmarks.trial import contestant
+from mnist_models.implementations import PAIR
+
+# Seconds for all of a framework's layers, initialisers and optimisers.
+LIMIT = 600.0
+
+
+def probe(environment: Environment, name: str) -> tuple[dict[str, str], Any]:
+    """Versions and probe of one implementation in an environment; raises WorkerError."""
+    with tempfile.TemporaryDirectory() as folder:
+        worker = WorkerProcess(name, "cpu", 1, Path(folder), environment.spec)
+        try:
+            info = worker.ask("start", name, "cpu", 1, "float32", limit=START_LIMIT)
+            check_handshake(worker, info)
+            answer = worker.ask("defaults", limit=LIMIT)
+        finally:
+            worker.kill()
+    return info["versions"], defaults.decoded(answer)
+
+
+def numbers(old: Environment, new: Environment, implementation: str) -> list[str]:
+    """The defaults and results that changed between two environments, in words.
+
+    Raises WorkerError.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        (_, before), (_, after) = pool.map(probe, (old, new), repeat(implementation))
+    return [f"{topic}: {words}" for topic, _, words in defaults.between_releases(before, after)]
+
+
+def frameworks(results: Results, name: str) -> dict[str, str]:
+    """The versions of a contestant's packages but NumPy; empty where it never ran."""
+    rows = (row for row in results.rows.values() if row.name == name)
+    facts = (entry["facts"] for row in rows for entry in row.entries.values() if "facts" in entry)
+    versions = dict(next(facts, {"versions": {}})["versions"])
+    versions.pop("numpy", None)
+    return versions
+
+
+def upgraded(results: Results, environment: str) -> list[str]:
+    """Those of the pair that ran here and, with other versions, in a baseline."""
+    found = []
+    for name in PAIR:
+        here, there = (frameworks(results, one) for one in (name, contestant(name, environment)))
+        if here and there and here != there:
+            found.append(name)
+    return found
