@@ -249,7 +249,7 @@ def selfcheck(options: argparse.Namespace) -> int:
     """How small a regression this machine can show, and at which cost."""
     from benchmarks.commands.selfcheck import check
 
-    return check(options.architecture, options.blocks, options.rounds)
+    return check(options.architecture, options.blocks, options.rounds, options.planted)
 
 
 def versions(options: argparse.Namespace) -> int:
@@ -388,6 +388,8 @@ def parser() -> argparse.ArgumentParser:
         "--blocks", type=whole, default=6, help="as for pytest benchmarks (default: 6)"
     )
     sub.add_argument("--rounds", type=whole, default=40, help="likewise (default: 40)")
+    text = "also find a copy whose training steps have 5 %% more work, which takes twice as long"
+    sub.add_argument("--planted", action="store_true", help=text)
     either = command(versions).add_mutually_exclusive_group()
     either.add_argument("--check", metavar="ENV", help="are this environment's versions ENV's?")
     either.add_argument("--write", action="store_true", help="write the page into docs/")

@@ -588,13 +588,13 @@ def test_selfcheck_finds_what_it_planted_and_nothing_else(tmp_path):
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
     options = {"PYTEST_ADDOPTS": f"--dataset={folder / 'small'} --device=cpu"}
-    command = ("-m", "benchmarks", "selfcheck", "--blocks=2", "--rounds=2")
+    command = ("-m", "benchmarks", "selfcheck", "--planted", "--blocks=2", "--rounds=2")
     ended = run_with(sys.executable, folder, *command, **options)
     assert ended.returncode == 0, ended.stdout
     assert "identical code was called different: nowhere" in flat(ended.stdout)
     doses = re.findall(
-        r"dose of 100% in the baseline of (\S+), measured as (\S+)% more time: IMPROVED",
+        r"dose of 100% in training step (\S+), measured as (\S+)% more time: IMPROVED",
         flat(ended.stdout),
     )
-    assert len(doses) == 2
+    assert [name for name, _ in doses] == ["Keras", "PyTorch"]
     assert all(float(measured) > 20 for _, measured in doses)

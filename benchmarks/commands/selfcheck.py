@@ -39,6 +39,8 @@ PLANTED = Path(__file__).with_name("planted.py")
 STEPS = "forward or train_step"
 # The dose that `planted` is set to.
 SHARE = 0.05
+# The copies' names.
+TWIN, SLOWER = "twin", "slower"
 # Seconds for further blocks, so that all of it takes two minutes.
 UNTIL_DECIDED = 20
 # Seconds; a session that keeps its own limits ends long before.
@@ -46,40 +48,59 @@ GATE_LIMIT = 4 * 3600
 TRIED_ROUNDS = (10, 20, 40, 80)
 
 
-def check(architecture: str, blocks: int, rounds: int) -> int:
-    """Print the findings; return 0 if exactly the planted slowdowns were found."""
-    console = Console(highlight=False)
+def check(architecture: str, blocks: int, rounds: int, planted: bool) -> int:
+    """Print the findings; return 0 if exactly the planted slowdowns were found.
+
+    With `planted`, a copy with slower training steps is measured in the same rounds.
+    """
+    console = Console(highlight=False, markup=False)
     for what, found, advice in machine():
         console.print(f"{what}: {found}" + (f"; {advice}" if advice else ""))
     with tempfile.TemporaryDirectory() as folder:
-        twin, slower = clone(Path(folder, "twin")), clone(Path(folder, "slower"))
-        plant(slower, {"keras": SHARE, "torch": SHARE})
+        copies = [clone(Path(folder, name)) for name in (TWIN, SLOWER)[: 1 + planted]]
+        for slower in copies[1:]:
+            plant(slower, {"keras": SHARE, "torch": SHARE})
         options = ["--architecture", architecture, "--blocks", str(blocks), "--rounds", str(rounds)]
         options.append(f"--until-decided={UNTIL_DECIDED}")
         began = monotonic()
-        here, same, _ = gate(Path(folder), [twin, slower], options)
+        here, twin, *_ = gate(Path(folder), copies, options)
     seconds = monotonic() - began
-    console.print(noise((here, same), rounds, seconds))
+    console.print(noise((here, twin), rounds, seconds))
     for line in disturbances(here):
         console.print(line)
-    twins = {name: verdict(row, twin.name) for name, row in here.items()}
-    for name, one in twins.items():
+    wrong = identical(here, console)
+    return int(wrong or (planted and not found_planted(here, console)))
+
+
+def identical(rows: Mapping[str, Record], console: Console) -> bool:
+    """Print what was decided about identical code; whether any of it was called different."""
+    verdicts = {title(name): verdict(row, TWIN) for name, row in rows.items()}
+    for name, one in verdicts.items():
         console.print(f"identical code, {name}: {one['verdict']} {one['reason']}".rstrip())
-    equal = sum(one["verdict"] == Status.EQUIVALENT for one in twins.values())
-    console.print(f"found equal: {equal} of {len(twins)} rows")
-    wrong = [name for name, one in twins.items() if one["verdict"] in CALLED]
+    equal = sum(one["verdict"] == Status.EQUIVALENT for one in verdicts.values())
+    console.print(f"found equal: {equal} of {len(verdicts)} rows")
+    wrong = [name for name, one in verdicts.items() if one["verdict"] in CALLED]
     console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
-    steps = {
-        name: verdict(row, slower.name)
-        for name, row in here.items()
-        if RowId.parse(name).trial.kind is TRAIN_STEP
-    }
-    for name, one in steps.items():
-        ratio = one["ratio"]
-        more = "not measured" if ratio is None else f"measured as {1 / ratio - 1:.1%} more time"
-        console.print(f"dose of {SHARE:.0%} in the baseline of {name}, {more}: {one['verdict']}")
-    found_all = [one["verdict"] for one in steps.values()] == [Status.IMPROVED] * len(PAIR)
-    return int(bool(wrong) or not found_all)
+    return bool(wrong)
+
+
+def found_planted(rows: Mapping[str, Record], console: Console) -> bool:
+    """Print what was found of the planted slowdowns; whether both were found."""
+    found = []
+    for name, row in rows.items():
+        if RowId.parse(name).trial.kind is TRAIN_STEP:
+            one = verdict(row, SLOWER)
+            found.append(one["verdict"])
+            ratio = one["ratio"]
+            more = "not measured" if ratio is None else f"measured as {1 / ratio - 1:.1%} more time"
+            console.print(f"dose of {SHARE:.0%} in {title(name)}, {more}: {one['verdict']}")
+    return found == [Status.IMPROVED] * len(PAIR)
+
+
+def title(name: str) -> str:
+    """A row in words; all are of one network."""
+    row = RowId.parse(name)
+    return f"{words.OPERATIONS[row.trial.operation]} {words.label(row.implementation)}"
 
 
 def disturbances(rows: Mapping[str, Record]) -> list[str]:
@@ -88,8 +109,9 @@ def disturbances(rows: Mapping[str, Record]) -> list[str]:
     for name, row in rows.items():
         counts = causes.Counts.of(row)
         for found in causes.findings(counts) if counts else ():
-            implementation = RowId.parse(name).implementation
-            lines.append(f"{RowId.parse(name).trial} {words.cause(implementation, found)}")
+            place = RowId.parse(name)
+            said = words.cause(place.implementation, found)
+            lines.append(f"{words.OPERATIONS[place.trial.operation]}, {said}")
     return lines
 
 
@@ -156,8 +178,8 @@ def verdict(row: Record, environment: str) -> dict[str, Any]:
 def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> Table:
     """What processes and rounds vary by, and so what could be seen with how many rounds."""
     new, old = rows
-    heads = [f"sees with\n{r} rounds" for r in TRIED_ROUNDS]
-    table = Table("", "ratio", "between\nprocesses", "between\nrounds", *heads)
+    heads = [f"sees\nin {rounds}" for rounds in TRIED_ROUNDS]
+    table = Table("", "ratio", "between\nprocesses", "between\nrounds", *heads, box=None)
     for name in new:
         if name not in old:
             continue
@@ -172,8 +194,11 @@ def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> 
             for r in TRIED_ROUNDS
         ]
         figures = [f"{np.exp(np.median(logs)):.3f}", f"{between:.1%}", f"{within:.1%}"]
-        table.add_row(name.removeprefix("test_"), *figures, *(f"{share:.1%}" for share in sees))
-    table.caption = f"{len(new)} rows and their twins took {seconds:.0f} s with {rounds} rounds"
+        table.add_row(title(name), *figures, *(f"{share:.1%}" for share in sees))
+    table.caption = (
+        f"{len(new)} rows and their twins took {seconds:.0f} s with {rounds} rounds; "
+        "sees: the smallest change that so many rounds find"
+    )
     return table
 
 
