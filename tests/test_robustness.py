@@ -8,15 +8,17 @@ import signal
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic, sleep
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from benchmarks.measuring.plan import Plan, to_drop
+from benchmarks.measuring.plan import Plan, foreseen, to_drop
 from benchmarks.measuring.session import Session
 from benchmarks.trial import Trial
+from mnist_models import implementations, networks
 from mnist_models.implementations import PAIR
 from mnist_models.worker import Worker
 from tests.test_command_lines import (
@@ -31,6 +33,7 @@ from tests.test_command_lines import (
     variables,
     write_data,
 )
+from tests.test_statistics import make_plan
 
 pytestmark = pytest.mark.slow
 KERAS, PYTORCH = PAIR
@@ -337,6 +340,13 @@ def test_what_matters_least_is_dropped_first(saving, dropped):
     assert found == dropped
 
 
+@pytest.mark.parametrize("saving", [1, 7])
+def test_of_equal_costs_the_last_trial_goes_first(saving):
+    """So that the smallest network keeps its epoch, and its accuracy."""
+    alike = costs(train_step__mlp=(1.0, 1.0), epoch__mlp=(3.0, 3.0), epoch__lenet5=(3.0, 3.0))
+    assert {trial.architecture for trial, _ in to_drop(alike, saving)[:2]} == {"lenet5"}
+
+
 def test_epochs_of_large_networks_are_dropped_before_all_else():
     """One of them takes longer than all other implementations together."""
     large = costs(epoch__resnet=(20.0, 20.0), epoch__mlp=(3.0, 3.0), train_step__mlp=(1, 1, 9))
@@ -373,6 +383,54 @@ def test_what_does_not_fit_is_dropped(block, budget, cold, drops):
     assert len(said) == bool(drops)
 
 
+DEFAULT = [Trial(o, n, 128, "cpu") for o in OPERATIONS for n in networks.names()]
+
+
+def everybody(seconds):
+    """The default plan's trials, the other implementations included, within a time budget."""
+    names = implementations.names()
+    contests = {
+        trial: names if trial.kind.for_all and networks.load(trial.architecture).for_all else PAIR
+        for trial in DEFAULT
+    }
+    return replace(make_plan(contests), rounds=40, time_budget=seconds)
+
+
+@pytest.mark.parametrize(("seconds", "others"), [(10_000, True), (900, True), (250, False)])
+def test_what_cannot_fit_is_not_begun(seconds, others):
+    """In five minutes the first block has the pair's steps and forward passes, and no others."""
+    plan = everybody(seconds)
+    kept = {*plan.rows()} - {*foreseen(plan)}
+    assert any(name not in PAIR for _, name in kept) == others
+    assert {(t, n) for t in DEFAULT if t.operation != "epoch" for n in PAIR} <= kept
+
+
+def test_nothing_of_the_pairs_is_foreseen_not_to_fit():
+    """However little time there is: what its steps and forward passes take is measured first."""
+    left = {trial.operation for trial, _ in {*everybody(1).rows()} - {*foreseen(everybody(1))}}
+    assert left == {"train_step", "forward"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "seconds", "overdue"),
+    [
+        ("train_step", 500, False),
+        ("forward", 30, False),
+        ("forward", 70, True),
+        ("epoch", 7, False),
+        ("epoch", 13, True),
+    ],
+)
+def test_the_first_block_leaves_time_for_the_others(operation, seconds, overdue):
+    """With 60 s for six blocks, epochs end when the first has taken 10; compiling counts once."""
+    plan = replace(make_plan({}), time_budget=60.0)
+    session = Session.__new__(Session)
+    session.plan, session.earlier, session.began = plan, 0.0, monotonic() - seconds - 1
+    session.journal = SimpleNamespace(records=[{"results": {KERAS: {"once_seconds": 1.0}}}])
+    trial = Trial(operation, "mlp", 128, "cpu")
+    assert session.overdue(trial, session.began) == overdue
+
+
 def test_tiny_budget_keeps_the_training_steps(tmp_path):
     """A session that has no time at all measures the pair's training steps, and names the rest."""
     folder = copy_repository(tmp_path)
@@ -382,8 +440,9 @@ def test_tiny_budget_keeps_the_training_steps(tmp_path):
     assert {trial for _, trial, _ in found} == {"train_step[mlp-b128-cpu]"}
     assert [name for block, _, name in found if block == 1] == [*PAIR]
     text = " ".join(session.stdout.replace("│", " ").split())
-    assert f"forward[mlp-b128-cpu] {KERAS}, forward[mlp-b128-cpu] numpy_reference" in text
     assert f"dropped to keep the time budget: epoch[mlp-b128-cpu] {KERAS}" in text
+    assert f"dropped to keep the time budget: forward[mlp-b128-cpu] {KERAS}" in text
+    assert "train_step[mlp-b128-cpu] numpy_reference" in text
     assert "2 passed, 6 skipped" in session.stdout
 
 

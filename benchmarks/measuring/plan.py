@@ -2,7 +2,9 @@
 
 import platform
 import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,15 @@ from benchmarks.measuring.environments import Environment, own, steady
 from benchmarks.measuring.hosts import Host, Place
 from benchmarks.trial import Trial, split
 from mnist_models import implementations, networks
+from mnist_models.operations import FORWARD
 from mnist_models.worker import settings, source_hash
+
+# Seconds of CPU that a worker takes to start, about.
+START = 2.5
+# A plan that takes this share of what is likely does so on a fast machine.
+LEAST = 0.7
+# The `importance` of the pair's forward passes; its training steps have more.
+ESSENTIAL = 4 - FORWARD.rank
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,11 @@ class Plan:
             found = replace(found, spec=place.spec(name))
         return steady(found) if self.allocator == "steady" else found
 
+    @property
+    def machines(self) -> int:
+        """How many machines measure blocks side by side."""
+        return max(1, len(self.hosts))
+
     def threads_on(self, device: str) -> int:
         """CPU threads of a worker for a device."""
         return self.gpu_threads or self.threads if device == "gpu" else self.threads
@@ -119,14 +134,36 @@ def described(environment: Environment) -> list[Any]:
     return [environment.spec, environment.versions, *filter(None, more)]
 
 
-def estimate(plan: Plan) -> float:
-    """Seconds that a plan takes on two cores, very roughly; nothing depends on it."""
+def likely_costs(plan: Plan) -> dict[tuple[Trial, str], float]:
+    """Seconds that each row takes in a block, its part of its worker's start included: about."""
     rows = plan.rows()
-    work = sum(trial.kind.estimate(plan.rounds) for trial, _ in rows)
-    start = 10 * len({trial.device for trial, _ in rows})
-    slow = {split(name)[0] for _, name in rows} - set(implementations.PAIR)
-    seconds = plan.blocks * (start + work) + 40 * bool(slow)
-    return min(seconds, plan.time_budget)
+    shares = Counter((trial.device, name) for trial, name in rows)
+    return {
+        (trial, name): trial.kind.estimate(plan.rounds) + START / shares[trial.device, name]
+        for trial, name in rows
+    }
+
+
+def estimate(plan: Plan) -> float:
+    """Seconds that a plan takes, very roughly."""
+    return min(plan.blocks * sum(likely_costs(plan).values()), plan.time_budget)
+
+
+def foreseen(plan: Plan) -> list[tuple[Trial, str]]:
+    """Rows that are left out before anything is measured, where all of them cannot fit.
+
+    Otherwise a first block of everything would use up the time of the pair's own steps and forward
+    passes, which are never among them.
+    """
+    costs = likely_costs(plan)
+    total, time = sum(costs.values()), plan.time_budget / ceil(plan.blocks / plan.machines)
+    if LEAST * total <= time:
+        return []
+    return [
+        (trial, name)
+        for trial, name in to_drop(costs, total - time)
+        if importance(trial, split(name)[0]) < ESSENTIAL
+    ]
 
 
 def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[Trial, str]]:
@@ -135,7 +172,7 @@ def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[
     Of another implementation each row goes by itself (in all environments), of the pair all rows of
     a trial go together; the pair's operations of rank 0 are always kept. What matters least goes
     first (`importance`). Of that, the cheapest goes that suffices by itself; where nothing does,
-    the costliest, and the question is asked again.
+    the costliest, and the question is asked again. Of equal costs the last trial goes first.
     """
     units: dict[int, dict[tuple[str, ...], list[tuple[Trial, str]]]] = {}
     for trial, name in costs:
@@ -147,11 +184,13 @@ def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[
             alike.setdefault((str(trial),), []).append((trial, name))
     dropped: list[tuple[Trial, str]] = []
     for _, alike in sorted(units.items()):
-        priced = [(sum(map(costs.__getitem__, rows)), rows) for rows in alike.values()]
+        last_first = reversed(alike.values())
+        priced = [(sum(map(costs.__getitem__, rows)), rows) for rows in last_first]
         priced.sort(key=lambda unit: unit[0])
         while saving > 0 and priced:
-            enough = next((i for i, (price, _) in enumerate(priced) if price >= saving), -1)
-            price, rows = priced.pop(enough)
+            most = priced[-1][0]
+            next_out = next(i for i, (price, _) in enumerate(priced) if price >= min(saving, most))
+            price, rows = priced.pop(next_out)
             saving -= price
             dropped += rows
     return dropped

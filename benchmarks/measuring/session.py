@@ -28,7 +28,7 @@ from benchmarks.measuring.dealing import Dealer, FarMeter, check_answers
 from benchmarks.measuring.hosts import HostLost, Place
 from benchmarks.measuring.journal import Journal, JournalError, noted_confirmation, others
 from benchmarks.measuring.load import Meter
-from benchmarks.measuring.plan import Plan, to_drop
+from benchmarks.measuring.plan import Plan, foreseen, to_drop
 from benchmarks.measuring.reference import Reference
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
@@ -36,7 +36,7 @@ from benchmarks.trial import Trial, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
 from mnist_models.conventions import Conventions
 from mnist_models.data import Dataset
-from mnist_models.operations import EPOCH, LATENCIES
+from mnist_models.operations import EPOCH, FORWARD, LATENCIES
 from mnist_models.recipe import Recipe
 
 # An implementation that raises one of these is skipped with the reason, unless it was asked for.
@@ -106,6 +106,8 @@ class Session:
         try:
             if not self.plan.hosts:
                 self.check_machine()
+            if not any("block" in record for record in self.journal.records):
+                self.drop(foreseen(self.plan))
             dealer.begin()
             dealer.deal(range(self.plan.blocks))
             self.confirm(dealer)
@@ -316,7 +318,7 @@ class Session:
             self.start_workers(every, device)
             self.check_place(self.unavailable, every)
             for trial in trials:
-                if block == 0 and trial.kind.rank and self.spent() > self.plan.time_budget:
+                if block == 0 and self.overdue(trial, began):
                     self.drop([(trial, name) for name in self.contestants(trial)])
                 elif names := self.contestants(trial, block):
                     self.progress.trial(block, trial)
@@ -324,6 +326,19 @@ class Session:
             self.stop_workers()
         if todo:
             self.keep_budget(block, monotonic() - began)
+
+    def overdue(self, trial: Trial, began: float) -> bool:
+        """Whether the first block, so far, leaves no time for a trial."""
+        rest = 0.0
+        if trial.kind.rank > FORWARD.rank:
+            every = (entry for r in self.journal.records for entry in r.get("results", {}).values())
+            once = sum(entry.get("once_seconds", 0.0) for entry in every)
+            rest = self.blocks_after(0) * (monotonic() - began - once)
+        return trial.kind.rank > 0 and self.spent() + rest > self.plan.time_budget
+
+    def blocks_after(self, block: int) -> int:
+        """How many blocks' time is still to come."""
+        return ceil((self.plan.blocks - block - 1) / self.plan.machines)
 
     def contestants(self, trial: Trial, block: int = 0) -> list[str]:
         """Return the contestants that still run in a trial: not dropped, failed or unavailable.
@@ -351,8 +366,11 @@ class Session:
         if rows:
             dropped = [[str(trial), name] for trial, name in rows]
             self.journal.append({"dropped": dropped, "reason": why})
-            names = ", ".join(f"{trial} {name}" for trial, name in rows)
-            self.progress.say(f"dropped {why}: {names}")
+            names: dict[str, list[str]] = {}
+            for trial, name in dropped:
+                names.setdefault(trial, []).append(name)
+            said = "; ".join(f"{trial} {', '.join(each)}" for trial, each in names.items())
+            self.progress.say(f"dropped {why}: {said}")
 
     def keep_budget(self, block: int, seconds: float) -> None:
         """Drop what would not fit if the blocks to come cost as much as this one.
@@ -370,7 +388,7 @@ class Session:
                 once += cold
                 if name in self.contestants(trial):
                     costs[trial, name] = entry["cost"] - cold
-        blocks = ceil((self.plan.blocks - block - 1) / max(1, len(self.plan.hosts)))
+        blocks = self.blocks_after(block)
         if blocks < 0:
             self.progress.block(block, 0.0)
             return

@@ -80,5 +80,5 @@ class Operation:
         return batch_size
 
     def estimate(self, rounds: int) -> float:
-        """Seconds that a block takes of one contestant on two cores, very roughly."""
-        return 0.5 + 0.05 * rounds
+        """Seconds that a block takes of one contestant with its checks, about, on two cores."""
+        return 0.6 + (WARM_UP_SECONDS + BURST_SECONDS) * rounds
