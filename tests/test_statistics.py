@@ -454,6 +454,28 @@ def test_panel_fits(operation, more, width):
     assert "…" not in text
 
 
+def test_a_look_after_a_block_has_the_pairs_ratios():
+    """As far as both were measured and neither was dropped; and nothing without the pair."""
+    lenet = Trial("forward", "lenet5", 128, "cpu")
+    rows = {
+        (STEP, KERAS): ([1.0], {}),
+        (STEP, PYTORCH): ([2.0], {}),
+        (FORWARD, KERAS): ([3.0], {}),
+        (FORWARD, PYTORCH): ([2.0], {}),
+        (lenet, KERAS): ([1.0], {}),
+    }
+    so_far = "so far, Keras/PyTorch: training step mlp 0.50"
+    assert terminal.look(make_results(rows)) == f"{so_far}; forward pass mlp 1.50"
+    dropped = [(FORWARD, KERAS), (FORWARD, PYTORCH)]
+    assert terminal.look(make_results(rows, dropped=dropped)) == so_far
+    gpu = Trial("train_step", "mlp", 128, "gpu")
+    both = rows | {(gpu, KERAS): ([1.0], {}), (gpu, PYTORCH): ([1.0], {})}
+    assert "training step mlp b128 cpu 0.50, mlp b128 gpu 1.00;" in terminal.look(
+        make_results(both)
+    )
+    assert terminal.look(make_results({(STEP, KERAS): ([1.0], {})})) == ""
+
+
 def test_panel_without_the_pair():
     """Where the pair did not run, the first two that did are compared; alone, there is nobody."""
     others = {(STEP, name): ([seconds] * 6, {}) for name, seconds in (("a", 1.0), ("b", 2.0))}

@@ -60,6 +60,9 @@ class Progress(Protocol):
     def block(self, block: int, seconds_left: float) -> None:
         """A block has ended; `seconds_left` if the others take as long."""
 
+    def look(self, results: Results) -> None:
+        """A block has ended, and others follow; `results` are those so far."""
+
     def confirm(self, suspects: int, trials: int) -> None:
         """The screen is over; suspects, if any, are measured again in new blocks."""
 
@@ -326,6 +329,8 @@ class Session:
             self.stop_workers()
         if todo:
             self.keep_budget(block, monotonic() - began)
+        if todo and block + 1 < self.plan.blocks and self.plan.rounds:
+            self.progress.look(Results(self.plan, self.journal))
 
     def overdue(self, trial: Trial, began: float) -> bool:
         """Whether the first block, so far, leaves no time for a trial."""

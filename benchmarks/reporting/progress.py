@@ -9,6 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.comparing.verdicts import confirmation_blocks
 from benchmarks.measuring.plan import Plan
+from benchmarks.measuring.results import Results
+from benchmarks.reporting.terminal import look
 from benchmarks.trial import Trial
 from mnist_models import cpus
 from mnist_models.data import Dataset
@@ -45,6 +47,11 @@ class LineProgress:
         """A block has ended; `seconds_left` if the others take as long."""
         left = f", about {duration(seconds_left)} to go" if seconds_left else ""
         self.say(f"block {block + 1} of {self.blocks} done{left}")
+
+    def look(self, results: Results) -> None:
+        """What is known after a block, others to come."""
+        if said := look(results):
+            self.say(said)
 
     def say(self, line: str) -> None:
         """Something that must not be missed."""

@@ -42,6 +42,28 @@ def panel(results: Results) -> Panel | None:
     return Panel(Group(*parts), title="Keras or PyTorch?", expand=False)
 
 
+def look(results: Results) -> str:
+    """The pair's ratios so far in a session that is under way, on a line; empty without any.
+
+    They are no verdicts, which come when all blocks are there.
+    """
+    contests = results.plan.contests
+    found: dict[str, list[str]] = {}
+    several = len({(trial.batch_size, trial.device) for trial in contests}) > 1
+    for trial in contests:
+        pair = (results.rows.get((trial, name)) for name in PAIR)
+        rows = [row for row in pair if row and not row.dropped]
+        entries = [entry for row in rows for entry in row.entries.values()]
+        if len(rows) == 2 and entries and all("samples" in entry for entry in entries):
+            place = f" b{trial.batch_size} {trial.device}" if several else ""
+            ratio = judge_pair(*map(side, rows)).ratio.value
+            said = f"{trial.architecture}{place} {ratio:.2f}"
+            found.setdefault(trial.kind.title, []).append(said)
+    first, second = map(label, PAIR)
+    said = "; ".join(f"{title} {', '.join(each)}" for title, each in found.items())
+    return f"so far, {first}/{second}: {said}" if said else ""
+
+
 def contest(results: Results, trial: Trial) -> list[Row]:
     """The complete rows that a trial is about: the pair's, or the first two where others ran."""
     rows = {name: results.rows[trial, name] for name in results.plan.contests[trial]}
