@@ -99,6 +99,7 @@ SHORT = {
     # They measure for minutes, and other tests run what they do.
     "python -m benchmarks selfcheck": "--help",  # test_gate
     "python -m tools.campaigns looks --baseline OTHER --sessions 150": "--help",
+    "python -m tools.repeats RUN …": "--help",  # test_repeats
     "python -m examples": "--help",  # test_ease_of_use
     "python -m examples write": "--help",
     "python -m tools.notebook write": "--help",  # test_notebook

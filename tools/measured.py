@@ -12,7 +12,7 @@ from scipy import stats
 from benchmarks.comparing.ratios import CONFIDENCE, block_log_ratios
 from benchmarks.comparing.verdicts import MOST_ROUNDS, Comparison, Status, judge, time_metric
 from benchmarks.reporting import markdown
-from tools import charts
+from tools import charts, repeats
 from tools.campaigns import CAMPAIGNS, RECORDED, SHARES, by_block, judged, planted, recorded
 
 DOCS = RECORDED.parents[1] / "docs"
@@ -91,6 +91,7 @@ def page() -> str:
         "Each line is the interval of one benchmark's ratio in one session, thick where it was",
         "called REGRESSED or IMPROVED. In grey nothing was planted; in colour the training step",
         "had a dose of 5 % (blue) or 10 % (brown), in the baseline where the ratio is below 1.",
+        *repeats.lines(),
         *simulation_lines(),
         *peers_lines(),
     ]

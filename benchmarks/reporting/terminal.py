@@ -47,18 +47,18 @@ def look(results: Results) -> str:
 
     They are no verdicts, which come when all blocks are there.
     """
-    contests = results.plan.contests
-    found: dict[str, list[str]] = {}
-    several = len({(trial.batch_size, trial.device) for trial in contests}) > 1
-    for trial in contests:
+    ratios: dict[Trial, float] = {}
+    for trial in results.plan.contests:
         pair = (results.rows.get((trial, name)) for name in PAIR)
         rows = [row for row in pair if row and not row.dropped]
         entries = [entry for row in rows for entry in row.entries.values()]
         if len(rows) == 2 and entries and all("samples" in entry for entry in entries):
-            place = f" b{trial.batch_size} {trial.device}" if several else ""
-            ratio = judge_pair(*map(side, rows)).ratio.value
-            said = f"{trial.architecture}{place} {ratio:.2f}"
-            found.setdefault(trial.kind.title, []).append(said)
+            ratios[trial] = judge_pair(*map(side, rows)).ratio.value
+    several = len({(trial.batch_size, trial.device) for trial in ratios}) > 1
+    found: dict[str, list[str]] = {}
+    for trial, ratio in ratios.items():
+        place = f" b{trial.batch_size} {trial.device}" if several else ""
+        found.setdefault(trial.kind.title, []).append(f"{trial.architecture}{place} {ratio:.2f}")
     first, second = map(label, PAIR)
     said = "; ".join(f"{title} {', '.join(each)}" for title, each in found.items())
     return f"so far, {first}/{second}: {said}" if said else ""
