@@ -329,7 +329,8 @@ class Session:
             self.stop_workers()
         if todo:
             self.keep_budget(block, monotonic() - began)
-        if todo and block + 1 < self.plan.blocks and self.plan.rounds:
+        more = block + 1 < self.plan.blocks
+        if todo and more and self.plan.rounds and not self.plan.baselines:
             self.progress.look(Results(self.plan, self.journal))
 
     def overdue(self, trial: Trial, began: float) -> bool:
