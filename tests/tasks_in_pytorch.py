@@ -79,7 +79,7 @@ def steps(images, labels):
 @torch.no_grad()
 def layers(rows):
     affine, linear = custom_layer.Affine(rows.shape[1], 7), nn.Linear(rows.shape[1], 7)
-    affine.kernel.copy_(linear.weight.T)
+    affine.weight.copy_(linear.weight)
     affine.bias.copy_(linear.bias)
     rows = torch.from_numpy(rows)
     return {"affine": affine(rows), "dense": linear(rows)}

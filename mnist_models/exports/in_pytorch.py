@@ -53,9 +53,14 @@ def load_compiled(trainer, path: Path, threads: int):
 
 def save_onnx(trainer, path: Path) -> None:
     batch = {0: torch.export.Dim("batch")}
-    model, images = trainer.model.eval(), (example(trainer),)
     torch.onnx.export(
-        *(model, images, str(path)), dynamic_shapes=(batch,), external_data=False, verbose=False
+        trainer.model.eval(),
+        (example(trainer),),
+        str(path),
+        dynamo=True,  # by default from 2.9 on
+        dynamic_shapes=(batch,),
+        external_data=False,
+        verbose=False,
     )
 
 

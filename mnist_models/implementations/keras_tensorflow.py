@@ -1,4 +1,4 @@
-"""Keras on TensorFlow as its users write it: `compile`, `fit`, `predict`.
+"""Keras on TensorFlow as its users write it: `compile`, `fit`, `train_on_batch`.
 
 keras_trainer.py has the Keras code, this file what TensorFlow needs.
 """

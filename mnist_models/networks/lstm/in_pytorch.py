@@ -1,4 +1,4 @@
-"""The network as PyTorch's users write it."""
+"""The network as PyTorch's users write it, but for the second bias."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(28, 128, batch_first=True)
-        # Keras has one bias: if both were trained, their sum would move twice as far.
+        # Keras's LSTM has one bias: if both were trained, their sum would move twice as far.
         nn.init.zeros_(self.lstm.bias_hh_l0).requires_grad_(False)
         self.logits = nn.Linear(128, 10)
 

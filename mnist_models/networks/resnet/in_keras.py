@@ -5,14 +5,14 @@ from keras import layers
 
 
 def norm(name):
-    # Keras's own defaults are 0.99 and 1e-3, PyTorch's are 0.9 and 1e-5.
+    # Keras's own defaults are 0.99 and 1e-3. PyTorch's 0.1 is 0.9 here, and its epsilon 1e-5.
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
 
 
 def conv(x, filters, stride, name):
     padding = "same"
     if stride == 2:
-        # Here "same" would pad nothing but the right and the lower edge.
+        # Of an even size, "same" would pad nothing but the right and the lower edge.
         x, padding = layers.ZeroPadding2D(1)(x), "valid"
     return layers.Conv2D(filters, 3, stride, padding, use_bias=False, name=name)(x)
 

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 
+@keras.saving.register_keras_serializable("mnist_models")
 class Positions(layers.Layer):
     def build(self, shape):
         self.embeddings = self.add_weight(shape=shape[1:], name="embeddings")
