@@ -5,6 +5,7 @@ a contestant `pytorch_eager`, or `pytorch_eager@torch2.9` in another environment
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mnist_models import networks
@@ -86,6 +87,14 @@ def known(text: str) -> Trial:
 def contestant(implementation: str, environment: str = "") -> str:
     """The name of an implementation in an environment, or in this one."""
     return f"{implementation}@{environment}" if environment else implementation
+
+
+def by_trial(rows: Iterable[tuple[Trial, str]]) -> str:
+    """Rows in words: each trial once, with its contestants."""
+    found: dict[Trial, list[str]] = {}
+    for trial, name in rows:
+        found.setdefault(trial, []).append(name)
+    return "; ".join(f"{trial} {', '.join(names)}" for trial, names in found.items())
 
 
 def split(contestant: str) -> tuple[str, str]:

@@ -18,7 +18,6 @@ from benchmarks.comparing.search import Found, Part, Place, search
 from benchmarks.measuring import environments, making, probes
 from benchmarks.measuring.hosts import Host
 from benchmarks.measuring.making import NIGHTLY, Maker, Pins
-from benchmarks.measuring.workers import WorkerError
 from benchmarks.reporting.bisected import text
 from benchmarks.trial import Trial, known
 from mnist_models import data, implementations
@@ -246,10 +245,7 @@ def bisect(
         if (key := step_name(part)) not in kept.numbers:
             sides = [dict(one) for one in (part.old, part.new)]
             before, after = (maker.make(pins, beside=sides) for pins in sides)
-            try:
-                kept.numbers[key] = probes.numbers(before, after, implementation)
-            except WorkerError as error:
-                kept.numbers[key] = [f"not known: {str(error).splitlines()[0]}"]
+            kept.numbers[key] = probes.told(before, after, implementation)
             experiments.write(kept, output)
     numbers = [kept.numbers[step_name(part)] for part in found.steps]
     refused = [reason for reason in way.known.values() if reason]

@@ -19,8 +19,9 @@ from mnist_models.worker import settings, source_hash
 START = 2.5
 # A plan that takes this share of what is likely does so on a fast machine.
 LEAST = 0.7
-# The `importance` of the pair's forward passes; its training steps have more.
-ESSENTIAL = 4 - FORWARD.rank
+# The `importance` of the pair's training steps, which have rank 0, and of its forward passes.
+MOST = 4
+ESSENTIAL = MOST - FORWARD.rank
 
 
 @dataclass(frozen=True)
@@ -205,4 +206,4 @@ def importance(trial: Trial, implementation: str) -> int:
     """
     if trial.kind.whole and not networks.load(trial.architecture).for_all:
         return 0
-    return 1 if implementation not in implementations.PAIR else 4 - trial.kind.rank
+    return 1 if implementation not in implementations.PAIR else MOST - trial.kind.rank

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.comparing import defaults
 from benchmarks.measuring.environments import Environment
 from benchmarks.measuring.results import Results
-from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
+from benchmarks.measuring.workers import START_LIMIT, WorkerError, WorkerProcess, check_handshake
 from benchmarks.trial import contestant
 from mnist_models.implementations import PAIR
 
@@ -38,6 +38,14 @@ def numbers(old: Environment, new: Environment, implementation: str) -> list[str
     with ThreadPoolExecutor(2) as pool:
         (_, before), (_, after) = pool.map(probe, (old, new), repeat(implementation))
     return [f"{topic}: {words}" for topic, _, words in defaults.between_releases(before, after)]
+
+
+def told(old: Environment, new: Environment, implementation: str) -> list[str]:
+    """Like `numbers`; where an environment cannot answer, the reason alone."""
+    try:
+        return numbers(old, new, implementation)
+    except WorkerError as error:
+        return [f"not known: {str(error).splitlines()[0]}"]
 
 
 def frameworks(results: Results, name: str) -> dict[str, str]:

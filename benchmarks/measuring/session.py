@@ -32,7 +32,7 @@ from benchmarks.measuring.plan import Plan, foreseen, to_drop
 from benchmarks.measuring.reference import Reference
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
-from benchmarks.trial import Trial, split
+from benchmarks.trial import Trial, by_trial, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
 from mnist_models.conventions import Conventions
 from mnist_models.data import Dataset
@@ -372,11 +372,7 @@ class Session:
         if rows:
             dropped = [[str(trial), name] for trial, name in rows]
             self.journal.append({"dropped": dropped, "reason": why})
-            names: dict[str, list[str]] = {}
-            for trial, name in dropped:
-                names.setdefault(trial, []).append(name)
-            said = "; ".join(f"{trial} {', '.join(each)}" for trial, each in names.items())
-            self.progress.say(f"dropped {why}: {said}")
+            self.progress.say(f"dropped {why}: {by_trial(rows)}")
 
     def keep_budget(self, block: int, seconds: float) -> None:
         """Drop what would not fit if the blocks to come cost as much as this one.

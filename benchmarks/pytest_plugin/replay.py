@@ -21,7 +21,6 @@ from benchmarks.measuring.hosts import HostLost
 from benchmarks.measuring.plan import Plan, estimate
 from benchmarks.measuring.results import Results, Row
 from benchmarks.measuring.session import Session
-from benchmarks.measuring.workers import WorkerError
 from benchmarks.pytest_plugin.options import SETTINGS, Settings
 from benchmarks.pytest_plugin.saving import beside_the_rows, guard_saving, save_environments
 from benchmarks.reporting import words
@@ -181,8 +180,8 @@ def measure_session(session: pytest.Session) -> Timed:
     for item in items:
         if (row := results.rows.get(place(item))) and row.complete:
             item.add_marker(pytest.mark.benchmark(timer=Clock(row.samples())))
-    timed = Timed("", results, None if disabled else record, dataset, interrupted=not complete)
-    timed.numbers = numbers
+    journal = None if disabled else record
+    timed = Timed("", results, journal, dataset, interrupted=not complete, numbers=numbers)
     if not disabled:
         guard_saving(config._benchmarksession, timed)  # type: ignore[attr-defined]
         timed.verdicts = results.verdicts()
@@ -198,10 +197,7 @@ def changed_numbers(results: Results, say: Callable[[str], None]) -> dict[str, l
             say(f"asking {words.label(name)} here and in {environment} which numbers changed")
             places = (contestant(name, environment), name)
             old, new = map(results.plan.environment, places)
-            try:
-                line = words.numbers(name, probes.numbers(old, new, name))
-            except WorkerError as error:
-                line = words.numbers(name, [f"not known: {str(error).splitlines()[0]}"])
+            line = words.numbers(name, probes.told(old, new, name))
             found.setdefault(environment, []).append(line)
     return found
 

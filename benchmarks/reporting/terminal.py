@@ -17,7 +17,7 @@ from benchmarks.measuring.results import Results, Row
 from benchmarks.reporting import words
 from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.words import NOBODY, format_seconds, label, returned_late
-from benchmarks.trial import Trial, split
+from benchmarks.trial import Trial, by_trial, split
 from mnist_models.accuracy import rounding
 from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
@@ -189,14 +189,11 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
     ):
         lines.append(note)
     lines += bounds(complete)
-    dropped: dict[str, dict[Trial, list[str]]] = {}
+    dropped: dict[str, list[tuple[Trial, str]]] = {}
     for row in results.here():
         if row.dropped:
-            dropped.setdefault(row.dropped, {}).setdefault(row.trial, []).append(row.name)
-    for why, trials in dropped.items():
-        rows = "; ".join(f"{trial} {', '.join(names)}" for trial, names in trials.items())
-        lines.append(f"dropped {why}: {rows}")
-    return lines
+            dropped.setdefault(row.dropped, []).append((row.trial, row.name))
+    return lines + [f"dropped {why}: {by_trial(rows)}" for why, rows in dropped.items()]
 
 
 def of_row(row: Row) -> dict[str, Any]:
