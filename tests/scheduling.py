@@ -92,6 +92,8 @@ def pytest_configure(config):
     """Each of xdist's processes keeps to a CPU, with all it starts."""
     # By this pytest-benchmark would take a session that a test starts for one of xdist's processes.
     os.environ.pop("PYTEST_XDIST_WORKER", None)
+    # By this all sessions that tests start would share one cache, and so what failed the last time.
+    os.environ.pop("TOX_ENV_DIR", None)
     if distributed(config) and hasattr(os, "sched_setaffinity"):
         cpus = sorted(os.sched_getaffinity(0))
         number = int(config.workerinput["workerid"].removeprefix("gw"))

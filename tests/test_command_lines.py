@@ -383,6 +383,11 @@ def test_last_failed_alone_are_measured(faulty, stopped):
     assert measured(records) == [(0, "epoch[mlp-b128-cpu]", "keras_tensorflow")]
 
 
+def test_what_failed_is_remembered_in_the_folder_of_the_session(faulty, stopped):
+    """Sessions that run at the same time, under tox too, do not forget each other's failures."""
+    assert (faulty / ".pytest_cache" / "v" / "cache" / "lastfailed").exists()
+
+
 def test_selection_decides_what_is_measured(faulty):
     """What -k and -m deselect is not measured."""
     words = "(forward or epoch) and cpu and (numpy or imaginary)"
