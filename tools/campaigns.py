@@ -1,6 +1,7 @@
 """Does the gate keep its promises on a real machine? Long, resumable series of live sessions.
 
     python -m tools.campaigns looks     --baseline OTHER --sessions 150
+    python -m tools.campaigns doses     --baseline OTHER --sessions 40
     python -m tools.campaigns identical --baseline OTHER --sessions 60
     python -m tools.campaigns detection --baseline OTHER --sessions 20
     python -m tools.campaigns hog       --baseline OTHER --sessions 5
@@ -31,9 +32,16 @@ from benchmarks.comparing.ratios import Blocks
 from benchmarks.numbers import whole
 
 RECORDED = Path(__file__).with_name("recorded")
-CAMPAIGNS = ("looks", "identical", "detection", "hog", "drift")
-# Doses that commands/planted.py is set to. docs/measured.md has what each was measured to add.
-SHARES = (0.05, 0.10)
+CAMPAIGNS = ("looks", "doses", "identical", "detection", "hog", "drift")
+# The campaigns in which training steps are slower, by the doses of Keras and of PyTorch in turn;
+# docs/measured.md has what each was measured to add.
+PLANTED = {
+    "doses": ((0.02, 0.10), (0.03, 0.05), (0.10, 0.02), (0.05, 0.03)),
+    "detection": ((0.10, 0.05), (0.05, 0.10)),
+}
+# What a dose adds to the measured time, per share that commands/planted.py is set to: calibrated in
+# sessions before the first of `doses`. In `detection` the share was the dose itself.
+ADDS = {"doses": 1.2, "detection": 1.0}
 # Busy loops of random length on the CPU that the workers are bound to, and pauses between them.
 HOG = """
 import os, random, sys, time
@@ -59,10 +67,11 @@ while True:
 """
 
 
-def planted_in(number: int) -> tuple[str, dict[str, float]]:
-    """Where session `number` of the detection campaign has more work, and in which dose."""
+def planted_in(campaign: str, number: int) -> tuple[str, dict[str, float]]:
+    """Where session `number` of such a campaign has more work, and in which dose."""
     side = ("here", "baseline")[number % 2]
-    keras, torch = SHARES if number // 2 % 2 else SHARES[::-1]
+    doses = PLANTED[campaign]
+    keras, torch = doses[number // 2 % len(doses)]
     return side, {"keras": keras, "torch": torch}
 
 
@@ -71,10 +80,10 @@ def circumstances(
     campaign: str, number: int, baseline: Path
 ) -> Generator[dict[str, Any], None, None]:
     """What a session of a campaign has to cope with; yields what to remember of it."""
-    if campaign == "detection":
-        side, shares = planted_in(number)
+    if campaign in PLANTED:
+        side, shares = planted_in(campaign, number)
         environment = baseline if side == "baseline" else Path(sys.prefix)
-        plant(environment, shares)
+        plant(environment, {name: dose / ADDS[campaign] for name, dose in shares.items()})
         try:
             yield {"side": side, "shares": shares}
         finally:
@@ -96,7 +105,7 @@ def run(campaign: str, baseline: Path, sessions: int, options: list[str]) -> Non
     RECORDED.mkdir(exist_ok=True)
     # What a killed campaign left planted would be taken for the machine's own doing.
     for environment in (baseline, Path(sys.prefix)):
-        plant(environment, dict.fromkeys(planted_in(0)[1], 0.0))
+        plant(environment, {"keras": 0.0, "torch": 0.0})
     for number in range(len(list(recorded(campaign))), sessions):
         began, when = monotonic(), datetime.now(UTC)
         with (
@@ -213,6 +222,11 @@ def by_block(side: dict[str, list[Any]]) -> Blocks:
     for block, value in zip(side["blocks"], side["data"], strict=True):
         found.setdefault(block, []).append(value)
     return found
+
+
+def doses(campaign: str) -> list[float]:
+    """The doses that a campaign plants, the smallest first."""
+    return sorted({dose for pair in PLANTED[campaign] for dose in pair})
 
 
 def planted(session: dict[str, Any], name: str) -> float:

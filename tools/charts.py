@@ -27,10 +27,10 @@ from mnist_models.operations import OPERATIONS
 COLORS = dict(zip(PAIR, ("#d00000", "#1a5fb4"), strict=True))
 # How far lines stand apart, in releases; from which ratio on an axis is logarithmic.
 APART, LARGE = 0.07, 2.0
-# A planted change of the training step in `measured`: none, about 5 %, about 10 %.
 # Where an axis of factors has its ticks, and where else if it is short.
 FACTORS, FINE = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50), (0.8, 0.9, 1.1, 1.25)
-DOSES = ("#888888", "#0b5fa5", "#b3541e")
+# The colours of the doses that `tools.campaigns` plants in training steps.
+DOSES = {0.0: "#999999", 0.02: "#9ecae1", 0.03: "#4292c6", 0.05: "#2a62a8", 0.10: "#08306b"}
 
 
 def write(path: Path, draw: Callable[[Any], Figure], data: Any) -> None:
@@ -206,18 +206,13 @@ def sessions(rows: Sequence[Session]) -> Figure:
         range(len(rows)),
         lows,
         highs,
-        colors=[DOSES[dose(share)] for share in planted],
+        colors=[DOSES[abs(share)] for share in planted],
         linewidth=[1.8 if word else 0.6 for word in called],
     )
     axis.axhline(1, color="#333333", linewidth=1)
     axis.set(ylim=(0.85, 1.15), xticks=[], ylabel="candidate over baseline")
     axis.grid(axis="y", linestyle=":")
     return figure
-
-
-def dose(share: float) -> int:
-    """The place of a planted change in `DOSES`."""
-    return 0 if not share else 1 if abs(share) < 0.07 else 2
 
 
 def file_name(trial: str) -> str:

@@ -29,7 +29,7 @@ from benchmarks.numbers import real, whole
 from mnist_models import data, implementations, networks, weights, worker
 from mnist_models.implementations import PAIR
 from mnist_models.recipe import DEFAULT
-from tools.campaigns import SHARES, digits, path_of, planted, planted_in, recorded
+from tools.campaigns import digits, doses, path_of, planted, planted_in, recorded
 from tools.measured import PEERS
 
 OPERATIONS = ("forward", "train_step")
@@ -85,7 +85,7 @@ def record(baseline: Path, sessions: int, costs: tuple[float, float]) -> None:
     """
     folder = data.load(None).folder
     for number in range(len(list(recorded("peers"))), sessions):
-        side, shares = planted_in(number // 2)
+        side, shares = planted_in("detection", number // 2)
         added = shares if number % 2 else dict.fromkeys(shares, 0.0)
         environment = {"here": Path(sys.prefix), "baseline": baseline}[side]
         plant(environment, added)
@@ -178,8 +178,9 @@ def table() -> dict[str, list[tuple[int, int]]]:
         if not any(session["shares"].values()):
             for rule, count in wrong.items():
                 alarms.setdefault(rule, []).append(count > 0)
+    shares = doses("detection")
     return {
-        rule: [(sum(each), len(each)) for each in (told, *(found[rule, share] for share in SHARES))]
+        rule: [(sum(each), len(each)) for each in (told, *(found[rule, share] for share in shares))]
         for rule, told in alarms.items()
     }
 

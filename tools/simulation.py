@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.comparing.ratios import CONFIDENCE, Ratio, ratio
 from benchmarks.comparing.verdicts import (
+    CALLED,
     LOOKS,
     Comparison,
     Status,
@@ -28,7 +29,7 @@ from benchmarks.comparing.verdicts import (
 )
 from benchmarks.numbers import whole
 from tools.campaigns import by_block, planted, recorded
-from tools.measured import CHANGES, EARLIER, MARGIN, SIMULATED
+from tools.measured import EARLIER, MARGIN, SIMULATED
 
 # Lasting differences that must not be called none.
 DIFFERENCES = (0.02, 0.03)
@@ -184,7 +185,7 @@ def simulate(
         found_equal = [v.ratio for v in verdicts if v.status is Status.EQUIVALENT and v.ratio]
         equal += len(found_equal)
         at_once += sum(found.blocks == BLOCKS for found in found_equal)
-        alarm = any(verdict.status in CHANGES for verdict in verdicts)
+        alarm = any(verdict.status in CALLED for verdict in verdicts)
         alarms += alarm
         suspected += alarm or any("suspected" in verdict.reason for verdict in verdicts)
         held += sum(holds(verdict.ratio) for verdict in verdicts)
