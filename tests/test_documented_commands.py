@@ -94,11 +94,11 @@ SHORT = {
     "python -m tools.peers table": "--help",  # asv and pyperf are in no extra
     "python -m tools.simulation --gates 1500": "--gates 1",
     # All these sessions have been recorded, so that nothing is left to measure.
-    "python -m tools.campaigns identical --baseline OTHER --sessions 60": "--sessions 1",
+    "python -m tools.campaigns looks --baseline OTHER --sessions 150": "--sessions 1",
     "python -m tools.peers record --baseline OTHER --sessions 24": "--sessions 1",
     # They measure for minutes, and other tests run what they do.
     "python -m benchmarks selfcheck": "--help",  # test_gate
-    "python -m tools.campaigns looks --baseline OTHER --sessions 150": "--help",
+    "python -m tools.campaigns doses --baseline OTHER --sessions 40": "--help",
     "python -m tools.repeats RUN …": "--help",  # test_repeats
     "python -m examples": "--help",  # test_ease_of_use
     "python -m examples write": "--help",
