@@ -1,4 +1,4 @@
-"""Around the measuring: what this machine can tell, and verdicts on saved runs."""
+"""Commands beside `pytest benchmarks`: check this machine, explain times, compare releases."""
 
 import argparse
 import sys
@@ -91,7 +91,7 @@ def defaults(options: argparse.Namespace) -> int:
 
 
 def explain(options: argparse.Namespace) -> int:
-    """What moves the times, and what turns the verdict round."""
+    """Measure which settings and mistakes change the times, and which reverse the verdict."""
     from benchmarks.commands.explain import chosen, chosen_trials
     from benchmarks.commands.explain import explain as run
     from benchmarks.reporting.explained import table, turned
@@ -116,7 +116,7 @@ def maker(options: argparse.Namespace, console: Any) -> Any:
 
 
 def museum(options: argparse.Namespace) -> int:
-    """Known changes between releases, found again by the gate."""
+    """Check that the comparison of two environments finds known changes between releases."""
     from benchmarks.commands.museum import exhibits, right, shown
     from benchmarks.commands.museum import museum as run
 
@@ -163,7 +163,7 @@ def bisect(options: argparse.Namespace) -> int:
 
 
 def grow(options: argparse.Namespace) -> int:
-    """How times grow with the batch: below which size one pays for the framework."""
+    """Measure times by batch size: the overhead of a call, and the cost of each image."""
     from benchmarks.commands import grow as command
     from benchmarks.reporting.growth import text
 
@@ -241,7 +241,7 @@ def baseline(options: argparse.Namespace) -> int:
     path, reasons = pin(options.run)
     print(f"baseline from now on: {path}")
     for reason in reasons:
-        print(f"mind that it is no good one: {printable(reason)}")
+        print(f"warning: this run is a poor baseline: {printable(reason)}")
     return 0
 
 
@@ -295,11 +295,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--architecture", action="append", choices=networks.names(), help="default: all"
     )
-    text = "what is left to each framework's own defaults (default: equal, and own, which is all)"
+    text = "what keeps each framework's own defaults: nothing (equal), all (own), or one kind; "
+    text += "repeatable (default: equal and own)"
     sub.add_argument("--arm", action="append", choices=ARMS, help=text)
     sub.add_argument("--seeds", type=whole, default=10, help="at least 2 (default: 10)")
     sub.add_argument("--epochs", type=whole, default=5, help="default: 5")
-    text = "raw data, to which what is missing is added (default: learning.json)"
+    text = "file for the raw data; if it exists, the experiment continues (default: learning.json)"
     sub.add_argument("-o", "--output", type=Path, default="learning.json", help=text)
     sub = command(explain)
     text = "such as train_step[mlp-b128-cpu] (default: mlp and lenet5, and an epoch of mlp)"
@@ -310,7 +311,7 @@ def parser() -> argparse.ArgumentParser:
         "--blocks", type=whole, default=6, help="as for pytest benchmarks (default: 6)"
     )
     sub.add_argument("--rounds", type=whole, default=20, help="likewise (default: 20)")
-    text = "raw data, to which what is missing is added (default: explain.json)"
+    text = "file for the raw data; if it exists, the experiment continues (default: explain.json)"
     sub.add_argument("-o", "--output", type=Path, default="explain.json", help=text)
 
     def makes_environments(sub: argparse.ArgumentParser, output: str) -> None:
@@ -351,13 +352,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch-size", type=whole, action="append", help=text)
     text = "CPU threads of each framework (default: 1)"
     sub.add_argument("--threads", type=whole, default=1, help=text)
-    text = "raw data, to which what is missing is added (default: growth.json)"
+    text = "file for the raw data; if it exists, the experiment continues (default: growth.json)"
     sub.add_argument("-o", "--output", type=Path, default="growth.json", help=text)
     sub = command(trend)
     sub.add_argument("folder", type=Path, metavar="FOLDER", help="with outputs of bisect")
     sub = command(history)
-    sub.add_argument("package", choices=["jax", "keras", "tensorflow", "torch"], help="of what")
-    text = "repeatable (default: of the grid, or the last of each minor version)"
+    text = "the package whose releases are measured"
+    sub.add_argument("package", choices=["jax", "keras", "tensorflow", "torch"], help=text)
+    text = "a release to measure; repeatable "
+    text += "(default: those of the grid, or the last of each minor version)"
     sub.add_argument("--release", action="append", default=[], help=text)
     text = "what all environments have besides, such as tensorflow=2.18.1; repeatable"
     sub.add_argument("--with", dest="with_", action="append", default=[], metavar="P=V", help=text)
@@ -388,10 +391,12 @@ def parser() -> argparse.ArgumentParser:
         "--blocks", type=whole, default=6, help="as for pytest benchmarks (default: 6)"
     )
     sub.add_argument("--rounds", type=whole, default=40, help="likewise (default: 40)")
-    text = "also find a copy whose training steps have 5 %% more work, which takes twice as long"
+    text = "also measure a copy with 5 %% more work in its training steps, which must be found; "
+    text += "the check then takes twice as long"
     sub.add_argument("--planted", action="store_true", help=text)
     either = command(versions).add_mutually_exclusive_group()
-    either.add_argument("--check", metavar="ENV", help="are this environment's versions ENV's?")
+    text = "check that the installed versions are those of ENV"
+    either.add_argument("--check", metavar="ENV", help=text)
     either.add_argument("--write", action="store_true", help="write the page into docs/")
     text = "list the environments whose Python is on this machine"
     either.add_argument("--here", action="store_true", help=text)

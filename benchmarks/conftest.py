@@ -1,4 +1,4 @@
-"""Fixtures and hooks, thin: each hands over to the room that does the work."""
+"""Fixtures and hooks. Each calls the module that does the work."""
 
 from collections.abc import Generator
 from pathlib import Path

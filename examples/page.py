@@ -245,7 +245,7 @@ RECORDED = """\
 | outcome | meaning |
 |---|---|
 | error, warning | an exception ended it; Python's `warnings` said something new |
-| silent | neither, and predictions were returned |
+| silent | no error and no warning; the code ran and returned predictions |
 | accepted | the same, without loss of accuracy, and rightly so: the reason is in the last column |
 | cannot happen | the framework leaves no room for it, for the reason in the last column |
 
@@ -260,4 +260,4 @@ LIMITS = """\
 - One idiom was chosen for each side of each task. Others exist.
 - The list of mistakes and the regular expressions were made by hand.
 - Progress output is switched off. Keras's bar shows the loss by default.
-- Other versions say other things.""".splitlines()
+- Messages differ between versions.""".splitlines()

@@ -97,10 +97,10 @@ class Rounding:
     def __str__(self) -> str:
         """What rounding can do, in words."""
         if self.least == self.most:
-            return f"rounding can do ±{self.most:.4f}"
+            return f"rounding explains at most ±{self.most:.4f}"
         return (
-            "what rounding can do was not calibrated for this data set and recipe; elsewhere it is "
-            f"±{self.least:.4f} to ±{self.most:.4f}"
+            "what rounding explains was not calibrated for this data set and recipe; elsewhere it "
+            f"is ±{self.least:.4f} to ±{self.most:.4f}"
         )
 
 

@@ -197,7 +197,7 @@ def limits(
 def violations(found: dict[str, float], allowed: dict[str, float] = TOLERANCES) -> list[str]:
     """The differences that are larger than allowed, in words."""
     return [
-        f"{kind} differ from the NumPy reference by {difference:.1e} (at most {allowed[kind]:.0e})"
+        f"{kind}: off by {difference:.1e} from the NumPy reference (allowed: {allowed[kind]:.0e})"
         for kind, difference in found.items()
         if not difference <= allowed[kind]
     ]

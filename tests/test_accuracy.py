@@ -88,8 +88,9 @@ def test_accuracy_is_held_against_what_the_reference_reached(found, valid):
     results = Results(results.plan, results.journal)
     assert results.rows[STEP, KERAS].valid == valid
     assert results.rows[EPOCH, KERAS].accuracy_bounds == bounds
-    assert "accuracy of mlp at batch 128: not calibrated; accepted is [0.6676, 0.7324)" in (
-        shown(results, width=200)
+    assert (
+        "accuracy of mlp at batch 128: not calibrated; the accepted range is [0.6676, 0.7324)"
+        in (shown(results, width=200))
     )
 
 

@@ -61,7 +61,7 @@ def test_page_faults_are_counted_and_said():
     counts = during(touch_pages)
     assert counts["minor_faults"] > 10_000
     [found] = [one for one in causes.findings(counts) if one.cause == "page faults"]
-    assert "clears memory" in found.words
+    assert "to clear memory" in found.words
     assert "MALLOC_TRIM_THRESHOLD_" in found.remedy
 
 

@@ -188,7 +188,7 @@ def test_tf32_hides_no_wrong_recipe(dataset, changed):
     wrong = type("Wrong", (Reference,), {"changed": changed})
     row = prepared(wrong, dataset, "tf32")
     assert not any("TF32" in fault for fault in row.parity_faults)
-    assert any("weights differ" in fault for fault in row.parity_faults)
+    assert any("weights: off by" in fault for fault in row.parity_faults)
     assert prepared(Reference, dataset, "tf32").parity_faults == []
 
 

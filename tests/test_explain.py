@@ -81,6 +81,17 @@ def test_effect_on_the_verdict(one, who, effect):
     assert one.effect(who) is effect
 
 
+def test_one_after_the_other_loses_what_taking_turns_finds():
+    """Both drift by 20 % from block to block: side by side nobody notices."""
+    drift = [0.0, 0.2, 0.0, 0.2, 0.0, 0.2]
+    steps = [b - a for a, b in zip(drift, drift[1:] + drift[:1], strict=True)]
+    one = moved(moves.ONE_AFTER_THE_OTHER, pair=1.05)
+    one.sides = dict.fromkeys(PAIR, steps)
+    one.changed = {"both": [log(1.05) + step for step in steps]}
+    assert one.effect("both") is Effect.LOST
+    assert "| 0.82 to 1.22 | 0.82 to 1.22 | removes the winner" in explained.table(experiment(one))
+
+
 def test_factor_has_its_interval():
     found = moved(keras=0.8).factor(KERAS)
     assert found.value == pytest.approx(0.8)
@@ -91,7 +102,7 @@ def test_table_says_factor_effect_and_whose_answers_changed():
     one = moved("float64", keras=0.5, equal={KERAS: False, PYTORCH: True})
     text = explained.table(experiment(one, moved("steady", pytorch=0.75)))
     assert re.search(r"mistake: float64 .*\| 0\.50 \[0\.50, 0\.50\] \* \| 1\.00", text)
-    assert "turns it round, in Keras" in text
+    assert "reverses the verdict, changed in Keras" in text
     assert re.search(r"glibc keeps freed memory .*\| 0\.75", text)
     assert text.index("glibc keeps") < text.index("mistake: float64")
     assert explained.turned(experiment(one)) == [

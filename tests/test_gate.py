@@ -378,7 +378,7 @@ def incomparable(copy, environments, tmp_path_factory):
     ("name", "reason"),
     [
         ("bare", "its worker ended with ModuleNotFoundError: No module named 'numpy'"),
-        ("wrong", "differ from the NumPy reference by "),
+        ("wrong", " from the NumPy reference (allowed: "),
         ("foreign", f"its worker speaks protocol 1, this session {PROTOCOL}"),
     ],
 )

@@ -291,7 +291,7 @@ def test_a_right_answer_is_taken():
     ],
 )
 def test_nonsense_is_not_taken(more):
-    with pytest.raises(HostLost, match="it answered nonsense"):
+    with pytest.raises(HostLost, match="its answer is invalid"):
         check_answers(record(**more))
 
 
@@ -443,8 +443,8 @@ def test_a_launcher_such_as_srun_may_start_the_python(tmp_path):
 
 # What an evil host does, and what is said of it.
 WRONG = {
-    "nan": "it answered nonsense",
-    "negative": "it answered nonsense",
+    "nan": "its answer is invalid",
+    "negative": "its answer is invalid",
     "nothing": "",
     "kind": "",
     "dies": "its worker died",

@@ -50,7 +50,7 @@ def test_accuracy_is_judged_by_what_rounding_can_do(new, old, expected):
     """0.9741 and 0.9562 of one seed are no rounding: the interval lies beyond what that can do."""
     found = judged(new, old)
     assert found.status == expected
-    assert "rounding can do ±0.0059" in found.reason
+    assert "rounding explains at most ±0.0059" in found.reason
 
 
 def test_a_gap_of_the_size_of_two_seeds_is_no_equality():
@@ -196,7 +196,7 @@ def test_the_panel_says_where_the_pair_does_not_learn_alike(alone, said):
         )
         for name, wrong in ((KERAS, range(800)), (PYTORCH, range(800 - alone)))
     }
-    assert ("the two may not train alike" in shown(make_results(rows))) == said
+    assert ("the two may not train the same way" in shown(make_results(rows))) == said
 
 
 def test_a_failure_to_reject_is_no_equality():

@@ -183,11 +183,12 @@ def test_deciding_begins_after_the_confirmation(records, first):
         ),
         (
             [*[0.0195] * 5, 0.09, *[0.03, 0.028] * 6],
-            "differs by 2.4% to 3.0%, which the screen did not show",
+            "differs by 2.4% to 3.0%, which the first blocks did not show",
         ),
         (
             [0.021, 0.0, 0.0, -0.001, 0.0, 0.001, 0.021, 0.0, 0.0005],
-            "differs by at most 1.1%, seen between two looks; about 10 blocks would decide it",
+            "differs by at most 1.1%, but equality is tested only after fixed numbers of blocks; "
+            "about 10 blocks would decide it",
         ),
     ],
 )

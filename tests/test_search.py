@@ -133,8 +133,8 @@ def test_what_was_found_can_be_pasted_into_a_tracker():
         "uv venv -p 3.12 old && uv pip install -p old keras==3.4.0",
         "uv venv -p 3.12 new && uv pip install -p new keras==3.5.0",
         'python -m benchmarks bisect old new --implementation keras_tensorflow "train_step[',
-        "4 sessions; that any of them called something changed that did not change has a "
-        "probability of at most 4%.",
+        "4 sessions. Each reports a change that is not real with a probability of at most 1%; all "
+        "of them together with at most 4%",
     ):
         assert words in said
     assert len(said.splitlines()) < 24
@@ -160,7 +160,10 @@ def test_what_changed_beside_the_times_is_told_and_not_searched():
     said = text(found, [], [], "a CPU", "mnist", "keras_tensorflow")
     assert (found.steps, found.sessions) == ([], 1)
     assert "no time changed between keras 3.1.0 and keras 3.9.0" in said
-    assert f"was not searched: the peak memory of `{TRIAL}` is 1.20× larger [1.19, 1.21]." in said
+    assert (
+        f"but not searched further: the peak memory of `{TRIAL}` is 1.20× larger [1.19, 1.21]."
+        in said
+    )
 
 
 def test_a_trial_whose_change_is_lost_is_told_beside_another_that_is_found():

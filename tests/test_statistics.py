@@ -302,7 +302,7 @@ def test_parity_voids_an_implementation_on_an_architecture_and_device():
     struck = {key for key, row in results.rows.items() if row.void}
     assert struck == {(STEP, PYTORCH), *void}
     assert results.rows[FORWARD, PYTORCH].void == [
-        "train_step[mlp-b128-cpu]: loss differ from the NumPy reference by 5.0e-01 (at most 5e-06)"
+        "train_step[mlp-b128-cpu]: loss: off by 5.0e-01 from the NumPy reference (allowed: 5e-06)"
     ]
 
 
@@ -480,7 +480,7 @@ def test_panel_without_the_pair():
     """Where the pair did not run, the first two that did are compared; alone, there is nobody."""
     others = {(STEP, name): ([seconds] * 6, {}) for name, seconds in (("a", 1.0), ("b", 2.0))}
     assert "a is 2.00× faster" in shown(make_results(others))
-    assert "nobody to compare with" in shown(make_results({(STEP, "a"): ([1.0] * 6, {})}))
+    assert "nothing to compare with" in shown(make_results({(STEP, "a"): ([1.0] * 6, {})}))
 
 
 OWED = {

@@ -11,6 +11,6 @@ def found(counts: Counts) -> Finding | None:
         return None
     # A framework's own threads, bound to one CPU, make room for each other some hundred times a
     # second, which costs nothing that can be measured: the number alone is no cause.
-    words = f"others had its CPU for {counts.off_cpu:.0%} of its time: it was taken away "
+    words = f"other programs used its CPU for {counts.off_cpu:.0%} of its time; it lost the CPU "
     words += f"{counts['preemptions']:,.1f} times per {counts.step}"
     return Finding("lost CPU", counts.off_cpu, words, "end other programs")

@@ -47,7 +47,8 @@ class Asked(BaseModel):
 class Bisection(BaseModel):
     """All sessions of the search for an implementation's change, on one machine and data set.
 
-    `source` is that of the suite. `numbers` are the defaults and results that changed at a step
+    `source` is that of the suite. `attempts` counts all sessions, those that told nothing as well;
+    older files lack it. `numbers` are the defaults and results that changed at a step
     that was found, by the names of both its ends; `answer` is what was found, in words.
     """
 
@@ -58,6 +59,7 @@ class Bisection(BaseModel):
     source: str
     trials: list[str]
     asked: list[Asked] = []
+    attempts: int = 0
     numbers: dict[str, list[str]] = {}
     answer: str = ""
 
@@ -230,17 +232,19 @@ def bisect(
             console.print(f"comparing {names[0]} with {' and '.join(names[1:])}")
             results = gates.gate(dataset, here, others, rows, maker.folder, console, hosts=hosts)
             found = gates.changes(results)
+            kept.attempts += 1
             changes = [[one for one in found if one.old == other.name] for other in others]
             if all(one.told for one in found if one.metric == "time"):
                 seconds = round(monotonic() - began, 1)
                 asked = Asked(new=names[0], old=names[1:], changes=changes, seconds=seconds)
                 kept.asked.append(asked)
-                experiments.write(kept, output)
                 break
+        experiments.write(kept, output)
         return changes
 
     old, new = map(place, alike(*ends))
     found = search(old, new, way.between, ask)
+    found.sessions = max(found.sessions, kept.attempts)
     for part in found.steps:
         if (key := step_name(part)) not in kept.numbers:
             sides = [dict(one) for one in (part.old, part.new)]

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from benchmarks.comparing.machines import cpu_name
 from mnist_models import implementations
 from mnist_models.implementations import PAIR
 
@@ -45,10 +46,10 @@ def write(found: BaseModel, output: Path) -> None:
 
 
 def machine() -> str:
-    """The CPU's name."""
+    """The CPU's name with its generation."""
     from cpuinfo import get_cpu_info
 
-    return str(get_cpu_info().get("brand_raw", "unknown CPU"))
+    return cpu_name(get_cpu_info())
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks.causes.knobs import KNOBS, Knob
 from benchmarks.commands import experiments, gates
 from benchmarks.comparing import moves
-from benchmarks.comparing.moves import Explained, Logs, Moved
+from benchmarks.comparing.moves import ONE_AFTER_THE_OTHER, Explained, Logs, Moved
 from benchmarks.comparing.ratios import block_log_ratios
 from benchmarks.measuring.environments import Environment
 from benchmarks.measuring.results import Results, Row
@@ -26,7 +26,7 @@ AT_ONCE = 4
 CALL_LIMIT = 180.0
 # Calls of which the first is one, where it is included by mistake.
 CALLS = 100
-FIRST_CALL, ONE_AFTER_THE_OTHER = "first_call_included", "one_after_the_other"
+FIRST_CALL = "first_call_included"
 
 
 def explain(

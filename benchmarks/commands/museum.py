@@ -112,7 +112,7 @@ def museum(
     output: Path,
     console: Console,
 ) -> Museum:
-    """Show every exhibit that `output` does not have yet to the gate, and write it there.
+    """Compare the environments of every known change that `output` lacks; add the verdicts to it.
 
     Raises ValueError for a file of another experiment.
     """
@@ -200,8 +200,8 @@ def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:
     told = [(e, by_name[e.name]) for e in chosen if answered(e, by_name.get(e.name))]
     real = [right(*one) for one in told if one[0].expect != NO_CHANGE]
     controls = [right(*one) for one in told if one[0].expect == NO_CHANGE]
-    counts = f"{sum(real)} of {len(real)} known changes found, "
-    counts += f"{len(controls) - sum(controls)} of {len(controls)} controls called changed"
+    counts = f"{sum(real)} of {len(real)} known changes were found; a change was reported in "
+    counts += f"{len(controls) - sum(controls)} of {len(controls)} controls"
     if silent := len(chosen) - len(told):
         counts += f"; {silent} could not be compared"
     return "\n".join([*table(heads, rows), "", counts])

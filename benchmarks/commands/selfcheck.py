@@ -27,6 +27,7 @@ from benchmarks.comparing.verdicts import (
     Comparison,
     Status,
     detectable,
+    round_spread,
     time_metric,
 )
 from benchmarks.reporting import words
@@ -185,12 +186,11 @@ def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> 
             continue
         here, there = (only_screen(side[name]) for side in rows)
         logs = block_log_ratios(here, there)
-        within = float(np.mean([np.std(np.log(here[b]) - np.log(there[b]), ddof=1) for b in here]))
-        total = float(np.std(logs, ddof=1))
+        within, total = round_spread(here, there), float(np.std(logs, ddof=1))
         between = sqrt(max(0.0, total**2 - (OF_MEDIAN * within) ** 2 / rounds))
         place = Comparison(*place_of(name), "", time_metric(0.02))
         sees = [
-            detectable(sqrt(between**2 + (OF_MEDIAN * within) ** 2 / r), place)
+            detectable(sqrt(between**2 + (OF_MEDIAN * within) ** 2 / r), place, len(logs))
             for r in TRIED_ROUNDS
         ]
         figures = [f"{np.exp(np.median(logs)):.3f}", f"{between:.1%}", f"{within:.1%}"]

@@ -36,8 +36,8 @@ def grows(blocks: Blocks, call: str, quantity: str) -> bool | None:
 def judge_leaks(new: Blocks, old: Blocks, quantity: str, environment: str) -> Verdict:
     """The verdict on what is kept of a quantity, over all calls that both sides have.
 
-    A change is that it grows on one side and does not on the other. In six blocks, each side's
-    lie on its own side of the limit by chance in one of 4,096 comparisons at most.
+    A change is that it grows on one side and does not on the other. For one call and six blocks,
+    both sides lie on opposite sides of the limit by chance in one of 2,048 comparisons at most.
     """
     calls = [call for call in new[0] if call in old[0]] if new and old else []
     if not calls:

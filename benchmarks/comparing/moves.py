@@ -9,15 +9,18 @@ from benchmarks.comparing.schema import words
 
 # Log-ratios by block.
 Logs = list[float]
+# A mistake that is computed from the unchanged samples: Keras in one block, PyTorch in the next.
+# Its sides have by how much each varies from block to block, which is no effect of anything.
+ONE_AFTER_THE_OTHER = "one_after_the_other"
 
 
 class Effect(StrEnum):
     """What becomes of the verdict on the pair. The value is shown to people."""
 
     SAME = ""
-    ROUND = "turns it round"
-    LOST = "no winner any more"
-    WON = "makes a winner"
+    ROUND = "reverses the verdict"
+    LOST = "removes the winner"
+    WON = "gives a winner"
 
 
 class Moved(BaseModel):
@@ -59,7 +62,8 @@ class Moved(BaseModel):
 
         Nothing where no side is known to have moved: a verdict near its limit changes by chance.
         """
-        if not any(self.surely_moved(side) for side in (self.sides if who == "both" else [who])):
+        sides = self.sides if who == "both" else [who]
+        if self.knob != ONE_AFTER_THE_OTHER and not any(map(self.surely_moved, sides)):
             return Effect.SAME
         before, after = of_logs(self.pair).winner, of_logs(self.changed[who]).winner
         if before == after:

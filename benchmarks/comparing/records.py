@@ -155,9 +155,15 @@ def memory(
 
 
 def judge_all(
-    comparisons: Iterable[Comparison], new: Mapping[str, Record], old: Mapping[str, Record]
+    comparisons: Iterable[Comparison],
+    new: Mapping[str, Record],
+    old: Mapping[str, Record],
+    environments: int = 1,
 ) -> list[Judged]:
-    """The verdicts, with those on accuracy and on what calls keep."""
+    """The verdicts, with those on accuracy and on what calls keep.
+
+    The session compares with so many `environments`: its accuracies are tested together.
+    """
     judged = [Judged(comparison, verdicts.judge(comparison)) for comparison in comparisons]
     epochs = [
         one.comparison
@@ -170,7 +176,7 @@ def judge_all(
         ours, theirs = (side[epoch.test]["extra_info"] for side in (new, old))
         limits = rounding(ours["dataset"]["name"], ours["architecture"], ours["recipe"])
         sides = after_epoch(ours), after_epoch(theirs)
-        verdict = judge_accuracy(*sides, limits, len(epochs), epoch.environment)
+        verdict = judge_accuracy(*sides, limits, len(epochs) * environments, epoch.environment)
         place = epoch.trial, epoch.implementation, epoch.environment
         judged.append(Judged(Comparison(*place, verdicts.ACCURACY), verdict))
     return [*judged, *judge_kept(judged, new, old)]

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic_core import from_json
 
 from benchmarks.comparing import verdicts
+from benchmarks.comparing.machines import cpu_name, vectors
 from benchmarks.comparing.ratios import Ratio, block_log_ratios, interval
 from benchmarks.comparing.records import (
     Judged,
@@ -152,7 +153,7 @@ def no_yardstick(
     ]
     found = [f"{what} was {then}, is {now}" for what, then, now in versions if then != now]
     if found := [*found, *differences(here, there, *machines)]:
-        return f"{REFERENCE} is no yardstick: {', '.join(found)}; {ONE_SESSION}"
+        return f"{REFERENCE} cannot remove the drift: {', '.join(found)}; {ONE_SESSION}"
     return ""
 
 
@@ -174,7 +175,8 @@ def differences(
             moment = {"moment": info.get("moment", "returned")}
         return {
             "schema": info.get("schema"),
-            "CPU": f"{cpu.get('brand_raw')}, {cpu.get('count')} cores",
+            "CPU": f"{cpu_name(cpu)}, {cpu.get('count')} cores",
+            "vector instructions": vectors(cpu),
             "data set": f"{info['dataset']['name']} {info['dataset']['sha256'][:8]}",
             "recipe": info["recipe"],
             **moment,

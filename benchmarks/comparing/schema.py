@@ -291,10 +291,16 @@ class Explored(Data):
     pictures: dict[Number, Picture] = {}
 
 
+class Processor(Part):
+    """What py-cpuinfo found of a CPU."""
+
+    flags: list[Text] = []
+
+
 class Machine(Part):
     """Where a run was measured."""
 
-    cpu: dict[str, Any] = {}
+    cpu: Processor = Processor()
 
 
 class SavedRun(Part):

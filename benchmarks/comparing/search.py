@@ -3,8 +3,8 @@
 The way is halved again and again: one session compares its middle with both of its ends, and every
 half that changed is searched further. So several changes are found, unless they cancel out within
 a half. A half is followed only where the gate confirmed a change, which it does by mistake in at
-most `FAMILY` of sessions: nothing is named wrongly in more than `FAMILY` times the number of
-sessions.
+most `FAMILY` of sessions: a search that takes so many sessions on average names something wrongly
+with at most `FAMILY` times their number.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Found:
 
     `ends` are both ends, with all verdicts on them. `steps` changed and have nothing in between.
     `lost` changed, but neither of its halves did so surely: the change is somewhere within. `open`
-    could not be decided and was not followed.
+    could not be decided and was not followed. `sessions` counts those that were repeated, too.
     """
 
     ends: Part

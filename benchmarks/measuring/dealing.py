@@ -36,7 +36,7 @@ TELL_LIMIT = 60.0
 
 
 class Dealer:
-    """The hands of a session: itself on this machine, or one for each host.
+    """What measures the blocks of a session: this machine, or one helper for each host.
 
     A host that is lost costs the block that it is at, which goes to the others.
     """
@@ -125,7 +125,7 @@ class Dealer:
                 why = (
                     str(error)
                     if isinstance(error, HostLost)
-                    else f"it answered nonsense: {error!r}"
+                    else f"its answer is invalid: {error!r}"
                 )
                 self.lose(crew.place.host.name, f"block {block + 1} goes to the others: {why}")
                 return
@@ -201,10 +201,10 @@ def check_answers(record: Mapping[str, Any]) -> None:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
-        raise HostLost(f"it answered nonsense: {place}: {problem['msg']}") from None
+        raise HostLost(f"its answer is invalid: {place}: {problem['msg']}") from None
     for name, entry in record["results"].items():
         times = [second for sample in entry.get("samples", ()) for second in sample]
         times += [entry["first_call_seconds"]] if "first_call_seconds" in entry else []
         for seconds in times:
             if not (isfinite(seconds) and 0 <= seconds < LONGEST):
-                raise HostLost(f"it answered nonsense: {name} took {seconds} s")
+                raise HostLost(f"its answer is invalid: {name} took {seconds} s")

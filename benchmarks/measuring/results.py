@@ -313,7 +313,7 @@ class Results:
                     if reason := self.unusable(side):
                         reasons[self.test_id(row)] = f"{place}: {reason}"
             comparisons = compare(new, old, environment, self.plan.margin, reasons)
-            judged[environment] = judge_all(comparisons, new, old)
+            judged[environment] = judge_all(comparisons, new, old, len(self.plan.baselines))
         return judged
 
     def unusable(self, row: Row) -> str:

@@ -55,7 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"{', '.join(DATASETS)}, or a folder of IDX files (default: mnist, or digits offline)",
     )
     group.addoption(
-        "--threads", type=whole, help="CPU threads of every framework (default: cores but one)"
+        "--threads",
+        type=whole,
+        help="CPU threads of every framework (default: all fast physical cores except one)",
     )
     group.addoption("--precision", default="float32", help="float32 (strict) or tf32, for GPUs")
     group.addoption(
@@ -64,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--rounds",
         type=whole,
-        help=f"samples of each contestant in a block, fewer of what takes long "
+        help=f"samples of each contestant in a block; fewer for slow operations "
         f"(default: {DEFAULTS['rounds']})",
     )
     group.addoption(

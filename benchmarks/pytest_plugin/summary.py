@@ -80,8 +80,8 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
     margin = f"{results.plan.margin:.1%}"
     if run := timed.saved_runs.get(name):
         notes = [
-            f"two times, drift of numpy_reference removed, margin {margin}: nothing stronger than "
-            "SUSPECT can be said"
+            f"the runs were measured at different times; numpy_reference removes the drift; margin "
+            f"{margin}; the strongest verdict is SUSPECT"
         ]
         if command := confirm_command(judged, environment_of(run)):
             notes.append(f"to confirm, with the environment of that run: {command}")

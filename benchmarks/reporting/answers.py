@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import causes
+from benchmarks.comparing.machines import cpu_name
 from benchmarks.comparing.pair import Outcome, Pair, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, Blocks, Ratio
 from benchmarks.comparing.records import Record, foreign_shares, measured_on, samples
@@ -27,8 +28,9 @@ from mnist_models.operations import EPOCH
 
 Place = tuple[str, int, str]
 RETURNED = (
-    "Epochs of this run were timed until their call returned, for which Keras's fit on TensorFlow "
-    "often waits after its last step: they rank nobody. Newer runs end with the last step."
+    "Epochs of this run were timed until their call returned. Keras's fit on TensorFlow often "
+    "returns long after its last step, so do not compare these epochs. Newer runs stop at the last "
+    "step."
 )
 
 
@@ -239,13 +241,14 @@ def versions(run: Run) -> dict[str, str]:
 
 def circumstances(run: Run) -> str:
     """Where, with what and how a run was measured, in one sentence."""
-    cpu = run["machine_info"].get("cpu", {})
+    machine_info = run["machine_info"]
+    cpu = machine_info.get("cpu", {})
     rows = [*run["benchmarks"], *run.get("void", ())]
     if not rows:
         return "Nothing was measured to its end"
     info = rows[0]["extra_info"]
     listed = ", ".join(f"{name} {version}" for name, version in versions(run).items())
-    kind = cpu.get("brand_raw") or run["machine_info"].get("processor") or "unknown CPU"
+    kind = cpu_name(cpu if "brand_raw" in cpu else {"brand_raw": machine_info.get("processor")})
     recipe = info["recipe"]
     learning = (
         f"{recipe.get('optimizer')} at a learning rate of {recipe.get('learning_rate')}, "
@@ -257,7 +260,7 @@ def circumstances(run: Run) -> str:
         if not row["extra_info"]["in_force"].get("onednn", True)
     )
     return (
-        f"{kind}, {cpu.get('count', '?')} CPUs, {run['machine_info'].get('system', '')}, "
+        f"{kind}, {cpu.get('count', '?')} CPUs, {machine_info.get('system', '')}, "
         f"{info['in_force']['threads']} thread(s), Python {info['python']}; {listed}; data set "
         f"'{info['dataset']['name']}', {info['in_force']['precision']}; {learning}; "
         f"{len({*info['blocks']})} blocks of fresh processes; {str(run['datetime'])[:10]}"

@@ -2,7 +2,7 @@
 
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Part, Place
-from benchmarks.comparing.verdicts import Status
+from benchmarks.comparing.verdicts import FAMILY, Status
 from benchmarks.measuring.making import requirements
 from benchmarks.reporting.words import format_seconds, label
 
@@ -38,13 +38,14 @@ def text(
         parts = [f"{label(implementation)}: no time changed between {span(found.ends)}."]
     if others := [one for one in found.ends.changes if one.called and one.metric != "time"]:
         parts.append(
-            f"Between {span(found.ends)} changed, too, and was not searched: {summary(others)}."
+            f"Also changed between {span(found.ends)}, but not searched further: {summary(others)}."
         )
     if refused:
         parts.append("Left out, because they cannot be installed: " + "; ".join(refused) + ".")
     parts.append(
-        f"{found.sessions} session{'s' * (found.sessions > 1)}; that any of them called something "
-        f"changed that did not change has a probability of at most {found.error:.0%}."
+        f"{found.sessions} session{'s' * (found.sessions > 1)}. Each reports a change that is not "
+        f"real with a probability of at most {FAMILY:.0%}; all of them together with at most "
+        f"{found.error:.0%}, where a search takes so many on average."
     )
     return "\n\n".join(parts)
 

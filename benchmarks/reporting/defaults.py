@@ -57,7 +57,8 @@ def releases(old: Found, new: Found, name: str) -> str:
             count += 1
     if not count:
         return f"{lines[0]}\n\nNo number and no default changed."
-    return "\n".join([*lines, "", "Numbers that changed are not a speed that changed."])
+    about = "This table is about defaults and results. It says nothing about speed."
+    return "\n".join([*lines, "", about])
 
 
 def write(block: str, text: str, page: Path = PAGE) -> None:

@@ -1,7 +1,9 @@
 """What moves the times, in Markdown: for the terminal and for docs/causes.md."""
 
+from math import exp
+
 from benchmarks.causes.knobs import KNOBS
-from benchmarks.comparing.moves import Effect, Explained, Moved
+from benchmarks.comparing.moves import ONE_AFTER_THE_OTHER, Effect, Explained, Moved
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN, Ratio
 from benchmarks.reporting.words import OPERATIONS, figure, label
 from benchmarks.trial import Trial
@@ -9,7 +11,7 @@ from mnist_models.implementations import PAIR
 
 DERIVED = {
     "first_call_included": "the first of 100 calls is included",
-    "one_after_the_other": "one framework after the other",
+    ONE_AFTER_THE_OTHER: "one framework after the other",
 }
 TITLES = {knob.name: knob.title for knob in KNOBS} | DERIVED
 MISTAKES = {knob.name for knob in KNOBS if knob.mistake} | {*DERIVED}
@@ -36,6 +38,8 @@ def cell(one: Moved, who: str) -> str:
         return "failed"
     if who not in one.sides:
         return ""
+    if one.knob == ONE_AFTER_THE_OTHER:
+        return f"{exp(min(one.sides[who])):.2f} to {exp(max(one.sides[who])):.2f}"
     said = figure(one.factor(who))
     if not one.equal.get(who, True):
         said += " *" + (f" off by {one.off[who]:.0e}" if who in one.off else "")
@@ -47,7 +51,7 @@ def cell(one: Moved, who: str) -> str:
 def effects(one: Moved) -> str:
     """What it does to the verdict, and in whom it must be changed for that."""
     said = {who: effect for who in one.changed if (effect := one.effect(who)) is not Effect.SAME}
-    names = {"both": "in both", **{who: f"in {label(who)}" for who in PAIR}}
+    names = {"both": "changed in both", **{who: f"changed in {label(who)}" for who in PAIR}}
     return "; ".join(f"{effect}, {names[who]}" for who, effect in said.items())
 
 
@@ -73,13 +77,16 @@ def about(found: Explained) -> str:
     return (
         f"Time with the change over time without it, both in the same rounds of {found.blocks} "
         f"blocks of fresh processes, with intervals of {CONFIDENCE:.0%}. A star: the answers are "
-        f"no longer the reference's. A verdict needs a difference of {MARGIN:.0%}. "
+        f"no longer the reference's. A verdict needs a difference of {MARGIN:.0%}. Intervals are "
+        f"not corrected for their number. One framework after the other is computed from the "
+        f"unchanged samples: Keras in one block over PyTorch in the next. Its cells have by how "
+        f"much each side varies from block to block. "
         f"{found.machine}; {listed}; data set '{found.dataset}'; one thread."
     )
 
 
 def turned(found: Explained) -> list[str]:
-    """Which changes turn the verdict round, where, as a list in Markdown."""
+    """Which changes reverse the verdict, where, as a list in Markdown."""
     lines = []
     for trial, every in in_order(found).items():
         for one in every:

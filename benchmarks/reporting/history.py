@@ -86,7 +86,7 @@ def about(timeline: Timeline) -> str:
     """What the figures are."""
     return (
         f"Times are divided by those of {timeline.package} {timeline.anchor}, measured in the same "
-        f"rounds; bold where the 95 % interval lies more than {MARGIN:.0%} from 1. Listed are "
-        f"changes between neighbours of {LARGE:.0%} or more whose interval does so. "
+        f"rounds. Bold: the whole 95 % interval is more than {MARGIN:.0%} away from 1. The list "
+        f"shows changes of {LARGE:.0%} or more from one release to the next with such an interval. "
         f"{timeline.machine}; data set '{timeline.dataset}'; one thread."
     )

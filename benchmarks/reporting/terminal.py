@@ -181,8 +181,8 @@ def footnotes(results: Results, complete: list[Row]) -> list[str]:
     lines = [
         f"{listed}; {plan.threads} thread(s) on CPU {', '.join(map(str, sorted(used)))}; "
         f"{plan.precision}; data set '{plan.dataset}'",
-        f"median over {plan.blocks} block(s) of fresh processes, each verdict with an exact "
-        f"{CONFIDENCE:.0%} interval; differences under {MARGIN:.0%} are not called",
+        f"times are medians over {plan.blocks} block(s) of fresh processes; intervals are exact, "
+        f"{CONFIDENCE:.0%}; no side is named for a difference under {MARGIN:.0%}",
     ]
     if note := words.without_onednn(
         row.name for row in complete if not of_row(row).get("onednn", True)
@@ -205,8 +205,8 @@ def bounds(complete: list[Row]) -> list[str]:
     """Return the accepted accuracies that were not calibrated, with their rule."""
     rules = {
         "referee": "around what the NumPy reference reached in the same epoch",
-        "guessing": "better than guessing, because the reference could not train in time",
-        "unknown": "because the session ended before its reference could train",
+        "guessing": "better than guessing, because the reference took too long to train",
+        "unknown": "at least half right, because the session ended before the reference trained",
     }
     found = {
         (row.trial.architecture, row.trial.batch_size): row.accuracy_bounds
@@ -214,8 +214,8 @@ def bounds(complete: list[Row]) -> list[str]:
         if row.accuracy_bounds and row.accuracy_bounds.rule in rules
     }
     return [
-        f"accuracy of {architecture} at batch {size}: not calibrated; accepted is "
-        f"[{low:.4f}, {high:.4f}), {rules[rule]}"
+        f"accuracy of {architecture} at batch {size}: not calibrated; the accepted range is "
+        f"[{low:.4f}, {high:.4f}): {rules[rule]}"
         for (architecture, size), (low, high, rule) in found.items()
     ]
 
@@ -238,6 +238,7 @@ def unequal(results: Results) -> list[str]:
         if found.status in CALLED:
             accuracies = f"{first} {sides[0].accuracy:.4f}, {second} {sides[1].accuracy:.4f}"
             lines.append(
-                f"{trial}: accuracy {accuracies}; {limits}, so the two may not train alike"
+                f"{trial}: accuracy {accuracies}; the difference is larger than rounding explains "
+                f"({limits}), so the two may not train the same way"
             )
     return lines

@@ -11,7 +11,7 @@ from benchmarks.comparing.ratios import LEAST_BLOCKS, Ratio
 from mnist_models import operations
 from mnist_models.profiles import PARTS
 
-NOBODY = "nobody to compare with"
+NOBODY = "nothing to compare with"
 LABELS = {"keras_tensorflow": "Keras", "pytorch_eager": "PyTorch"}
 # In the order in which reports show them.
 OPERATIONS = {

@@ -20,7 +20,7 @@ def shard(batch, job):
 
 @contextmanager
 def group(job):
-    """A group that is never destroyed now and then aborts its process when Python ends."""
+    """The ranks, which find each other by a file in the job's folder."""
     distributed.init_process_group(
         "gloo",
         init_method=f"file://{job['folder']}/group",
