@@ -9,4 +9,4 @@ pytestmark = pytest.mark.benchmark
 
 def test_parts(measured: Row) -> None:
     """Seconds of the whole step. Its parts and its kernels are saved beside them."""
-    assert not measured.parity_faults, "\n".join(measured.parity_faults)
+    assert not measured.void, "\n".join(measured.void)

@@ -6,11 +6,15 @@ Standard library only: workers import it. All choices start from the CPUs that t
 import os
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
+from math import floor, inf
 from pathlib import Path
 
 # https://docs.kernel.org/admin-guide/cputopology.html
 DEVICES = Path("/sys/devices")
+GROUPS = Path("/sys/fs/cgroup")
 TASKS = Path("/proc/self/task")
+# The environment variable that has the CPUs which a session may use.
+INHERITED = "MNIST_BENCHMARK_CPUS"
 # A core of less than this share of the largest `cpu_capacity` is an efficiency core.
 FULL_CAPACITY = 0.9
 
@@ -20,6 +24,17 @@ def available() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def inherited() -> list[int]:
+    """Numbers of the CPUs that the session may use, also where this process is bound to few."""
+    text = os.environ.get(INHERITED, "")
+    return sorted(numbers(text)) if text else available()
+
+
+def keep_inherited() -> None:
+    """Remember the CPUs of now, for this process and those that it starts, before it is bound."""
+    os.environ.setdefault(INHERITED, ",".join(map(str, available())))
 
 
 def cores(allowed: Iterable[int], devices: Path = DEVICES) -> list[list[int]]:
@@ -81,11 +96,30 @@ def numbers(text: str) -> set[int]:
     return found
 
 
-def default_threads(allowed: Iterable[int] | None = None, devices: Path = DEVICES) -> int:
-    """Fast physical cores but one, at least 1: hyper-threads and efficiency cores do not count."""
+def default_threads(
+    allowed: Iterable[int] | None = None, devices: Path = DEVICES, groups: Path = GROUPS
+) -> int:
+    """Fast physical cores but one, at least 1: hyper-threads and efficiency cores do not count.
+
+    A container that may use the time of fewer CPUs has no more cores than that.
+    """
     allowed = available() if allowed is None else list(allowed)
     slow = efficiency_cpus(allowed, devices)
-    return max(1, sum(core[0] not in slow for core in cores(allowed, devices)) - 1)
+    fast = sum(core[0] not in slow for core in cores(allowed, devices))
+    return max(1, floor(min(fast, quota(groups))) - 1)
+
+
+def quota(groups: Path = GROUPS) -> float:
+    """How many CPUs' time a container may use; infinite without a limit.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu, and version 1 of it.
+    """
+    both = read(groups / "cpu.max").split() or [
+        read(groups / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")
+    ]
+    if len(both) == 2 and all(map(str.isdecimal, both)) and int(both[1]):
+        return int(both[0]) / int(both[1])
+    return inf
 
 
 def share(

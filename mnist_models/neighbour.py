@@ -5,18 +5,13 @@ import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
-# It binds itself to a CPU that is not given, copies memory, and ends with whoever began it.
+from mnist_models import cpus
+
+# It binds itself to a CPU, copies memory, and ends with whoever began it.
 COPY = """
 import os, sys
-parent, own = os.getppid(), {int(cpu) for cpu in sys.argv[1:]}
-for cpu in sorted({*range(os.cpu_count() or 1)} - own):
-    try:
-        os.sched_setaffinity(0, {cpu})
-        break
-    except OSError:
-        pass
-else:
-    sys.exit()
+parent, cpu = os.getppid(), int(sys.argv[1])
+os.sched_setaffinity(0, {cpu})
 one, other = bytearray(2**25), bytearray(2**25)
 print(cpu, flush=True)
 while os.getppid() == parent:
@@ -26,11 +21,17 @@ while os.getppid() == parent:
 
 @contextmanager
 def neighbour(own: Iterable[int]) -> Generator[int | None, None, None]:
-    """Keep one CPU beside these busy for a while; yields its number, None where there is none."""
-    if sys.platform != "linux":
+    """Keep one CPU beside these busy for a while; yields its number, None where there is none.
+
+    It is one that the session may use, and of another core if there is one.
+    """
+    own, every = {*own}, cpus.cores(cpus.inherited())
+    beside = sorted(every, key=lambda core: bool({*core} & own))
+    free = [cpu for core in beside for cpu in core if cpu not in own]
+    if sys.platform != "linux" or not free:
         yield None
         return
-    command = [sys.executable, "-ISc", COPY, *map(str, own)]
+    command = [sys.executable, "-ISc", COPY, str(free[0])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -404,6 +404,7 @@ def is_knob(name: str) -> bool:
 
 def bind(threads: int) -> list[int]:
     """Bind this process to the CPUs for `threads` threads; returns the numbers of those in use."""
+    cpus.keep_inherited()
     return cpus.bind(cpus.share(threads)[0])
 
 

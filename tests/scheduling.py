@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_models import implementations
+from mnist_models import cpus, implementations
 
 # The implementations that each change is tried on.
 OWN = (*implementations.PAIR, "numpy_reference")
@@ -95,9 +95,11 @@ def pytest_configure(config):
     # By this all sessions that tests start would share one cache, and so what failed the last time.
     os.environ.pop("TOX_ENV_DIR", None)
     if distributed(config) and hasattr(os, "sched_setaffinity"):
-        cpus = sorted(os.sched_getaffinity(0))
+        # Whoever trains on several devices, or beside a neighbour, may use all of them.
+        cpus.keep_inherited()
+        every = cpus.inherited()
         number = int(config.workerinput["workerid"].removeprefix("gw"))
-        os.sched_setaffinity(0, {cpus[number % len(cpus)]})
+        os.sched_setaffinity(0, {every[number % len(every)]})
 
 
 def pytest_collection_finish():

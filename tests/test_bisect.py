@@ -248,10 +248,10 @@ def test_the_nights_are_shown_in_one_table(tmp_path):
     said = text(nights(tmp_path)).splitlines()
     assert said[2].endswith("| keras-nightly2026-11-27 | 1.100 [1.050, 1.150] EQUIVALENT |")
     assert said[3].endswith("| keras-nightly2026-11-28 | **1.100 [1.050, 1.150] REGRESSED** |")
-    untold = Bisection(**about, answer="Not decided: others took the CPUs.\n\n1 session")
+    untold = Bisection(**about, answer="Not decided: other programs used the CPUs.\n\n1 session")
     (tmp_path / "2026-11-29.json").write_text(untold.model_dump_json())
     [last] = text(nights(tmp_path)).splitlines()[4:]
-    assert last == "| 2026-11-29 |  |  |  |  | Not decided: others took the CPUs. |"
+    assert last == "| 2026-11-29 |  |  |  |  | Not decided: other programs used the CPUs. |"
     (tmp_path / "2026-11-30.json").write_text("{}")
     with pytest.raises(ValueError, match=r"2026-11-30\.json is no search"):
         nights(tmp_path)

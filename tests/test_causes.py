@@ -3,7 +3,7 @@
 import gc
 import mmap
 import threading
-from time import perf_counter, sleep
+from time import perf_counter, sleep, thread_time
 
 import pytest
 
@@ -82,17 +82,19 @@ def test_waits_are_counted():
 
 
 def test_threads_that_ran_are_counted():
-    def spin():
-        end = perf_counter() + 0.05
-        while perf_counter() < end:
-            pass
+    stop, done = threading.Event(), threading.Barrier(4)
 
-    stop = threading.Event()
+    def spin():
+        while thread_time() < 0.05:
+            pass
+        done.wait(60)
+        stop.wait(60)
+
     held = Counters()
-    alive = [threading.Thread(target=lambda: (spin(), stop.wait(5))) for _ in range(3)]
+    alive = [threading.Thread(target=spin) for _ in range(3)]
     for thread in alive:
         thread.start()
-    sleep(0.4)
+    done.wait(60)
     found = held.threads_that_ran()
     gc.callbacks.remove(held.collect)
     stop.set()

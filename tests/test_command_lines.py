@@ -301,7 +301,7 @@ def test_the_last_line_is_where_the_report_is(copy, autosave):
     assert autosave.stdout.splitlines()[-1] == "report: report/index.html"
     [path] = copy.glob(".benchmarks/*/*.json")
     again = [sys.executable, "-m", "benchmarks", "report", path, "-o", copy / "again"]
-    subprocess.run(again, cwd=copy, check=True)
+    subprocess.run(again, cwd=copy, check=True, timeout=300)
     one, other = ((copy / name / "summary.md").read_text() for name in ("report", "again"))
     assert one == other
     assert "| training step, mlp, batch 128, cpu |" in one

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from math import inf
 from types import SimpleNamespace
 
 import pytest
@@ -110,9 +111,46 @@ def test_default_threads_are_fast_physical_cores_but_one(tmp_path, files, allowe
     assert cpus.default_threads(allowed, tmp_path) == threads
 
 
-@pytest.mark.skipif(len(cpus.available()) < 2, reason="one CPU: there is nothing to choose")
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, inf),
+        ({"cpu.max": "max 100000"}, inf),
+        ({"cpu.max": "250000 100000"}, 2.5),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, inf),
+        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4.0),
+        ({"cpu.max": "nonsense"}, inf),
+    ],
+)
+def test_a_containers_quota_limits_the_threads(tmp_path, files, expected):
+    """The kernel halts a container that computes on more CPUs than it paid for."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cpus.quota(tmp_path) == expected
+    threads = cpus.default_threads(range(64), tmp_path / "nowhere", tmp_path)
+    assert threads == {inf: 63, 2.5: 1, 4.0: 3}[expected]
+
+
+def test_a_session_knows_its_cpus_where_it_is_bound_to_few(monkeypatch):
+    """Whoever is bound leaves the number of all of them to what it starts."""
+    monkeypatch.delenv(cpus.INHERITED, raising=False)
+    assert cpus.inherited() == cpus.available()
+    monkeypatch.setenv(cpus.INHERITED, "0,2-3")
+    assert cpus.inherited() == [0, 2, 3]
+    cpus.keep_inherited()
+    assert cpus.inherited() == [0, 2, 3]
+
+
+@pytest.mark.skipif(len(cpus.inherited()) < 2, reason="one CPU: there is nothing to choose")
 class TestBinding:
     """On this machine, in threads of this process."""
+
+    @pytest.fixture(autouse=True)
+    def all_cpus(self):
+        """Also where xdist's processes keep to one."""
+        with cpus.bound(cpus.inherited()):
+            yield
 
     def bound(self):
         return [os.sched_getaffinity(int(task.name)) for task in cpus.TASKS.iterdir()]
@@ -183,10 +221,19 @@ def test_meter_sees_what_others_do(monkeypatch):
     assert meter.stolen() == pytest.approx(0.1)
 
 
+def test_a_worker_that_ends_makes_the_load_unknown(monkeypatch):
+    """What it took after the first reading is told by nobody."""
+    monkeypatch.setattr(load, "cpu_seconds", lambda: {0: Spent(5.0, 0.0)})
+    readings = iter([{1: 400.0, 2: 7.0}, {1: 401.0}])
+    monkeypatch.setattr(load.Meter, "own_busy", lambda self: next(readings))
+    assert load.Meter([1, 2], [0]).foreign() is None
+
+
 @pytest.mark.slow
 def test_what_a_worker_starts_is_its_own():
     """A start is a process of a worker: its CPU time is nobody else's."""
     meter = load.Meter([os.getpid()], cpus.available())
-    before = meter.own_busy()
-    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
-    assert meter.own_busy() - before > 0.1
+    before = meter.own_busy()[os.getpid()]
+    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True, timeout=60)
+    assert meter.own_busy()[os.getpid()] - before > 0.15

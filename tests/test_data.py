@@ -155,7 +155,9 @@ def test_others_read_the_same_arrays(mnist, as_others_have_it, library, tmp_path
         "for a in arrays: print(a.dtype, a.shape, hashlib.sha256(a.tobytes()).hexdigest())"
     )
     command = [sys.executable, "-c", script, str(as_others_have_it)]
-    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    output = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=300
+    )
     expected = [
         f"{a.dtype} {a.shape} {hashlib.sha256(a.tobytes()).hexdigest()}" for a in arrays_of(mnist)
     ]
@@ -613,7 +615,7 @@ def test_a_mirror_that_accepts_and_is_silent(server, cache, arrays, monkeypatch)
     """A mirror that takes the connection and says nothing is left out, and the other is used."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        monkeypatch.setattr(data, "PATIENCE", 0.3)
+        monkeypatch.setattr(data, "PATIENCE", 2)
         monkeypatch.setitem(data.MIRRORS, "mnist", (address, data.MIRRORS["mnist"][1]))
         assert has_all_four(cache, arrays, data.load("mnist"))
     assert server.asked == [f"/b/{file}.gz" for file in data.FILES]
@@ -883,7 +885,9 @@ import mnist_models.data
 print(*(name for name in set(sys.modules) - before if "." not in name))
 """
     command = [sys.executable, "-c", script]
-    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300
+    ).stdout
     assert set(output.split()) - set(sys.stdlib_module_names) == {"mnist_models"}
 
 

@@ -81,7 +81,9 @@ def test_a_single_channel_keeps_pytorchs_strides():
         "numpy.zeros((4, 28, 28, 1), 'float32'), numpy.zeros(4, 'uint8'))[0];"
         "print(images.stride(), images[torch.arange(2)].stride())"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
     assert found.stdout.strip() == "(784, 784, 28, 1) (784, 784, 28, 1)"
 
 

@@ -231,7 +231,9 @@ def test_every_knob_works_in_whom_it_is_for(who, dataset):
     code = sorted((k for k in KNOBS if who in k.who and k.is_code), key=lambda k: k.name == OTHER)
     turned = json.dumps([[knob.name, [kind.name for kind in knob.operations]] for knob in code])
     command = [sys.executable, "-c", TURNED, who, str(dataset.folder), turned]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
     found = json.loads(ended.stdout.splitlines()[-1])
     assert [*found] == ["", *(knob.name for knob in code)]
     assert all(seconds > 0 for every in found.values() for seconds, _, _ in every.values())

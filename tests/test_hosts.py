@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from time import process_time, sleep
 from types import SimpleNamespace
@@ -67,6 +68,21 @@ def test_a_file_names_hosts(tmp_path):
         parse_all([str(file)])
 
 
+@pytest.mark.parametrize(
+    ("pin", "options"),
+    [("torch==2.9.1", []), ("torch==2.9.1+cpu", ["--torch-backend", "cpu"])],
+)
+def test_a_build_of_pytorchs_own_index_is_asked_for(tmp_path, monkeypatch, pin, options):
+    """Another build would be another library, or lack what it needs."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(on_host, "find_uv", lambda: "uv")
+    commands = []
+    monkeypatch.setattr(on_host, "run", commands.append)
+    on_host.environment("3.12", ["numpy==2.4.6", pin])
+    [_, install] = commands
+    assert [part for part in install if part in ("--torch-backend", "cpu")] == options
+
+
 def test_an_unknown_host_key_is_refused_and_nobody_is_asked():
     assert "-oStrictHostKeyChecking=yes" in parse("ssh=box").spec
     assert "-oBatchMode=yes" in parse("ssh=box").spec
@@ -83,6 +99,10 @@ def test_files_are_kept_whole_and_looked_at_again(tmp_path, monkeypatch):
     assert on_host.have("source", wanted) == ""
     folder = on_host.put("source", wanted, files)
     assert on_host.have("source", wanted) == on_host.put("source", wanted, files) == folder
+    os.makedirs(os.path.join(folder, "a", "__pycache__"))
+    with open(os.path.join(folder, "a", "__pycache__", "b.pyc"), "wb") as file:
+        file.write(b"whoever imports it leaves this")
+    assert on_host.have("source", wanted) == folder
     with open(os.path.join(folder, "c"), "wb") as file:
         file.write(b"three")
     assert on_host.have("source", wanted) == ""
@@ -205,8 +225,19 @@ def test_dealing_costs_this_machine_next_to_nothing():
     "error", [HostLost("it is dark"), ValueError("no answer"), TypeError("None"), KeyError("x")]
 )
 def test_a_host_that_is_lost_costs_its_block_which_goes_to_the_others(error):
-    bad, good = Crew("bad", fails_at={1, 2, 3, 4}, error=error, seconds=0.01), Crew("good")
+    bad, good = Crew("bad", fails_at={1, 2, 3, 4}, error=error), Crew("good")
     dealer, said = dealer_of(good, bad)
+    failed, measure, fail = Event(), good.run_block, bad.run_block
+
+    def wait(block):
+        assert block == 0 or failed.wait(20)
+        measure(block)
+
+    def tell(block):
+        failed.set()
+        fail(block)
+
+    good.run_block, bad.run_block = wait, tell
     dealer.deal(range(5))
     assert sorted(good.done + bad.done) == list(range(5))
     assert [line for line in said if line.startswith("host bad is lost: block")]
@@ -587,7 +618,7 @@ def ssh(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ssh")
     for key in ("host", "user"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, timeout=60)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -608,10 +639,10 @@ def ssh(tmp_path_factory):
 
     def answers():
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            with socket.create_connection(("127.0.0.1", port), 1) as asked:
+                return asked.recv(4) == b"SSH-" and process.poll() is None
         except OSError:
             return False
-        return True
 
     assert wait_for(answers)
     yield SimpleNamespace(options=options, folder=folder, process=process)
@@ -644,7 +675,7 @@ def test_a_host_whose_key_is_unknown_is_not_reached(ssh, tmp_path):
 
 @pytest.mark.slow
 def test_a_host_that_is_cut_off_loses_its_block_to_the_others(ssh, tmp_path):
-    """In the middle of a session, all that belongs to its connections is killed."""
+    """From its second block on, all that belongs to its connections is killed."""
     spec = f"--host=ssh={ssh.options()} 127.0.0.1//python={sys.executable}"
     process = session(tmp_path, "--blocks=6", "--rounds=40", *popen("tmp"), spec)
     journal = ".benchmarks/sessions/*/journal.jsonl"
@@ -654,10 +685,14 @@ def test_a_host_that_is_cut_off_loses_its_block_to_the_others(ssh, tmp_path):
         return '"host": "127.0.0.1"' in text or process.poll() is not None
 
     assert wait_for(busy)
-    for one in psutil.Process(ssh.process.pid).children(recursive=True):
-        one.kill()
+    while process.poll() is None:
+        for one in psutil.Process(ssh.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        sleep(0.02)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
+    assert "host 127.0.0.1 is lost" in " ".join(output.split())
     found = measured_on(tmp_path)
     assert sorted(found) == list(range(6))
 
@@ -671,15 +706,23 @@ def test_a_network_that_is_silent_for_some_seconds_costs_nothing(ssh, tmp_path):
     def carriers():
         """What carries the bytes between both sides."""
         every = psutil.Process(ssh.process.pid).children(recursive=True)
-        return [one for one in every if one.name().startswith("sshd")]
+        found = []
+        for one in every:
+            with suppress(psutil.NoSuchProcess):
+                found += [one] if one.name().startswith("sshd") else []
+        return found
 
     assert wait_for(lambda: len(carriers()) > 1 or process.poll() is not None)
     stopped = carriers()
-    for one in stopped:
-        one.suspend()
-    sleep(5)
-    for one in stopped:
-        one.resume()
+    try:
+        for one in stopped:
+            with suppress(psutil.NoSuchProcess):
+                one.suspend()
+        sleep(5)
+    finally:
+        for one in stopped:
+            with suppress(psutil.NoSuchProcess):
+                one.resume()
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "is lost" not in output

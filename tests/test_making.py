@@ -67,7 +67,7 @@ def pins(**packages):
 def has(environment, package):
     python = environment.spec.partition("python=")[2]
     code = f"import {package}; print({package}.__version__)"
-    return subprocess.check_output([python, "-c", code], text=True).strip()
+    return subprocess.check_output([python, "-c", code], text=True, timeout=300).strip()
 
 
 @pytest.mark.slow

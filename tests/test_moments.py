@@ -42,8 +42,7 @@ def run(trainer):
 def test_an_epoch_ends_with_its_last_step():
     """What the call does after the last step is in the second moment, not in the sample."""
     (seconds, _), returned = run(Late())
-    assert seconds < WAIT / 2
-    assert returned >= WAIT
+    assert returned - seconds >= 0.9 * WAIT
 
 
 @pytest.mark.parametrize("calls", [0, 2])
@@ -92,8 +91,8 @@ def test_the_panel_says_who_computes_without_onednn():
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(implementations.missing(KERAS)), reason="TensorFlow is not installed")
-def test_the_upstream_report_is_reproduced():
-    """Some autotuned iterators are deleted late; without autotuning all are at once."""
+def test_the_upstream_report_still_holds():
+    """Without autotuning no iterator is deleted later than with it, and none late."""
     script = ROOT / "docs" / "upstream" / "tf_data_iterator.py"
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     seconds = [float(line.split()[-2]) for line in ended.stdout.splitlines()]

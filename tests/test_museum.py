@@ -102,17 +102,21 @@ def test_the_metric_that_is_asked_for_counts():
 
 def test_the_table_has_what_was_expected_beside_what_was_seen():
     control = exhibit(name="control", expect=NO_CHANGE)
-    chosen, records = [exhibit(), control], [seen("REGRESSED"), seen("REGRESSED")]
+    known = exhibit(tracker="https://tracker")
+    chosen, records = [known, control], [seen("REGRESSED"), seen("REGRESSED")]
     records[1].name = "control"
     text = shown(chosen, museum.Museum(machine="a CPU", dataset="mnist", seen=records))
     assert "| REGRESSED | REGRESSED | 1.100 [1.050, 1.150] | 60 |" in text
     assert "✗ control" in text
-    assert text.endswith(
-        "1 of 1 known changes were found; a change was reported in 1 of 1 controls"
-    )
+    reported = "1 of 1 changes that others reported were found"
+    assert text.endswith(f"{reported}; a change was called in 1 of 1 controls")
+    own = exhibit(name="own"), seen("REGRESSED").model_copy(update={"name": "own"})
+    both = museum.Museum(machine="a CPU", dataset="mnist", seen=[*records, own[1]])
+    text = shown([*chosen, own[0]], both)
+    assert f"{reported}, and 1 of 1 that this suite found first; a change was called" in text
     records[1] = Seen(name="control", expect=NO_CHANGE, failed="no room")
     text = shown(chosen, museum.Museum(machine="a CPU", dataset="mnist", seen=records))
-    assert text.endswith("reported in 0 of 0 controls; 1 could not be compared")
+    assert text.endswith("called in 0 of 0 controls; 1 could not be compared")
 
 
 def test_numbers_that_changed_are_no_time(monkeypatch):

@@ -59,7 +59,9 @@ def test_outcomes_of_a_pair(first, second, outcome, winner):
     assert (back.outcome, back.winner) == (outcome, winner if winner is None else 1 - winner)
 
 
-WORDS = "contaminated: others took the CPUs in 3 of 6 blocks; Keras/PyTorch 0.50 [0.50, 0.50]"
+WORDS = (
+    "contaminated: other programs used the CPUs in 3 of 6 blocks; Keras/PyTorch 0.50 [0.50, 0.50]"
+)
 
 
 def test_foreign_load_reaches_the_headline_of_the_panel():
@@ -80,9 +82,14 @@ def test_foreign_load_reaches_page_summary_and_readme():
     assert contest(run, "forward").answer().startswith("no difference found")
     assert "PyTorch is 2.2" in contest(run, "epoch").answer()
     steps = [line for line in result_table(run) if line.startswith("| training step")]
-    assert all("contaminated: others took the CPUs in 3 of 6 blocks" in line for line in steps)
+    assert all(
+        "contaminated: other programs used the CPUs in 3 of 6 blocks" in line for line in steps
+    )
     html = Report("here", run, {}).html()
-    assert "contaminated: others took the CPUs in 3 of 6 blocks" in html.split('id="figures"')[0]
+    assert (
+        "contaminated: other programs used the CPUs in 3 of 6 blocks"
+        in html.split('id="figures"')[0]
+    )
 
 
 def test_what_is_contaminated_is_nobodys_victory():
@@ -124,7 +131,7 @@ def test_charts_show_contaminated_rows_in_grey_and_say_so():
         (
             [1.5] * 6,
             True,
-            "Keras tax contaminated: others took the CPUs in 6 of 6 blocks; "
+            "Keras tax contaminated: other programs used the CPUs in 6 of 6 blocks; "
             "keras_torch/PyTorch 1.50 [1.50, 1.50]",
         ),
     ],

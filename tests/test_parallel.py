@@ -41,6 +41,22 @@ print(json.dumps(more | {"cases": found}))
 """
 
 
+@pytest.mark.parametrize(
+    ("count", "batch_size", "most"),
+    [(1, 128, 1), (2, 128, 2), (3, 128, 2), (6, 128, 4), (12, 128, 8), (96, 128, 8), (6, 48, 6)],
+)
+def test_every_device_has_an_equal_part_of_a_batch(count, batch_size, most):
+    """On six CPUs five of the parts would be larger than the last one."""
+    assert parallel.most_devices(count, batch_size) == most
+
+
+def test_a_batch_that_cannot_be_halved_is_refused(monkeypatch):
+    monkeypatch.setattr(parallel, "everywhere", lambda: [0, 1])
+    own = PYTORCH, "mlp", {"batch_size": 127}, "cpu", 1
+    with pytest.raises(Unavailable, match="equal parts of a batch of 127 images"):
+        Parallel(SimpleNamespace(own=lambda: own))
+
+
 def asked(name, dataset, architecture, *cases, more=False):
     """What each case ends with on two devices; `more`: also the operation's figures, and four."""
     if missing := implementations.missing(name):
@@ -52,7 +68,7 @@ def asked(name, dataset, architecture, *cases, more=False):
     # What is compiled without optimisation computes the same, in a third of the time.
     quick = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
     ended = subprocess.run(
-        command, cwd=ROOT, env=quick, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=quick, capture_output=True, text=True, check=False, timeout=300
     )
     if ended.returncode:
         raise RuntimeError(ended.stderr)

@@ -107,7 +107,9 @@ def asked(name, dataset, how="installed"):
     if missing := implementations.missing(name):
         pytest.skip(f"not installed: {', '.join(missing)}")
     command = [sys.executable, "-c", ASKED, name, str(dataset.folder), how]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
     return json.loads(ended.stdout.splitlines()[-1])
 
 

@@ -44,6 +44,10 @@ def test_what_repeated_runs_show_is_told(monkeypatch, tmp_path):
     ]
     repeats.REPEATS.write_text(json.dumps(runs))
     text = "\n".join(repeats.lines())
-    assert "in 1 of 1 pairs of runs" in text
+    assert "In 1 of 1 pairs of runs" in text
+    assert "0 of 2 intervals" in text.replace("\n", " ")
     assert "| step | 2 | 1.150 | 1.000 to 1.300 | 9.3% | 1 |" in text
-    assert "alone" not in text
+    assert "| alone" not in text
+    runs[1]["machine"] = "another one"
+    repeats.REPEATS.write_text(json.dumps(runs))
+    assert repeats.lines() == []

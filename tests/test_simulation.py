@@ -1,11 +1,16 @@
 """The gate on sessions drawn from recorded ones; `python -m tools.simulation` draws thousands."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from math import exp
 
 import numpy as np
 import pytest
 
 from benchmarks.comparing import verdicts
+from benchmarks.measuring.workers import ROOT
 from tools import measured, simulation
 from tools.simulation import NOISES, draw, pools, simulate
 
@@ -62,8 +67,38 @@ def test_doses_are_told_by_what_they_measure():
     assert {*doses.values()} <= {*page}
 
 
+@pytest.mark.slow
+def test_intervals_of_suspicions_lean_to_the_suspected_side():
+    """As docs/measuring.md says: the screen looked extreme, or there would be no suspicion."""
+    chance, held = np.random.default_rng(5), {"open": [], "refuted": []}
+    for _ in range(3000):
+        logs = chance.normal(0, 0.03, 30)
+        new = {block: [exp(one)] for block, one in enumerate(logs)}
+        old = {block: [1.0] for block in new}
+        place = "step[]", "", "", verdicts.time_metric(0.02)
+        screen = {block: new[block] for block in range(6)}
+        every = {"open": (screen, 0), "refuted": (new, 1)}
+        for kind, (blocks, suspects) in every.items():
+            one = verdicts.Comparison(*place, blocks, old, 6, suspects)
+            if verdicts.suspicion(one) and verdicts.decision(one)[0] is not True:
+                found = verdicts.judge(one).ratio
+                held[kind].append(found.low <= 1 <= found.high)
+    assert np.mean(held["open"]) == pytest.approx(0.89, abs=0.03)
+    assert np.mean(held["refuted"]) == pytest.approx(0.93, abs=0.03)
+
+
+@pytest.mark.slow
+def test_other_tools_sampling_runs(dataset):
+    """`python -m tools.peers record` starts such processes."""
+    command = [sys.executable, "-m", "tools.peers", "sample", "numpy_reference", dataset.folder]
+    said = subprocess.check_output([*command, "0.1"], cwd=ROOT, text=True, timeout=300)
+    found = json.loads(said.splitlines()[-1])
+    assert found.keys() == {"forward", "train_step"}
+    assert all(0 < one["min"] <= one["mean"] and one["samples"] for one in found.values())
+
+
 @pytest.mark.parametrize(
-    ("coverage", "words"), [(0.951, "at least 95 %"), (0.94, "94.0% under `x`")]
+    ("coverage", "words"), [(0.969, "at least 96.8%"), (0.94, "94.0% under `x`")]
 )
 def test_the_page_says_where_intervals_hold_less_than_they_promise(coverage, words):
     assert words in " ".join(measured.coverage_lines({"x": {"coverage": coverage}}))

@@ -464,7 +464,7 @@ def test_a_look_after_a_block_has_the_pairs_ratios():
         (FORWARD, PYTORCH): ([2.0], {}),
         (lenet, KERAS): ([1.0], {}),
     }
-    so_far = "so far, Keras/PyTorch: training step mlp 0.50"
+    so_far = "so far, Keras/PyTorch (below 1, Keras is faster): training step mlp 0.50"
     assert terminal.look(make_results(rows)) == f"{so_far}; forward pass mlp 1.50"
     dropped = [(FORWARD, KERAS), (FORWARD, PYTORCH)]
     assert terminal.look(make_results(rows, dropped=dropped)) == so_far
@@ -480,7 +480,11 @@ def test_panel_without_the_pair():
     """Where the pair did not run, the first two that did are compared; alone, there is nobody."""
     others = {(STEP, name): ([seconds] * 6, {}) for name, seconds in (("a", 1.0), ("b", 2.0))}
     assert "a is 2.00× faster" in shown(make_results(others))
-    assert "nothing to compare with" in shown(make_results({(STEP, "a"): ([1.0] * 6, {})}))
+    alone = {(STEP, "a"): ([1.0] * 6, {})}
+    assert "nothing to compare with" in shown(make_results(alone))
+    # The reference is there for the proof and against drift.
+    both = alone | {(STEP, "numpy_reference"): ([9.0] * 6, {})}
+    assert "nothing to compare with" in shown(make_results(both))
 
 
 OWED = {

@@ -308,6 +308,13 @@ def test_disturbed_blocks_speak_for_nothing_but_equality(screen, confirmation, d
         assert f"in {count} of" in found.reason
 
 
+def test_heavy_load_makes_different_ones_look_equal():
+    """Two bursts of 10 ms and 10.3 ms that lose 4 ms each are 2.1 % apart, not 3 %."""
+    for share, expected in ((0.2, "EQUIVALENT"), (0.3, "CONTAMINATED")):
+        foreign = dict.fromkeys(range(6), share)
+        assert judge(compared(EQUAL, foreign=foreign)).status == expected
+
+
 def test_a_disturbed_screen_suspects_nothing():
     """What is looked at again is no matter of others' work."""
     assert suspicion(compared(SLOWER)) == 1

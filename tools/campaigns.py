@@ -27,6 +27,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from benchmarks.commands import experiments
 from benchmarks.commands.selfcheck import ROOT, STEPS, gate, plant
 from benchmarks.comparing.ratios import Blocks
 from benchmarks.numbers import whole
@@ -117,6 +118,8 @@ def run(campaign: str, baseline: Path, sessions: int, options: list[str]) -> Non
             "number": number,
             "began": f"{when:%Y-%m-%d %H:%M}",
             "revision": revision(),
+            "machine": experiments.machine(),
+            "versions": experiments.versions(),
             "seconds": round(monotonic() - began, 1),
             "options": options,
             **known,
@@ -167,6 +170,7 @@ def revision() -> str:
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
     return described.stdout.strip()
 

@@ -25,6 +25,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.comparing.ratios import ratio
+from benchmarks.comparing.records import samples
 from benchmarks.measuring.workers import ROOT, variables_of
 from benchmarks.numbers import whole
 from mnist_models import data, exports, implementations, networks, recipe, weights
@@ -250,11 +251,15 @@ def identical(name: str, architecture: str, threads: int, times: int, dataset: s
             command.append(f"--dataset={data.load(dataset).folder}")
             output = subprocess.run(
                 [sys.executable, *command, f"--benchmark-json={saved}"],
-                cwd=root, env=os.environ | {"PYTHONPATH": ""}, capture_output=True, text=True,
-            )  # fmt: skip
+                cwd=root,
+                env=os.environ | {"PYTHONPATH": ""},
+                capture_output=True,
+                text=True,
+                timeout=3600,
+            )
             if output.returncode:
                 raise SystemExit(output.stdout)
-            first, second = map(by_block, json.loads(saved.read_text())["benchmarks"])
+            first, second = map(samples, json.loads(saved.read_text())["benchmarks"])
             found = ratio(first, second)
             inside += 0.98 <= found.value <= 1.02
             interval = f"no interval from {found.blocks} block(s)"
@@ -265,16 +270,6 @@ def identical(name: str, architecture: str, threads: int, times: int, dataset: s
                 f"called: {found.winner is not None}; within 2 %: {inside} of {session + 1}",
                 flush=True,
             )
-
-
-def by_block(benchmark: dict[str, Any]) -> dict[int, list[float]]:
-    """The samples of a saved row, by block."""
-    blocks: dict[int, list[float]] = {}
-    for block, seconds in zip(
-        benchmark["extra_info"]["blocks"], benchmark["stats"]["data"], strict=True
-    ):
-        blocks.setdefault(block, []).append(seconds)
-    return blocks
 
 
 KINDS = {"epochs": epochs, "overhead": overhead, "idiom": idiom, "cold": cold}
@@ -295,7 +290,9 @@ def main() -> None:
     if options.implementation is None:
         for name in PAIR:
             subprocess.run(
-                [sys.executable, *sys.orig_argv[1:], "--implementation", name], check=True
+                [sys.executable, *sys.orig_argv[1:], "--implementation", name],
+                check=True,
+                timeout=3600,
             )
         return
     settings = (

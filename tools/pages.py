@@ -26,6 +26,7 @@ from benchmarks.commands import museum
 from benchmarks.commands.bisect import Bisection
 from benchmarks.comparing import curves, moves
 from benchmarks.comparing.growth import Growth
+from benchmarks.comparing.machines import cpu_name
 from benchmarks.comparing.saved import read
 from benchmarks.comparing.timeline import Timeline
 from benchmarks.reporting import explained, growth, history, markdown, production, tables
@@ -36,6 +37,7 @@ from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
+from mnist_models.operations import FORWARD, TRAIN_STEP
 from tools import charts, parity_table
 from tools.campaigns import digits
 
@@ -91,6 +93,48 @@ def ease() -> dict[str, Any]:
 def results() -> list[str]:
     """Who is faster, from the recorded run."""
     return result_table(recorded())
+
+
+def on_processors() -> dict[str, list[Contest]]:
+    """The contests of the recorded run and of the same on other processors, by processor."""
+    names = ["run", *sorted(path.name.partition(".")[0] for path in RUN.parent.glob("run-*.gz"))]
+    runs = [recorded(name) for name in names]
+    return {cpu_name(run["machine_info"]["cpu"]): contests(run) for run in runs}
+
+
+def winners() -> dict[str, dict[str, str]]:
+    """By trial and processor, the faster side of the pair with its factor; "none" without one."""
+    found: dict[str, dict[str, str]] = {}
+    for processor, every in on_processors().items():
+        for contest in every:
+            if contest.operation in (FORWARD.name, TRAIN_STEP.name) and (ratio := contest.ratio()):
+                pair, side = contest.pair(), ratio.winner
+                factor = max(ratio.value, 1 / ratio.value)
+                said = "none" if side is None else f"{label(pair[side].name)} {factor:.2f}×"
+                found.setdefault(contest.title, {})[processor] = said
+    return {title: of for title, of in found.items() if len(of) > 1}
+
+
+def processors() -> list[str]:
+    """The faster side on each processor that was recorded."""
+    cpus = [*on_processors()]
+    rows = ([title, *(of[cpu] for cpu in cpus)] for title, of in winners().items())
+    return markdown.table(("faster", *cpus), rows)
+
+
+def elsewhere() -> list[str]:
+    """How many verdicts name the other side on another processor, in a sentence."""
+    here, *others = on_processors()
+    lines = []
+    for other in others:
+        both = [(of[here].split()[0], of[other].split()[0]) for of in winners().values()]
+        turned = sum("none" not in sides and len({*sides}) == 2 for sides in both)
+        lines.append(
+            f"On an {other}, {turned} of these {len(both)} verdicts on training steps and forward "
+            "passes named the other side "
+            "([choosing.md](docs/choosing.md#does-the-processor-matter))."
+        )
+    return lines
 
 
 def reading() -> list[str]:
@@ -336,7 +380,8 @@ def mistakes() -> list[str]:
 
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    made.__name__: made for made in (results, reading, compiling, tax, learning, proved)
+    made.__name__: made
+    for made in (results, processors, elsewhere, reading, compiling, tax, learning, proved)
 } | {
     made.__name__: made
     for made in (

@@ -44,12 +44,13 @@ START = 6.0
 def sample(name: str, folder: Path, seconds: float) -> dict[str, Any]:
     """Time single calls of both operations, in this process, for so many seconds each."""
     module = implementations.load(name)
-    module.configure(1, "float32")
+    module.configure(1)
     trainer = module.Trainer(networks.load("mlp"), DEFAULT, "cpu", "float32")
     trainer.set_weights(weights.initial(networks.load("mlp"), 0))
     read = data.read(folder)
     images, labels = data.preprocess(read.train_images[:8192]), read.train_labels[:8192]
-    batches = [trainer.put(images[i : i + 128], labels[i : i + 128]) for i in range(0, 8192, 128)]
+    starts = range(0, len(images), 128)
+    batches = [trainer.put(images[i : i + 128], labels[i : i + 128]) for i in starts]
     worker.bind(1)
     calls: dict[str, Callable[[Any], Any]] = {
         "forward": lambda batch: trainer.forward(batch[0]),
@@ -112,7 +113,7 @@ def subsample(prefix: Path, name: str, folder: Path, seconds: float) -> dict[str
     """`sample` in a process of an environment."""
     command = [str(prefix / "bin" / "python"), "-m", "tools.peers", "sample", name, str(folder)]
     ended = subprocess.run(
-        [*command, str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True
+        [*command, str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=3600
     )
     return dict(json.loads(ended.stdout.splitlines()[-1]))
 

@@ -1,4 +1,4 @@
-"""Do main jobs of different hours say the same? `python -m tools.repeats RUN …` keeps saved runs.
+"""Do several main jobs say the same? `python -m tools.repeats RUN …` keeps saved runs.
 
 Of each run the pair's ratios are kept, with their intervals, in `tools/recorded/repeats.json`;
 `python -m tools.measured` writes what they show into docs/measured.md.
@@ -6,22 +6,25 @@ Of each run the pair's ratios are kept, with their intervals, in `tools/recorded
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
-from itertools import combinations
-from math import sqrt
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, combinations
+from math import comb, sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.comparing.saved import read
 from benchmarks.reporting import markdown
-from benchmarks.reporting.answers import contests
+from benchmarks.reporting.answers import circumstances, contests
 from tools.campaigns import RECORDED
 
 REPEATS = RECORDED / "repeats.json"
 # Of one row in one run: the ratio of Keras's time to PyTorch's, and the ends of its interval.
 Interval = tuple[float, float, float]
 DIGITS = 5
+# Probability that the ranges of two times six blocks of equal code exclude each other.
+CHANCE = 2 / comb(12, 6)
+UNKNOWN = "two shared virtual cores, not recorded more exactly"
 
 
 def intervals(run: Mapping[str, Any]) -> dict[str, Interval]:
@@ -50,10 +53,19 @@ def kept() -> list[dict[str, Any]]:
 
 
 def lines() -> list[str]:
-    """What the kept runs show, as a section of Markdown; empty without two of them."""
-    runs = kept()
-    if len(runs) < 2:
+    """What the kept runs of each machine show, as a section of Markdown; empty without two."""
+    by_machine: dict[str, list[dict[str, Any]]] = {}
+    for run in kept():
+        by_machine.setdefault(run.get("machine", UNKNOWN), []).append(run)
+    found = [about(machine, runs) for machine, runs in by_machine.items() if len(runs) > 1]
+    if not found:
         return []
+    command = "`pytest benchmarks --benchmark-save NAME`, then `python -m tools.repeats RUN …`."
+    return ["", "## The panel, repeated", "", command, *chain.from_iterable(found)]
+
+
+def about(machine: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What several runs on one machine show."""
     by_title: dict[str, list[Interval]] = {}
     for run in runs:
         for title, interval in run["rows"].items():
@@ -73,20 +85,25 @@ def lines() -> list[str]:
     pairs = sum(len(found) * (len(found) - 1) // 2 for found in every.values())
     against = sum(map(contradictions, every.values()))
     widths = [median(map(half_width, found)) for found in every.values()]
+    held = [
+        one[1] <= median(other[0] for other in found) <= one[2]
+        for found in every.values()
+        for one in found
+    ]
     return [
         "",
-        "## The panel, repeated",
-        "",
-        f"{len(runs)} main jobs of five minutes, from {runs[0]['began']} to {runs[-1]['began']}:",
-        f"in {against} of {pairs} pairs of runs of a row, the two intervals exclude each other.",
-        f"Half an interval is {median(widths):.1%} of the ratio wide: the median over rows, each",
-        "over its runs.",
+        f"{len(runs)} main jobs of five minutes, which ended from {runs[0]['began']} to "
+        f"{runs[-1]['began']}.",
+        f"Machine: {machine}.",
+        f"In {against} of {pairs} pairs of runs of a row, the two intervals exclude each other;",
+        f"chance alone gives {CHANCE * pairs:.1f} of them. {sum(held)} of {len(held)} intervals",
+        f"hold the median of their row ({sum(held) / len(held):.1%}; each promises 96.9 %). Half",
+        f"an interval is {median(widths):.1%} of the ratio wide: the median over rows, each over",
+        "its runs. The time budget left some epochs out.",
         "",
         *markdown.table(
             ("row", "runs", "Keras/PyTorch", "least to most", "half-width", "contradictions"), rows
         ),
-        "",
-        "`pytest benchmarks --benchmark-save NAME`, then `python -m tools.repeats RUN …`.",
     ]
 
 
@@ -98,7 +115,7 @@ def main() -> None:
     for path in parser.parse_args().run:
         run = read(path)
         began = str(run["datetime"])[:16].replace("T", " ")
-        runs[began] = {"began": began, "rows": intervals(run)}
+        runs[began] = {"began": began, "rows": intervals(run), "machine": circumstances(run)}
     text = json.dumps([runs[began] for began in sorted(runs)], indent=0)
     REPEATS.write_text(text + "\n", encoding="utf-8")
 

@@ -79,6 +79,11 @@ KNOBS = (
         variables={"TF_ENABLE_ONEDNN_OPTS": "0"},
     ),
     Knob("onednn_off", "PyTorch without oneDNN", (PYTORCH,)),
+    Knob(
+        "avx2",
+        "oneDNN without AVX-512 (`ONEDNN_MAX_CPU_ISA=AVX2`)",
+        variables={"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    ),
     Knob("xla", "`jit_compile=True`", (KERAS,)),
     Knob("compiled", "`model.compile()`", (PYTORCH,)),
     Knob("channels_last", "`channels_last`", (PYTORCH,)),

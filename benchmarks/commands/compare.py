@@ -8,6 +8,8 @@ from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import (
     Run,
     RunError,
+    asked_then,
+    by_name,
     compare_runs,
     confirm_command,
     environment_of,
@@ -28,6 +30,12 @@ def compare(
         raise RunError(
             f"--fail-on {fail_on}: {old} and {new} are of different sessions, which can give "
             "suspects at most, so that this would never fail; measure both in one with --baseline"
+        )
+    if fail_on and not asked_then(by_name(after), by_name(before), margin):
+        raise RunError(
+            f"--fail-on {fail_on}: their session did not compare {old} and {new} at a margin of "
+            f"{margin:.1%}, so that this would never fail; use its own --margin, and the run of "
+            "the environment that began it"
         )
     title, below = f"against {was}", notes(judged, before, was, now, margin)
     if markdown:

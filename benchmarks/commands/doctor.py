@@ -4,10 +4,12 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.measuring import gpu, load, memory
@@ -32,7 +34,7 @@ def examine(dataset: str | None) -> int:
         *((*knob, "") for knob in settings().items()),
         data_found(dataset),
     ):
-        table.add_row(*finding)
+        table.add_row(*map(escape, finding))
     Console().print(table)
     return int(any(implementations.missing(name) for name in implementations.PAIR))
 
@@ -90,6 +92,9 @@ def who_runs_where() -> Iterator[Finding]:
     why = f"{threads} thread(s), fast physical cores first; {', '.join(kinds)}"
     yield "workers' CPUs", f"{workers} ({why})", ""
     yield "controller's CPUs", controller, ""
+    if isfinite(quota := cpus.quota()):
+        few = "" if quota > threads else "give the container more: it is halted where it uses more"
+        yield "CPU quota", f"the time of {quota:g} CPUs", few
     if unknown := load.unknown(cpus.share(threads)[0]):
         yield "foreign load", f"cannot be watched: {unknown}", "mind other programs yourself"
 
@@ -119,5 +124,5 @@ def data_found(dataset: str | None) -> Finding:
     try:
         found = data.load(dataset)
     except data.DataError as error:
-        return "data", str(error), "see above"
+        return "data", str(error), ""
     return "data", f"'{found.name}' in {found.folder}", found.fallback

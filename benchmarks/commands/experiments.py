@@ -32,7 +32,11 @@ def continued(
     except ValueError as error:
         raise ValueError(f"{output} is no experiment of {kind}: {error}") from None
     for field in same:
-        if (there := getattr(old, field)) != (here := getattr(new, field)):
+        there, here = getattr(old, field), getattr(new, field)
+        # Older files have the processor's brand alone.
+        if field == "machine" and here.startswith(f"{there} ("):
+            setattr(old, field, here)
+        elif there != here:
             words = f"{output} has {field} {there}, this run {here}; give another --output"
             raise ValueError(words)
     return old

@@ -198,10 +198,14 @@ def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:
     heads = ("", "releases", "row", "expected", "seen", "ratio", "seconds")
     rows = [line(exhibit, by_name[exhibit.name]) for exhibit in chosen if exhibit.name in by_name]
     told = [(e, by_name[e.name]) for e in chosen if answered(e, by_name.get(e.name))]
-    real = [right(*one) for one in told if one[0].expect != NO_CHANGE]
+    real = [one for one in told if one[0].expect != NO_CHANGE]
+    reported = [right(*one) for one in real if one[0].tracker]
+    own = [right(*one) for one in real if not one[0].tracker]
     controls = [right(*one) for one in told if one[0].expect == NO_CHANGE]
-    counts = f"{sum(real)} of {len(real)} known changes were found; a change was reported in "
-    counts += f"{len(controls) - sum(controls)} of {len(controls)} controls"
+    counts = f"{sum(reported)} of {len(reported)} changes that others reported were found"
+    counts += f", and {sum(own)} of {len(own)} that this suite found first" if own else ""
+    wrong = len(controls) - sum(controls)
+    counts += f"; a change was called in {wrong} of {len(controls)} controls"
     if silent := len(chosen) - len(told):
         counts += f"; {silent} could not be compared"
     return "\n".join([*table(heads, rows), "", counts])

@@ -54,6 +54,8 @@ def check(architecture: str, blocks: int, rounds: int, planted: bool) -> int:
 
     With `planted`, a copy with slower training steps is measured in the same rounds.
     """
+    if blocks < 2:
+        raise ValueError(f"--blocks {blocks}: processes vary, which one block cannot show; give 6")
     console = Console(highlight=False, markup=False)
     for what, found, advice in machine():
         console.print(f"{what}: {found}" + (f"; {advice}" if advice else ""))

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from benchmarks.comparing.hosts import Hosts, disagree, ratios
 from benchmarks.comparing.ratios import MARGIN, Blocks, Ratio, ratio
-from benchmarks.comparing.verdicts import contaminated
+from benchmarks.comparing.verdicts import FOREIGN, HEAVY, contaminated
 
 
 class Outcome(StrEnum):
@@ -56,20 +56,21 @@ class Pair:
 def judge_pair(first: Side, second: Side) -> Pair:
     """The verdict on two rows that took turns in the same rounds.
 
-    A pair is contaminated by the rule of `verdicts.judge`, unless the whole interval
-    lies within MARGIN of equality: others hardly make different times look equal. Where hosts
-    disagree, there is no verdict over all of them.
+    A pair is contaminated by the rule of `verdicts.judge`: where the whole interval lies within
+    MARGIN of equality, by heavy load only. Where hosts disagree, there is no verdict over all of
+    them.
     """
     found = ratio(first.blocks, second.blocks)
     common = first.blocks.keys() & second.blocks.keys()
-    count = max(contaminated(side.foreign, common) for side in (first, second))
+    limit = HEAVY if within(found) else FOREIGN
+    count = max(contaminated(side.foreign, common, limit) for side in (first, second))
     sides = first.blocks, second.blocks, first.hosts
     hosts = ratios(*sides)
     if void := tuple(number for number, side in enumerate((first, second)) if side.void):
         return Pair(Outcome.VOID, found, count, void)
     if disagree(*sides, MARGIN):
         return Pair(Outcome.HOSTS_DISAGREE, found, count, hosts=hosts)
-    if count and not within(found):
+    if count:
         return Pair(Outcome.CONTAMINATED, found, count, hosts=hosts)
     if found.low is None or found.high is None:
         return Pair(Outcome.TOO_FEW, found, hosts=hosts)

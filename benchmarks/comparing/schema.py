@@ -193,7 +193,7 @@ class Info(Part):
     peak_memory_bytes_by_block: list[Count]
     foreign_cpu: dict[Number, float | None]
     foreign_gpu: dict[Number, float | None] = {}
-    screened_blocks: Count
+    screened_blocks: Annotated[Count, Field(ge=1)]
     suspects: Annotated[int, Field(ge=0, le=10**6)]
     margin: Share | None = None
     parity: dict[str, float]

@@ -39,8 +39,10 @@ MOST_ROUNDS = 2
 # The median of normally distributed numbers varies more than their mean does.
 OF_MEDIAN = sqrt(pi / 2)
 # Share of the workers' CPUs that others took, above which a block is contaminated, and how many
-# such blocks a verdict may rest on.
+# such blocks a verdict may rest on. Above HEAVY most bursts of 10 ms lose a time slice of some
+# milliseconds, which pulls ratios towards 1, so that even equality is not to be believed.
 FOREIGN = 0.1
+HEAVY = 0.25
 FOREIGN_BLOCKS = 1
 # How probably a change that a verdict `sees` is confirmed; into how many equally probable parts the
 # distribution of a deviation is divided.
@@ -295,8 +297,10 @@ def judge(comparison: Comparison) -> Verdict:
         new, old = comparison.between(comparison.screened, end)
         found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects)
     elif look := equal_after(comparison, changed, end):
-        found = centre(*comparison.between(0, look), LOOK_ERROR)
-        return Verdict(Status.EQUIVALENT, found, sees(found, comparison))
+        new, old = comparison.between(0, look)
+        found = centre(new, old, LOOK_ERROR)
+        if not contaminated(comparison.foreign, new, HEAVY):
+            return Verdict(Status.EQUIVALENT, found, sees(found, comparison))
     else:
         new, old = judged_blocks(comparison)
         if changed is False:
@@ -307,7 +311,7 @@ def judge(comparison: Comparison) -> Verdict:
     word, reason = status_for(comparison, found, changed, end - comparison.screened)
     if count := contaminated(comparison.foreign, new):
         word = Status.CONTAMINATED
-        reason = f"others took the CPUs in {count} of {len(new)} blocks"
+        reason = f"other programs used the CPUs in {count} of {len(new)} blocks"
     verdict = Verdict(word, found, sees(found, comparison), reason)
     open_ = word is Status.INCONCLUSIVE and not suspicion(comparison)
     if open_ and (more := blocks_to_decide(verdict, comparison)):
@@ -432,13 +436,16 @@ def undecided(found: Ratio, margin: float) -> str:
     return f"differs by {exp(least) - 1:.1%} to {exp(most) - 1:.1%}, {found_later}"
 
 
-def contaminated(foreign: Mapping[int, float | None], blocks: Iterable[int]) -> int:
+def contaminated(
+    foreign: Mapping[int, float | None], blocks: Iterable[int], limit: float = FOREIGN
+) -> int:
     """How many of these blocks others disturbed; 0 while they are too few to matter.
 
-    `foreign` is the share of the workers' CPUs that others took, by block, None where unknown.
+    `foreign` is the share of the workers' CPUs that others took, by block, None where unknown; a
+    block is disturbed above `limit`.
     """
     shares = (foreign.get(block) for block in blocks)
-    count = sum(share is not None and share > FOREIGN for share in shares)
+    count = sum(share is not None and share > limit for share in shares)
     return count if count > FOREIGN_BLOCKS else 0
 
 

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 from pydantic import ValidationError
 
 from benchmarks.measuring.environments import own
-from benchmarks.measuring.hosts import Host, HostLost, Place, prepare
+from benchmarks.measuring.hosts import Caretaker, Host, HostLost, Place, prepare
 from benchmarks.measuring.journal import Record
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 
@@ -45,6 +45,7 @@ class Dealer:
         self.session, self.plan = session, session.plan
         self.crews: dict[str, Session] = {}
         self.lock, self.lost = Lock(), dict[str, str]()
+        self.asked: list[Caretaker] = []
 
     @property
     def hands(self) -> int:
@@ -55,8 +56,15 @@ class Dealer:
         """Prepare all hosts side by side; raises HostLost if none can be had."""
         if not self.plan.hosts:
             return
-        with ThreadPoolExecutor(len(self.plan.hosts)) as pool:
+        pool = ThreadPoolExecutor(len(self.plan.hosts))
+        try:
             found = [*pool.map(self.prepared, self.plan.hosts)]
+        except BaseException:  # the threads wait for the hosts' answers
+            for caretaker in [*self.asked]:
+                caretaker.close()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
         self.crews = {place.host.name: self.session.on(place) for place in found if place}
         self.check_left()
 
@@ -64,7 +72,8 @@ class Dealer:
         """A host with everything, or None where it cannot be had."""
         try:
             here = {"": self.plan.here or own()}
-            place = prepare(host, Path(self.plan.dataset_folder), here | self.plan.baselines)
+            every = here | self.plan.baselines
+            place = prepare(host, Path(self.plan.dataset_folder), every, self.asked)
         except HostLost as error:
             self.lose(host.name, str(error))
             return None
@@ -146,7 +155,9 @@ class Dealer:
 
     def end(self) -> None:
         """End all workers on all hosts."""
-        for crew in self.crews.values():
+        with self.lock:
+            crews = [*self.crews.values()]
+        for crew in crews:
             crew.stop_workers()
 
 

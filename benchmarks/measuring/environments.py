@@ -188,9 +188,11 @@ def answer(python: Path, question: str) -> str:
     return printed
 
 
-def offspring() -> set[psutil.Process]:
-    """The processes that this one has started, and theirs."""
-    return set(psutil.Process().children(recursive=True))
+def offspring(pid: int | None = None) -> set[psutil.Process]:
+    """The processes that this one, or that of a number, has started, and theirs."""
+    with suppress(psutil.NoSuchProcess):
+        return set(psutil.Process(pid).children(recursive=True))
+    return set()
 
 
 def end(processes: Iterable[psutil.Process]) -> None:

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from benchmarks.measuring.environments import (
     folder_name,
     local_python,
 )
-from benchmarks.measuring.workers import ROOT, reason, within
+from benchmarks.measuring.workers import END_LIMIT, ROOT, reason, within
 
 # Seconds to reach a host, to send it files, and for its environments to be made.
 REACH_LIMIT, SEND_LIMIT, MAKE_LIMIT = 60.0, 600.0, 3600.0
@@ -165,16 +166,25 @@ class Caretaker:
 
     def close(self) -> None:
         """End the conversation."""
-        self.group.terminate(timeout=2)
+        with suppress(TimeoutError):
+            within(END_LIMIT, self.group.terminate, timeout=2)
 
 
-def prepare(host: Host, dataset: Path, environments: Mapping[str, Environment]) -> Place:
+def prepare(
+    host: Host,
+    dataset: Path,
+    environments: Mapping[str, Environment],
+    asked: list[Caretaker] | None = None,
+) -> Place:
     """Give a host the source, the data set and the environments, as far as it lacks them.
 
-    Raises HostLost, and EnvironmentProblem for an environment that cannot be made elsewhere.
+    The caretaker is added to those that are `asked`, for others to close. Raises HostLost, and
+    EnvironmentProblem for an environment that cannot be made elsewhere.
     """
     caretaker = Caretaker(host)
     try:
+        if asked is not None:
+            asked.append(caretaker)
         found = caretaker.ask("about")
         if not (isinstance(found, dict) and PATH.fullmatch(str(found.get("cache")))):
             raise HostLost(f"about: answered {found!r:.80}")
@@ -214,5 +224,4 @@ def pins(environment: Environment) -> tuple[str, list[str]]:
         minor, found = json.loads(answer(python, PINS))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise EnvironmentProblem(f"{environment.name}: {python}: {error}") from error
-    # A local part, as in 2.9.0+cpu, names a build of another index.
-    return minor, sorted(f"{name}=={one.partition('+')[0]}" for name, one in found.items())
+    return minor, sorted(f"{name}=={one}" for name, one in found.items())

@@ -105,12 +105,13 @@ def new_folder(parent: Path, name: str) -> Path:
 
 
 def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
-    """Take up the newest session under `root` that is neither finished nor still running.
+    """Take up the newest session of this fingerprint that is neither finished nor still running.
 
-    Nothing is changed before that is sure. Raises JournalError when there is none, when its
-    fingerprint is another one, and when its journal is damaged.
+    Nothing is changed before that is sure. Raises JournalError when there is none under `root`,
+    which says how the newest of others differs, and when a journal is damaged.
     """
-    passed = []
+    passed: list[str] = []
+    other: JournalError | None = None
     for folder in unfinished(root):
         lock = FileLock(folder / LOCK)
         try:
@@ -118,11 +119,18 @@ def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
         except Timeout:
             passed.append(f"session {folder.name} is still running ({holder(folder)})")
             continue
+        except OSError as error:
+            passed.append(f"session {folder.name} cannot be locked ({error.strerror})")
+            continue
         journal = None
         try:
             records, whole = read(folder / FILE)  # again, now that nobody else writes it
             if "finished" not in records[-1]:
-                check(folder, records[0]["fingerprint"], fingerprint)
+                try:
+                    check(folder, records[0]["fingerprint"], fingerprint)
+                except JournalError as error:
+                    other = other or error
+                    continue
                 os.truncate(folder / FILE, whole)
                 journal = Journal(folder, records, lock)
                 journal.append({"controller": controller()})
@@ -132,6 +140,8 @@ def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
         finally:
             if journal is None:
                 lock.release()
+    if other:
+        raise other
     if passed:
         raise JournalError(
             f"nothing to resume: {'; '.join(passed)}. Wait until it ends, or end it first; "
@@ -173,6 +183,8 @@ def others(journal: Journal) -> list[str]:
                 pass
         except Timeout:
             found.append(f"session {lock.parent.name} ({holder(lock.parent)})")
+        except OSError:  # somebody else's, who may be running or not
+            continue
     return found
 
 

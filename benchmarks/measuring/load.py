@@ -37,16 +37,22 @@ class Meter:
         spent = sum(
             getattr(after[cpu], what) - getattr(self.before[cpu], what) for cpu in self.cpus
         )
-        return max(0.0, (spent - (self.own_busy() - self.own if ours else 0.0)) / seconds)
+        if not ours:
+            return max(0.0, spent / seconds)
+        own = self.own_busy()
+        # What a worker that has ended took in between is not known.
+        if self.own.keys() - own.keys():
+            return None
+        return max(0.0, (spent - sum(own[pid] - self.own[pid] for pid in self.own)) / seconds)
 
-    def own_busy(self) -> float:
-        """CPU seconds of the workers, and of processes that they started and that have ended."""
-        total = 0.0
+    def own_busy(self) -> dict[int, float]:
+        """CPU seconds of each worker, and of processes that it started and that have ended."""
+        found = {}
         for pid in self.pids:
             with suppress(psutil.Error):
                 times = psutil.Process(pid).cpu_times()
-                total += times.user + times.system + times.children_user + times.children_system
-        return total
+                found[pid] = sum(times[:4])
+        return found
 
 
 def unknown(cpus: Iterable[int]) -> str:

@@ -39,11 +39,12 @@ def about() -> dict[str, object]:
 
 
 def digest(folder: str) -> str:
-    """SHA-256 over names and contents of all files of a folder; "" where there is none."""
+    """SHA-256 over names and contents of all files of a folder but bytecode; "" without one."""
     if not os.path.isdir(folder):
         return ""
     found = {}
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             path = os.path.join(place, name)
             with open(path, "rb") as file:
@@ -107,7 +108,10 @@ def environment(version: str, pins: list[str]) -> str:
         listed = os.path.join(folder, "pins.txt")
         with open(listed, "w", encoding="utf-8") as file:
             file.write("\n".join(pins) + "\n")
-        run([uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", listed])
+        # A local part, as in 2.9.0+cpu, names a build of PyTorch's own index.
+        builds = [pin.partition("+")[2] for pin in pins if pin.startswith("torch==") and "+" in pin]
+        of = ["--torch-backend", *builds] if builds else []
+        run([uv, "pip", "install", "--quiet", "--no-deps", "--python", python, *of, "-r", listed])
         open(os.path.join(folder, MADE), "w").close()
     return python
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparing import defaults
-from benchmarks.measuring.environments import Environment
+from benchmarks.measuring.environments import Environment, end, offspring
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import START_LIMIT, WorkerError, WorkerProcess, check_handshake
 from benchmarks.trial import contestant
@@ -35,8 +35,14 @@ def numbers(old: Environment, new: Environment, implementation: str) -> list[str
 
     Raises WorkerError.
     """
-    with ThreadPoolExecutor(2) as pool:
+    known, pool = offspring(), ThreadPoolExecutor(2)
+    try:
         (_, before), (_, after) = pool.map(probe, (old, new), repeat(implementation))
+    except BaseException:  # the threads wait for these processes
+        end(offspring() - known)
+        raise
+    finally:
+        pool.shutdown()
     return [f"{topic}: {words}" for topic, _, words in defaults.between_releases(before, after)]
 
 

@@ -26,6 +26,12 @@ SETTINGS = ("versions", "python", "in_force", "compilation")
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
+def headline(reason: str) -> str:
+    """What a reason says, on one line: the last of a traceback, the first of anything else."""
+    lines = reason.strip().splitlines()
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+
+
 @dataclass
 class Row:
     """One contestant in one trial. `samples` are (wall, CPU) seconds per operation, by block.
@@ -70,7 +76,7 @@ class Row:
         """Why it is nothing to compare with, on one line; empty where it is valid."""
         if self.valid:
             return ""
-        return (self.error or self.skip or self.void[0]).strip().splitlines()[0]
+        return headline(self.error or self.skip or self.void[0])
 
     def mixed_settings(self) -> list[str]:
         """Return the settings that changed between blocks, in words."""
@@ -295,11 +301,7 @@ class Results:
 
     def not_measured(self) -> dict[str, str]:
         """Why planned rows of this environment have no complete set of samples, by test name."""
-        return {
-            self.test_id(row): (row.error or row.skip).strip().splitlines()[-1]
-            for row in self.here()
-            if not row.complete
-        }
+        return {self.test_id(row): row.fault for row in self.here() if not row.complete}
 
     def verdicts(self) -> dict[str, list[Judged]]:
         """This environment against each baseline, by its name."""

@@ -5,7 +5,7 @@ import errno
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from math import ceil
 from pathlib import PurePosixPath
@@ -14,6 +14,7 @@ from threading import Event
 from time import monotonic
 from typing import Any, Protocol
 
+from benchmarks.comparing.saved import REFERENCE
 from benchmarks.comparing.verdicts import (
     PEAK_MEMORY,
     Comparison,
@@ -30,9 +31,9 @@ from benchmarks.measuring.journal import Journal, JournalError, noted_confirmati
 from benchmarks.measuring.load import Meter
 from benchmarks.measuring.plan import Plan, foreseen, to_drop
 from benchmarks.measuring.reference import Reference
-from benchmarks.measuring.results import Results
+from benchmarks.measuring.results import Results, headline
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
-from benchmarks.trial import Trial, by_trial, split
+from benchmarks.trial import Trial, by_trial, contestant, split
 from mnist_models import accuracy, cpus, networks, recipe, weights
 from mnist_models.conventions import Conventions
 from mnist_models.data import Dataset
@@ -41,7 +42,6 @@ from mnist_models.recipe import Recipe
 
 # An implementation that raises one of these is skipped with the reason, unless it was asked for.
 UNAVAILABLE = ("ModuleNotFoundError", "Unavailable")
-REFERENCE = "numpy_reference"
 # Seconds of rounds that a contestant has in a trial, and the fewest rounds: of a network whose
 # calls are long, a block has fewer than --rounds.
 ROUNDS_SECONDS, LEAST_ROUNDS = 1.0, 10
@@ -244,9 +244,9 @@ class Session:
             block = now.stop
 
     def failures(self, block: int) -> list[tuple[str, str, str]]:
-        """What failed in a block: contestant, trial, and the error's last line."""
+        """What failed in a block: contestant, trial, and the error on one line."""
         return [
-            (name, record["trial"], entry["error"].strip().splitlines()[-1])
+            (name, record["trial"], headline(entry["error"]))
             for record in self.journal.records
             if record.get("block") == block
             for name, entry in record.get("results", {}).items()
@@ -263,16 +263,28 @@ class Session:
         return max(self.plan.blocks + confirming, last)
 
     def undecided(self) -> list[Comparison]:
-        """Return the comparisons of times that some more blocks will probably find equal."""
+        """Return the comparisons of times that some more blocks will probably find equal.
+
+        A side that failed in a further block is not measured any more, so nor is the other one.
+        """
         results = Results(self.plan, self.journal)
         every = [one for judged in results.verdicts().values() for one in judged]
         return [
             one.comparison
             for one in every
             if one.comparison.metric.name == "time"
+            and self.whole(one.comparison)
             and not (suspicion(one.comparison) and decision(one.comparison)[0] is None)
             and blocks_to_decide(one.verdict, one.comparison)
         ]
+
+    def whole(self, comparison: Comparison) -> bool:
+        """Whether both sides of a comparison still run."""
+        sides = {
+            comparison.implementation,
+            contestant(comparison.implementation, comparison.environment),
+        }
+        return sides <= {*self.contestants(Trial.parse(comparison.trial))}
 
     def open_suspects(self) -> list[Comparison]:
         """Return the suspects of the screen that the confirmation has not decided yet."""
@@ -441,9 +453,10 @@ class Session:
         self.facts[name] = info
 
     def stop_workers(self) -> None:
-        """End all workers."""
-        while self.workers:
-            self.workers.popitem()[1].kill()
+        """End all workers, which two threads may do at once."""
+        with suppress(KeyError):
+            while True:
+                self.workers.popitem()[1].kill()
 
     def run_trial(self, block: int, trial: Trial, names: list[str]) -> None:
         """Prepare every contestant, then sample them in rounds, in random order throughout."""

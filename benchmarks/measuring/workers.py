@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 
 import execnet
@@ -24,6 +24,8 @@ ROOT = Path(mnist_models.__file__).parents[1]
 START_LIMIT = 300.0
 # Seconds for a bare interpreter to run, for a request to be taken, for a process to be ended.
 INTERPRETER_LIMIT, SEND_LIMIT, END_LIMIT = 60.0, 60.0, 10.0
+# Held while a process is started, so that it is known which one that is.
+STARTING = Lock()
 # Bytes of the largest message that is read. The largest that is sent are weights: some MiB.
 LARGEST = 256 * 2**20
 T = TypeVar("T")
@@ -80,19 +82,21 @@ class WorkerProcess:
         variables = variables_of(device, threads, folder, split(contestant)[1])
         if not elsewhere:
             self.log.touch()  # a full disk is the session's trouble, not the worker's
-        known, begun = offspring(), False
         try:
-            self.channel = within(INTERPRETER_LIMIT, self.begin, spec, variables, until=self.over)
-            begun = True
+            with nullcontext() if elsewhere else alone():
+                begin = INTERPRETER_LIMIT, self.begin, spec, variables
+                self.channel = within(*begin, until=self.over)
         except Exception as error:  # execnet's own, OSError, and whatever the far side says
+            self.over.set()
             words = (
                 f"{contestant}: execnet cannot start a worker with {spec}: {reason(error, spec)}"
             )
             raise WorkerError(words, "Unavailable", fatal=True) from error
-        finally:
-            if not (begun or elsewhere):
-                end(offspring() - known)
-        pid = self.receive(START_LIMIT)
+        try:
+            pid = self.receive(START_LIMIT)
+        except BaseException:
+            self.kill()
+            raise
         # Elsewhere, the number is that of a process of another machine.
         self.pid = pid if spec.startswith("popen") and not elsewhere else None
 
@@ -161,13 +165,27 @@ class WorkerProcess:
         return "\nits last output:\n" + "\n".join(text.splitlines()[-lines:]) if text else ""
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once, with all that it has started."""
         self.over.set()
         if self.pid is not None:
+            started = offspring(self.pid)
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+            end(started)
         with suppress(TimeoutError):
             within(END_LIMIT, self.group.terminate, timeout=2)
+
+
+@contextmanager
+def alone() -> Generator[None, None, None]:
+    """Nothing else is started meanwhile; what was started is ended where that fails."""
+    with STARTING:
+        known = offspring()
+        try:
+            yield
+        except BaseException:
+            end(offspring() - known)
+            raise
 
 
 def within(
@@ -227,14 +245,14 @@ def check_handshake(worker: WorkerProcess, info: dict[str, Any]) -> None:
 
 def variables_of(device: str, threads: int, folder: Path, environment: str) -> dict[str, str]:
     """Environment variables of a worker, set before it imports NumPy or a framework."""
-    number = str(threads)
+    number, place = str(threads), f"at-{environment}" if environment else "here"
     variables = {
         "OMP_NUM_THREADS": number,
         "OPENBLAS_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
         "KERAS_HOME": str(folder / "keras"),  # empty: a user's keras.json could change floatx
         # Files that the first block exports, and later ones load.
-        shipping.FOLDER: str(folder / "exports" / (environment or "here")),
+        shipping.FOLDER: str(folder / "exports" / place),
         "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
         # What was compiled in earlier sessions, or in another environment, must not make this
         # one's first calls look cheap.

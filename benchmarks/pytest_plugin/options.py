@@ -254,6 +254,13 @@ def settings(config: pytest.Config) -> Settings:
                 "--fail-on regression: nothing to confirm a regression against, since runs of "
                 "another time give suspects at most; add --baseline ENV"
             )
+        if (option("blocks") or defaults["blocks"]) < 2:
+            raise pytest.UsageError(
+                "--fail-on regression: one block suspects nothing, so that this would never fail; "
+                "use --blocks 6, without --quick"
+            )
+    if option("resume") and option("benchmark_disable"):
+        raise pytest.UsageError("--resume with --benchmark-disable: there is no session to go on")
     if baselines and option("benchmark_disable"):
         raise pytest.UsageError("--baseline with --benchmark-disable: nothing would be timed")
 
@@ -348,7 +355,7 @@ def batch_sizes(values: list[int]) -> tuple[int, ...]:
 
 def devices(values: list[str] | None) -> tuple[str, ...]:
     """The devices, with "auto" resolved; UsageError for a GPU that is not there."""
-    values = list(chosen("--device", values or ["cpu", "gpu"], DEVICES)) if values else []
+    values = list(chosen("--device", values, DEVICES)) if values else []
     if "gpu" in values and not has_gpu():
         raise pytest.UsageError(
             "--device gpu: nvidia-smi finds no GPU on this machine; "

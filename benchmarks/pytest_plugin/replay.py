@@ -247,7 +247,7 @@ def make_plan(
         dataset_sha256=dataset.sha256,
         dataset_folder=str(dataset.folder),
         images=len(dataset.train_labels),
-        source=source_hash() + source_hash(Path(__file__).parents[1]),
+        source=source_hash(),
         blocks=1 if disabled else settings.blocks,
         rounds=0 if disabled else settings.rounds,
         threads=settings.threads,

@@ -1,5 +1,6 @@
 """Saving: notes in the session's own run, and a run of each baseline environment."""
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -54,22 +55,41 @@ def save_environments(config: Any, results: Results) -> list[Path]:
             Path(session.storage.path) / FOLDER / environment, session.logger, session.machine_id
         )
         before = set(storage.query())
-        with all_or_nothing(storage):
+        with no_halves(storage):
             storage.save(run, session.save or session.autosave or environment)
         written += sorted(set(storage.query()) - before)
     return written
 
 
 @contextmanager
-def all_or_nothing(storage: FileStorage, also: Path | None = None) -> Generator[None, None, None]:
-    """Remove what a full disk left half-written in a storage, and the file `also`."""
-    before = set(storage.query())
+def no_halves(storage: FileStorage, also: Path | None = None) -> Generator[None, None, None]:
+    """Remove what a full disk left half-written in a storage, or of the file `also`.
+
+    Files that were there before and are unchanged stay, and so do those that are whole.
+    """
+
+    def there() -> dict[Path, tuple[int, int]]:
+        paths = (*storage.query(), *filter(None, [also]))
+        found = ((path, path.stat()) for path in paths if path.exists())
+        return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found}
+
+    before = there()
     try:
         yield
     except OSError:
-        for half in (*set(storage.query()) - before, *filter(None, [also])):
-            half.unlink(missing_ok=True)
+        for path, now in there().items():
+            if before.get(path) != now and not whole(path):
+                path.unlink(missing_ok=True)
         raise
+
+
+def whole(path: Path) -> bool:
+    """Whether a file was written to its end."""
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def guard_saving(session: Any, timed: Any) -> None:
@@ -81,7 +101,7 @@ def guard_saving(session: Any, timed: Any) -> None:
 
     def handle_saving() -> None:
         try:
-            with all_or_nothing(session.storage, session.json):
+            with no_halves(session.storage, session.json):
                 save()
         except OSError as error:
             timed.unsaved = error

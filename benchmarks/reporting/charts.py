@@ -147,7 +147,7 @@ def ratios(every: Sequence[Contest]) -> Chart:
     return Chart("chart-ratios", "Who is faster", text, data, shape, tables.answers(every))
 
 
-CONTAMINATED = f"{Outcome.CONTAMINATED}: others took the CPUs"
+CONTAMINATED = f"{Outcome.CONTAMINATED}: other programs used the CPUs"
 
 
 def is_disturbed(contest: Contest) -> bool:

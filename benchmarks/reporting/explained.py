@@ -62,10 +62,12 @@ def table(found: Explained) -> str:
         seconds = every[0].seconds
         before = ", ".join(f"{label(who)} {1000 * seconds[who]:.2f} ms" for who in PAIR)
         lines += [f"### {title(trial)}", "", f"Unchanged: {before}.", ""]
-        lines += ["| | " + " | ".join(map(label, PAIR)) + " | the verdict |", "|---|---|---|---|"]
+        heads = ("", "`--knob`", *map(label, PAIR), "the verdict")
+        lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         for one in every:
             mark = "mistake: " if one.knob in MISTAKES else ""
-            cells = (mark + TITLES[one.knob], *(cell(one, who) for who in PAIR), effects(one))
+            name = "" if one.knob in DERIVED else f"`{one.knob}`"
+            cells = (mark + TITLES[one.knob], name, *(cell(one, who) for who in PAIR), effects(one))
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join([*lines, about(found)])

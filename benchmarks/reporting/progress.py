@@ -46,7 +46,8 @@ class LineProgress:
     def block(self, block: int, seconds_left: float) -> None:
         """A block has ended; `seconds_left` if the others take as long."""
         left = f", about {duration(seconds_left)} to go" if seconds_left else ""
-        self.say(f"block {block + 1} of {self.blocks} done{left}")
+        of = f" of {self.blocks}" if block < self.blocks else ""
+        self.say(f"block {block + 1}{of} done{left}")
 
     def look(self, results: Results) -> None:
         """What is known after a block, others to come."""
@@ -76,7 +77,8 @@ class BarProgress(LineProgress):
 
     def trial(self, block: int, trial: Trial) -> None:
         """Show the current trial."""
-        label = f"block {block + 1}/{self.blocks}  {trial}"
+        of = f"/{self.blocks}" if block < self.blocks else ""
+        label = f"block {block + 1}{of}  {trial}"
         self.bar.update(self.task, description=label, completed=self.begun)
         self.begun += 1
 
@@ -107,6 +109,11 @@ def progress(
         lines.say(
             f"this machine is busy (load {load:.1f}): end other work, or use --threads 1; "
             "frameworks that share their CPUs can look many times slower than they are"
+        )
+    if plan.threads >= (quota := cpus.quota()):
+        lines.say(
+            f"this container may use the time of {quota:g} CPUs, and is halted where it uses more: "
+            f"use --threads {cpus.default_threads()}, or give it more CPUs"
         )
     if not console.is_terminal:
         yield lines

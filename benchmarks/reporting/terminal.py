@@ -12,6 +12,7 @@ from benchmarks.comparing.learning import judge_accuracy, learned
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.ratios import CONFIDENCE, MARGIN
 from benchmarks.comparing.records import foreign_shares
+from benchmarks.comparing.saved import REFERENCE
 from benchmarks.comparing.verdicts import CALLED
 from benchmarks.measuring.results import Results, Row
 from benchmarks.reporting import words
@@ -61,16 +62,19 @@ def look(results: Results) -> str:
         found.setdefault(trial.kind.title, []).append(f"{trial.architecture}{place} {ratio:.2f}")
     first, second = map(label, PAIR)
     said = "; ".join(f"{title} {', '.join(each)}" for title, each in found.items())
-    return f"so far, {first}/{second}: {said}" if said else ""
+    return f"so far, {first}/{second} (below 1, {first} is faster): {said}" if said else ""
 
 
 def contest(results: Results, trial: Trial) -> list[Row]:
-    """The complete rows that a trial is about: the pair's, or the first two where others ran."""
+    """The complete rows that a trial is about: the pair's, or the first two of the others.
+
+    The reference is no opponent.
+    """
     rows = {name: results.rows[trial, name] for name in results.plan.contests[trial]}
     complete = {name: row for name, row in rows.items() if row.complete}
     if all(name in complete for name in PAIR):
         return [complete[name] for name in PAIR]
-    return [row for name, row in complete.items() if not split(name)[1]][:2]
+    return [row for name, row in complete.items() if not split(name)[1] and name != REFERENCE][:2]
 
 
 def heading(trial: Trial, rows: list[Row]) -> Text:

@@ -24,7 +24,7 @@ STYLES = {
     Status.EQUIVALENT: "",
     Status.SUSPECT: "yellow",
 }
-# LineProgress of each kind in a panel; more than any session has.
+# Lines of each kind in a panel; more than any session has.
 MOST_LINES = 200
 HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
 

@@ -237,7 +237,7 @@ def verdict(first: str, second: str, pair: Pair) -> str:
         case Outcome.HOSTS_DISAGREE:
             return f"{pair.outcome}: {of_hosts(first, second, pair)}"
         case Outcome.CONTAMINATED:
-            blocks = f"others took the CPUs in {pair.disturbed} of {found.blocks} blocks"
+            blocks = f"other programs used the CPUs in {pair.disturbed} of {found.blocks} blocks"
             return f"{pair.outcome}: {blocks}; {quotient(first, second, found)}"
         case Outcome.TOO_FEW:
             blocks = f"{found.blocks} of {LEAST_BLOCKS} blocks"

@@ -200,9 +200,11 @@ class Leak(Operation):
             wall, cpu = np.mean(times, axis=0)
             return float(wall), float(cpu)
 
-        wall, cpu, counted = worker.counted(steps, STEPS)
-        found |= leaks(worker)
-        gc.unfreeze()
+        try:
+            wall, cpu, counted = worker.counted(steps, STEPS)
+            found |= leaks(worker)
+        finally:
+            gc.unfreeze()
         return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "leaks": found}
 
     def estimate(self, rounds: int) -> float:

@@ -8,7 +8,6 @@ Importing this imports no framework.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +44,8 @@ UNEVEN = ("uneven", "uneven, weighed")
 LOST = "last batch lost"
 # Largest relative difference of the weights after PROVED steps in float64.
 BOUND = 1e-10
+# Devices that are tried at most: each is a process, or a share of one.
+MOST = 8
 # Seconds for a group to start, train and end.
 LIMIT = 180.0
 # Seconds between two looks at a group.
@@ -60,9 +61,12 @@ class Parallel:
             raise Unavailable(REASONS.get(name, f"{name} trains on one device alone"))
         if device != "cpu":
             raise Unavailable("training on several devices is timed on CPUs alone")
-        self.most = len(everywhere())
-        if self.most < 2:
+        if len(everywhere()) < 2:
             raise Unavailable("there is one CPU, and two devices need two")
+        batch = record["batch_size"]
+        self.most = most_devices(len(everywhere()), batch)
+        if self.most < 2:
+            raise Unavailable(f"two devices cannot have equal parts of a batch of {batch} images")
         self.name, self.architecture, self.record = name, architecture, record
         self.images, self.labels, self.start = worker.images, worker.labels, worker.start_weights
         # The weights that one device ends with, by whether its last batch is uneven.
@@ -123,18 +127,19 @@ class Parallel:
         }
 
 
+def most_devices(count: int, batch_size: int) -> int:
+    """The largest number of devices, of `count` CPUs, that get equal parts of a batch."""
+    return max(n for n in range(1, min(count, MOST) + 1) if batch_size % n == 0)
+
+
 def end(folder: Path, number: int) -> Path:
     """Where a group leaves the weights of its so-manieth training."""
     return folder / f"end-{number}.npz"
 
 
 def everywhere() -> list[int]:
-    """The CPUs that this process might use if it were not bound to few of them."""
-    before = cpus.available()
-    cpus.bind(range(os.cpu_count() or 1))
-    every = cpus.available()
-    cpus.bind(before)
-    return every
+    """The CPUs that a group may use, whatever this process is bound to."""
+    return cpus.inherited()
 
 
 def group(name: str, job: dict[str, Any]) -> str:
