@@ -27,6 +27,7 @@ from benchmarks.commands.bisect import Bisection
 from benchmarks.comparing import curves, moves
 from benchmarks.comparing.growth import Growth
 from benchmarks.comparing.machines import cpu_name
+from benchmarks.comparing.ratios import Ratio, of_logs
 from benchmarks.comparing.saved import read
 from benchmarks.comparing.timeline import Timeline
 from benchmarks.reporting import explained, growth, history, markdown, production, tables
@@ -37,6 +38,7 @@ from benchmarks.reporting.page import EASE_OF_USE, TAXED, Report
 from benchmarks.reporting.words import format_seconds, label
 from examples.page import MEASURES, OUTCOMES, summary_rows, together
 from examples.record import COSTLY
+from mnist_models.implementations import PAIR
 from mnist_models.operations import FORWARD, TRAIN_STEP
 from tools import charts, parity_table
 from tools.campaigns import digits
@@ -47,6 +49,8 @@ RUN = Path(__file__).with_name("recorded") / "run.json.gz"
 CURVES = RUN.with_name("learning.json")
 # The raw data of `python -m benchmarks explain`.
 MOVES = RUN.with_name("explain.json")
+# The raw data of `python -m benchmarks explain --knob avx2`.
+INSTRUCTIONS = RUN.with_name("instructions.json")
 # The raw data of `python -m benchmarks museum`.
 SEEN = RUN.with_name("museum.json")
 DOCS = ROOT / "docs"
@@ -108,11 +112,14 @@ def winners() -> dict[str, dict[str, str]]:
     for processor, every in on_processors().items():
         for contest in every:
             if contest.operation in (FORWARD.name, TRAIN_STEP.name) and (ratio := contest.ratio()):
-                pair, side = contest.pair(), ratio.winner
-                factor = max(ratio.value, 1 / ratio.value)
-                said = "none" if side is None else f"{label(pair[side].name)} {factor:.2f}×"
-                found.setdefault(contest.title, {})[processor] = said
+                found.setdefault(contest.title, {})[processor] = faster(ratio)
     return {title: of for title, of in found.items() if len(of) > 1}
+
+
+def faster(ratio: Ratio) -> str:
+    """The faster side of the pair with its factor; "none" where that cannot be told."""
+    side, factor = ratio.winner, max(ratio.value, 1 / ratio.value)
+    return "none" if side is None else f"{label(PAIR[side])} {factor:.2f}×"
 
 
 def processors() -> list[str]:
@@ -120,6 +127,24 @@ def processors() -> list[str]:
     cpus = [*on_processors()]
     rows = ([title, *(of[cpu] for cpu in cpus)] for title, of in winners().items())
     return markdown.table(("faster", *cpus), rows)
+
+
+def instructions() -> list[str]:
+    """What becomes of the pair where oneDNN does without AVX-512, on the recorded processor."""
+    found = moves.read(INSTRUCTIONS.read_text(encoding="utf-8"))
+    heads = ("faster", "as installed", "both without", *(f"{label(side)}'s time" for side in PAIR))
+    rows = [
+        [
+            explained.title(one.trial),
+            faster(of_logs(one.pair)),
+            faster(of_logs(one.changed["both"])),
+            *(explained.cell(one, side) for side in PAIR),
+        ]
+        for one in found.moved
+        if one.knob not in explained.DERIVED
+    ]
+    found.moved = []
+    return [*markdown.table(heads, rows), "", explained.about(found)]
 
 
 def elsewhere() -> list[str]:
@@ -381,7 +406,17 @@ def mistakes() -> list[str]:
 SIDES = ("keras", "pytorch")
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     made.__name__: made
-    for made in (results, processors, elsewhere, reading, compiling, tax, learning, proved)
+    for made in (
+        results,
+        processors,
+        instructions,
+        elsewhere,
+        reading,
+        compiling,
+        tax,
+        learning,
+        proved,
+    )
 } | {
     made.__name__: made
     for made in (

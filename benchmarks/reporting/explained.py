@@ -13,6 +13,10 @@ DERIVED = {
     "first_call_included": "the first of 100 calls is included",
     ONE_AFTER_THE_OTHER: "one framework after the other",
 }
+SEQUENCE = (
+    "One framework after the other is computed from the unchanged samples: Keras in one block over "
+    "PyTorch in the next. Its cells have by how much each side varies from block to block. "
+)
 TITLES = {knob.name: knob.title for knob in KNOBS} | DERIVED
 MISTAKES = {knob.name for knob in KNOBS if knob.mistake} | {*DERIVED}
 ORDER = [*TITLES]
@@ -76,13 +80,12 @@ def table(found: Explained) -> str:
 def about(found: Explained) -> str:
     """Where and how it was measured."""
     listed = ", ".join(found.versions.values())
+    sequence = any(one.knob == ONE_AFTER_THE_OTHER for one in found.moved)
     return (
         f"Time with the change over time without it, both in the same rounds of {found.blocks} "
         f"blocks of fresh processes, with intervals of {CONFIDENCE:.0%}. A star: the answers are "
         f"no longer the reference's. A verdict needs a difference of {MARGIN:.0%}. Intervals are "
-        f"not corrected for their number. One framework after the other is computed from the "
-        f"unchanged samples: Keras in one block over PyTorch in the next. Its cells have by how "
-        f"much each side varies from block to block. "
+        f"not corrected for their number. {SEQUENCE if sequence else ''}"
         f"{found.machine}; {listed}; data set '{found.dataset}'; one thread."
     )
 
