@@ -31,22 +31,20 @@ from benchmarks.commands import experiments
 from benchmarks.commands.selfcheck import ROOT, STEPS, gate, plant
 from benchmarks.comparing.ratios import Blocks
 from benchmarks.numbers import whole
+from mnist_models import cpus
 
 RECORDED = Path(__file__).with_name("recorded")
 CAMPAIGNS = ("looks", "doses", "identical", "detection", "hog", "drift")
-# The campaigns in which training steps are slower, by the doses of Keras and of PyTorch in turn;
-# docs/measured.md has what each was measured to add.
+# The campaigns in which training steps are slower, by the doses of Keras and of PyTorch in turn. A
+# dose is what commands/planted.py is set to; docs/measured.md has what each was measured to add.
 PLANTED = {
     "doses": ((0.02, 0.10), (0.03, 0.05), (0.10, 0.02), (0.05, 0.03)),
     "detection": ((0.10, 0.05), (0.05, 0.10)),
 }
-# What a dose adds to the measured time, per share that commands/planted.py is set to: calibrated in
-# sessions before the first of `doses`. In `detection` the share was the dose itself.
-ADDS = {"doses": 1.2, "detection": 1.0}
 # Busy loops of random length on the CPU that the workers are bound to, and pauses between them.
 HOG = """
 import os, random, sys, time
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+os.sched_setaffinity(0, {int(sys.argv[2])})
 chance = random.Random(int(sys.argv[1]))
 while True:
     until = time.monotonic() + chance.uniform(1, 10)
@@ -56,8 +54,8 @@ while True:
 """
 # On the same CPU, busy for a share of each tenth of a second that grows to 60 % in two minutes.
 DRIFT = """
-import os, time
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[2])})
 began = time.monotonic()
 while True:
     share = min(0.6, 0.6 * (time.monotonic() - began) / 120)
@@ -84,14 +82,15 @@ def circumstances(
     if campaign in PLANTED:
         side, shares = planted_in(campaign, number)
         environment = baseline if side == "baseline" else Path(sys.prefix)
-        plant(environment, {name: dose / ADDS[campaign] for name, dose in shares.items()})
+        plant(environment, shares)
         try:
             yield {"side": side, "shares": shares}
         finally:
             plant(environment, dict.fromkeys(shares, 0.0))
     elif campaign in ("hog", "drift"):
         script = {"hog": HOG, "drift": DRIFT}[campaign]
-        process = subprocess.Popen([sys.executable, "-c", script, str(number)])
+        [cpu] = cpus.share(1)[0]
+        process = subprocess.Popen([sys.executable, "-c", script, str(number), str(cpu)])
         try:
             yield {}
         finally:

@@ -85,7 +85,11 @@ def pins_of(text: str, implementation: str) -> dict[str, str]:
     if path.is_file():
         there = requirements(path)
     elif path.is_dir():
-        there = environments.parse(text).versions
+        try:
+            there = environments.parse(text).versions
+        except environments.EnvironmentProblem as problem:
+            said = str(problem).removeprefix("--baseline ")
+            raise environments.EnvironmentProblem(said) from None
     else:
         try:
             there = versions.pins(text)

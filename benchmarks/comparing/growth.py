@@ -133,7 +133,7 @@ def shares(row: Row, products: float) -> list[float]:
 
 
 def winners(first: Row, second: Row) -> list[int | None]:
-    """Who is faster at each batch size, 0 or 1, by the suite's own rule; None where nobody is."""
+    """Who is faster at each batch size, 0 or 1, by the blocks' medians; None where nobody is."""
     sizes = zip(first.seconds.values(), second.seconds.values(), strict=True)
     return [
         of_logs([log(a / b) for a, b in zip(ours, theirs, strict=True)]).winner
@@ -146,7 +146,8 @@ def crossing(first: Row, second: Row) -> Estimate | None:
 
     One must surely be faster at the smallest size, and the other at the largest. Then the place is
     looked for in every block by itself, between neighbouring sizes, on logarithms; it is told if
-    every block changes sides there once.
+    every block changes sides there once. The estimate's interval is that of the blocks: how the
+    times bend between two sizes is not in it.
     """
     at_once, in_the_end = (winners(first, second)[place] for place in (0, -1))
     if None in (at_once, in_the_end) or at_once == in_the_end:

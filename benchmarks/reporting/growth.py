@@ -76,7 +76,7 @@ def rate(value: float) -> str:
 
 
 def meets(first: Row, second: Row) -> str:
-    """Who is faster where, in a sentence: as surely as the suite always asks for."""
+    """Who is faster where, in a sentence."""
     names = [label(row.implementation) for row in (first, second)]
     sizes, ahead = first.batches(), winners(first, second)
     if len(set(ahead)) == 1 and ahead[0] is not None:
@@ -87,7 +87,9 @@ def meets(first: Row, second: Row) -> str:
             where.append(f"{name} is faster at {', '.join(won)}")
     said = "; ".join(where) or "Nobody is surely faster at any size"
     if found := crossing(first, second):
-        said += f"; they meet at a batch of {batch(found)}"
+        below = max(size for size in sizes if size <= found.value)
+        above = min(size for size in sizes if size > found.value)
+        said += f"; they meet between {below:,} and {above:,}, by a straight line at {batch(found)}"
     return f"{said}."
 
 
