@@ -42,8 +42,9 @@ EARLIER = ("unequal_bursts", "fixed_blocks")
 # So many detection sessions took up to three times the rounds of the screen.
 LONGER = 12
 PEERS = RECORDED / "peers.json"
-# The campaigns in which nothing is planted and nothing disturbs.
-ALIKE = ("looks", "identical")
+# The campaigns in which nothing is planted and nothing disturbs, and those of the rule of now.
+ALIKE, OF_NOW = ("looks", "identical"), ("looks", "doses")
+LARGE = 0.05
 MARGIN = 0.02
 KNOWN = """\
 Two of these changes fit what the frameworks' own trackers say; other packages changed, too. Keras
@@ -74,6 +75,8 @@ def page() -> str:
         "",
         "<!-- Written by `python -m tools.measured` from tools/recorded/. -->",
         "",
+        *in_short(),
+        "",
         "Live sessions of",
         "",
         '    pytest benchmarks -k "forward or train_step" --architecture mlp --baseline OTHER',
@@ -96,8 +99,8 @@ def page() -> str:
         "suspect in which nothing was planted, and so many of these suspects were confirmed:",
         *suspect_lines(),
         "",
-        "A dose is the share of a training step's time that planted work is set to. Found means called",
-        "with the right sign.",
+        "A dose is the share of a training step's time that planted work is set to. Found means",
+        "called with the right sign.",
         *chain.from_iterable(("", f"`{name}`:", "", *dose_lines(name)) for name in PLANTED),
         "",
         "- `looks`: nothing was planted. Equality was looked at several times, bursts lasted",
@@ -128,6 +131,21 @@ def page() -> str:
         lines += version_lines(session)
     lines += ["", *KNOWN]
     return "\n".join(lines) + "\n"
+
+
+def in_short() -> list[str]:
+    """What the campaigns of the rule of now say, in two sentences."""
+    called, sessions = false_alarms(*OF_NOW)
+    large = [dose for dose in doses("doses") if dose >= LARGE]
+    found = [detections("doses", dose) for dose in large]
+    lines = [f"In short: in {called} of {sessions} sessions of the rule of now, the gate called a"]
+    lines.append("time changed in which nothing was planted.")
+    if of := sum(count for _, count in found):
+        lines.append(
+            f"It found {sum(right for right, _ in found)} of {of} doses of {percent(LARGE)}"
+        )
+        lines.append("or more in a training step.")
+    return lines
 
 
 def session_rows() -> Iterable[list[str]]:
