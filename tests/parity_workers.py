@@ -6,7 +6,7 @@ from itertools import cycle
 import pytest
 from threadpoolctl import threadpool_limits
 
-from benchmarks.measuring.session import UNAVAILABLE
+from benchmarks.measuring.pool import UNAVAILABLE
 from benchmarks.measuring.workers import WorkerError
 from mnist_models import implementations
 from tests.scheduling import distributed

@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from benchmarks.measuring import gpu
+from benchmarks.measuring.pool import WorkerPool
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session
 from benchmarks.measuring.workers import variables_of
@@ -161,14 +162,14 @@ def prepared(trainer, dataset, precision):
     worker.read(str(dataset.folder))
     plan = replace(make_plan({STEP: (PAIR[0],)}, blocks=1), precision=precision)
     journal = SimpleNamespace(records=[{"fingerprint": {}}], session="made up")
-    session = Session(plan, dataset, journal, None)
-    session.facts[PAIR[0]] = {"conventions": asdict(TEXTBOOK), "versions": {}}
+    pool = WorkerPool(Session(plan, dataset, journal, None))
+    pool.facts[PAIR[0]] = {"conventions": asdict(TEXTBOOK), "versions": {}}
     process = SimpleNamespace(
         contestant=PAIR[0],
         ask=lambda method, *arguments, limit: getattr(worker, method)(*arguments),
     )
     entry = {}
-    session.prepare(entry, process, STEP, 0)
+    pool.prepare(entry, process, STEP, 0)
     journal.records.append({"block": 0, "trial": str(STEP), "results": {PAIR[0]: entry}})
     return Results(plan, journal).rows[STEP, PAIR[0]]
 

@@ -128,6 +128,12 @@ def test_another_experiment_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has rounds 20, this run 7; give another --output"):
         explain.continued(new, file)
     assert explain.continued(experiment(), file) == experiment()
+    # A file of before has the processor's brand alone.
+    new.rounds, new.machine = 20, "a CPU (family 6, model 85)"
+    assert explain.continued(new, file).machine == new.machine
+    new.machine = "another CPU"
+    with pytest.raises(ValueError, match="has machine a CPU, this run another CPU"):
+        explain.continued(new, file)
 
 
 def test_only_what_is_missing_is_measured():

@@ -22,9 +22,10 @@ from benchmarks.comparing import records
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.verdicts import Comparison, Status, blocks_to_decide, judge, time_metric
 from benchmarks.measuring import hosts, on_host
-from benchmarks.measuring.dealing import Dealer, FarMeter, check_answers
+from benchmarks.measuring.dealing import Dealer
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.hosts import SSH, Host, HostLost, Place, parse, parse_all
+from benchmarks.measuring.remote import FarMeter, check_answers
 from benchmarks.reporting import words
 from tests.test_command_lines import command_here, variables
 from tests.test_robustness import wait_for
@@ -173,13 +174,13 @@ def test_pins_are_what_is_installed_here_without_this_project():
 # Blocks are dealt out
 
 
-class Crew:
+class Pool:
     """A host that only pretends to measure."""
 
     def __init__(self, name, fails_at=(), error=None, seconds=0.0):
         self.place = Place(Host(name, "popen"), "/", "/", "/", "a CPU")
         self.fails_at, self.error, self.seconds = fails_at, error, seconds
-        self.done, self.suspected, self.rounds = [], {}, 0
+        self.done = []
 
     def run_block(self, block):
         sleep(self.seconds)
@@ -187,35 +188,35 @@ class Crew:
             raise self.error or HostLost("it is dark")
         self.done.append(block)
 
-    def stop_workers(self):
+    def stop(self):
         pass
 
 
-def dealer_of(*crews):
+def dealer_of(*pools):
     said = []
-    plan = SimpleNamespace(hosts=tuple(crew.place.host for crew in crews))
+    plan = SimpleNamespace(hosts=tuple(pool.place.host for pool in pools))
     session = SimpleNamespace(
-        plan=plan, progress=SimpleNamespace(say=said.append), halt=Event(), rounds=40
+        plan=plan, progress=SimpleNamespace(say=said.append), halt=Event(), journal=None
     )
     made = Dealer(session)
-    made.crews = {crew.place.host.name: crew for crew in crews}
+    made.pools = {pool.place.host.name: pool for pool in pools}
     return made, said
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100])
 def test_every_block_is_measured_once(count):
     """The first one alone; then whoever is free takes the next one."""
-    crews = [Crew(f"host{number}", seconds=0.002) for number in range(count)]
-    dealer, _ = dealer_of(*crews)
+    pools = [Pool(f"host{number}", seconds=0.002) for number in range(count)]
+    dealer, _ = dealer_of(*pools)
     dealer.deal(range(2 * count + 1))
-    done = Counter(block for crew in crews for block in crew.done)
+    done = Counter(block for pool in pools for block in pool.done)
     assert done == Counter(range(2 * count + 1))
-    assert crews[0].done[0] == 0
+    assert pools[0].done[0] == 0
 
 
 def test_dealing_costs_this_machine_next_to_nothing():
     """A hundred hosts, ten blocks each: 0.02 ms of CPU a block where it was measured."""
-    dealer, _ = dealer_of(*(Crew(f"host{number}", seconds=0.01) for number in range(100)))
+    dealer, _ = dealer_of(*(Pool(f"host{number}", seconds=0.01) for number in range(100)))
     before = process_time()
     dealer.deal(range(1001))
     assert process_time() - before < 1001 * 0.002
@@ -225,7 +226,7 @@ def test_dealing_costs_this_machine_next_to_nothing():
     "error", [HostLost("it is dark"), ValueError("no answer"), TypeError("None"), KeyError("x")]
 )
 def test_a_host_that_is_lost_costs_its_block_which_goes_to_the_others(error):
-    bad, good = Crew("bad", fails_at={1, 2, 3, 4}, error=error), Crew("good")
+    bad, good = Pool("bad", fails_at={1, 2, 3, 4}, error=error), Pool("good")
     dealer, said = dealer_of(good, bad)
     failed, measure, fail = Event(), good.run_block, bad.run_block
 
@@ -244,44 +245,34 @@ def test_a_host_that_is_lost_costs_its_block_which_goes_to_the_others(error):
 
 
 def test_a_first_host_that_is_lost_leaves_the_first_block_to_the_next_one():
-    bad, good = Crew("bad", fails_at={0}), Crew("good")
+    bad, good = Pool("bad", fails_at={0}), Pool("good")
     dealer, _ = dealer_of(bad, good)
     dealer.deal(range(3))
     assert good.done == [0, 1, 2]
 
 
 def test_when_nobody_is_left_the_session_says_why():
-    dealer, _ = dealer_of(Crew("a", fails_at={0}), Crew("b", fails_at={0}))
+    dealer, _ = dealer_of(Pool("a", fails_at={0}), Pool("b", fails_at={0}))
     with pytest.raises(HostLost, match="a: block 1 goes to the others: it is dark; b: "):
         dealer.deal(range(3))
 
 
 def test_a_fault_of_this_suite_is_no_fault_of_a_host():
-    dealer, _ = dealer_of(Crew("a", fails_at={0}, error=RuntimeError("a bug")))
+    dealer, _ = dealer_of(Pool("a", fails_at={0}, error=RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         dealer.deal(range(3))
 
 
 def test_ctrl_c_ends_all_hosts_at_once():
     """Nothing of what they were at is taken, and none of them counts as lost."""
-    interrupted = Crew("a", fails_at={*range(100)}, error=KeyboardInterrupt())
-    others = [Crew(name, seconds=0.05) for name in ("b", "c")]
+    interrupted = Pool("a", fails_at={*range(100)}, error=KeyboardInterrupt())
+    others = [Pool(name, seconds=0.05) for name in ("b", "c")]
     dealer, said = dealer_of(others[0], interrupted, others[1])
     with pytest.raises(KeyboardInterrupt):
         dealer.deal(range(1, 100))
-    assert sum(len(crew.done) for crew in others) < 10
+    assert sum(len(pool.done) for pool in others) < 10
     assert dealer.session.halt.is_set()
     assert said == []
-
-
-def test_a_confirmation_has_its_rounds_on_every_host():
-    crews = [Crew("a"), Crew("b")]
-    dealer, _ = dealer_of(*crews)
-    dealer.session.rounds = 80
-    dealer.deal(range(6, 8), {"a trial": ["somebody"]})
-    assert [(crew.rounds, crew.suspected) for crew in crews] == [
-        (80, {"a trial": ["somebody"]})
-    ] * 2
 
 
 # What a host answers

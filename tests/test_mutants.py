@@ -11,6 +11,7 @@ import pytest
 
 import mnist_models
 from benchmarks.measuring import workers
+from benchmarks.measuring.pool import WorkerPool
 from benchmarks.measuring.session import Session
 from benchmarks.measuring.workers import WorkerError
 from benchmarks.trial import Trial
@@ -554,7 +555,8 @@ class MutantWorker(ParityWorker):
             rounds=1,
             precision_on=lambda device: "float32",
         )
-        self.session = Session(plan, dataset, SimpleNamespace(records=[], session=""), None)
+        session = Session(plan, dataset, SimpleNamespace(records=[], session=""), None)
+        self.pool = WorkerPool(session)
         self.dataset, self.folder = dataset, folder
 
     def examine(self, file, mutant):
@@ -562,13 +564,13 @@ class MutantWorker(ParityWorker):
         name = self.process.contestant
         plant(self.folder, name, mutant, file)
         facts = self.process.ask("start", file, "cpu", 1, "float32", limit=LIMIT)
-        self.session.facts[name] = facts
+        self.pool.facts[name] = facts
         conventions = Conventions(**facts["conventions"])
         allowed = parity.limits(networks.load(mutant.architecture), conventions.rough_statistics)
         in_session, in_float64 = {}, {}
         for operation in SHOWN_IN.get(mutant.found_by, ASKED):
             entry, trial = {}, Trial(operation, mutant.architecture, BATCH_SIZE, "cpu")
-            self.session.prepare(entry, self.process, trial, 0)
+            self.pool.prepare(entry, self.process, trial, 0)
             in_session |= entry["parity"]
         if mutant.found_by in QUESTIONS:
             case = mutant.architecture, mutant.found_by

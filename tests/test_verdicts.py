@@ -16,6 +16,7 @@ from scipy import stats
 
 from benchmarks.__main__ import main
 from benchmarks.comparing import baseline, verdicts
+from benchmarks.comparing.machines import cpu_name
 from benchmarks.comparing.ratios import Ratio, ratio
 from benchmarks.comparing.records import Judged, compare, judge_all
 from benchmarks.comparing.saved import RunError, compare_runs, confirm_command
@@ -45,8 +46,9 @@ from benchmarks.comparing.verdicts import (
 )
 from benchmarks.measuring.dealing import Dealer
 from benchmarks.measuring.environments import STEADY, Environment, steady
+from benchmarks.measuring.pool import same_bursts
 from benchmarks.measuring.results import Results
-from benchmarks.measuring.session import Session, same_bursts
+from benchmarks.measuring.session import Session
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting.verdict_panel import exit_status, headline, markdown
 from benchmarks.trial import Trial
@@ -931,6 +933,13 @@ def test_cpus_of_one_name_may_be_different(more, words):
     assert words in across(measured(1.0), run).reason
 
 
+def test_a_processor_is_named_with_its_generation_where_it_is_known():
+    cpu = {"brand_raw": "Abacus 9", "family": 6, "model": 85, "stepping": 4}
+    assert cpu_name(cpu) == "Abacus 9 (family 6, model 85, stepping 4)"
+    assert cpu_name({"brand_raw": "Abacus M4"}) == "Abacus M4"
+    assert cpu_name({}) == "unknown CPU"
+
+
 def test_rows_of_one_side_are_not_comparable():
     """What vanished and what is new is named; nothing in common is status 11."""
     old, new = measured(1.0, None), measured(1.0, None, "b", trial=FORWARD)
@@ -1149,8 +1158,9 @@ def test_a_session_measures_on_what_is_undecided_until_it_is_equal(seconds, meas
     session.plan = replace(results.plan, until_decided=seconds)
     session.progress = SimpleNamespace(decide=lambda *told: said.append(told))
     session.journal = SimpleNamespace(records=records, session="made up")
-    session.run_block = run_block
-    session.decide(Dealer(session))
+    dealer = Dealer(session)
+    dealer.here.run_block = run_block
+    session.decide(dealer)
     assert done == measured_on
     assert said == ([(1, 60.0)] if measured_on else [])
 

@@ -299,6 +299,12 @@ def seen() -> museum.Museum:
     return museum.Museum.model_validate_json(SEEN.read_text(encoding="utf-8"))
 
 
+def produced() -> list[str]:
+    """Where the runs of docs/production.md were measured."""
+    kept = {"The parts of a step": "parts", "All other operations": "production"}
+    return [f"- {what}: {circumstances(recorded(name))}." for what, name in kept.items()]
+
+
 def started() -> list[str]:
     """The moments of a start."""
     return production.starts(of_production("startup"))
@@ -423,7 +429,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
         *(tasks, mistakes, rules, turned, knobs),
         *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
-        *(started, predicted, shipped, grown),
+        *(produced, started, predicted, shipped, grown),
         *(fed, apart, most, leaking, several),
     )
 }

@@ -1,38 +1,19 @@
 """Blocks dealt out over hosts: each takes the next one as soon as it is free."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from math import isfinite
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from benchmarks.measuring.environments import own
 from benchmarks.measuring.hosts import Caretaker, Host, HostLost, Place, prepare
-from benchmarks.measuring.journal import Record
-from benchmarks.measuring.workers import WorkerError, WorkerProcess
+from benchmarks.measuring.pool import WorkerPool
+from benchmarks.measuring.remote import NONSENSE
 
 if TYPE_CHECKING:
     from benchmarks.measuring.session import Session
-
-# A sample that lasts longer than this is none, in seconds.
-LONGEST = 1e6
-# What reading an answer raises that is none.
-NONSENSE = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ValueError,
-    BadZipFile,
-)
-# Seconds for a worker to tell what its machine has done.
-TELL_LIMIT = 60.0
 
 
 class Dealer:
@@ -43,29 +24,30 @@ class Dealer:
 
     def __init__(self, session: "Session") -> None:
         self.session, self.plan = session, session.plan
-        self.crews: dict[str, Session] = {}
+        self.here = WorkerPool(session)
+        self.pools: dict[str, WorkerPool] = {}
         self.lock, self.lost = Lock(), dict[str, str]()
         self.asked: list[Caretaker] = []
 
     @property
     def hands(self) -> int:
         """How many blocks are measured at once."""
-        return len(self.crews) or 1
+        return len(self.pools) or 1
 
     def begin(self) -> None:
         """Prepare all hosts side by side; raises HostLost if none can be had."""
         if not self.plan.hosts:
             return
-        pool = ThreadPoolExecutor(len(self.plan.hosts))
+        threads = ThreadPoolExecutor(len(self.plan.hosts))
         try:
-            found = [*pool.map(self.prepared, self.plan.hosts)]
+            found = [*threads.map(self.prepared, self.plan.hosts)]
         except BaseException:  # the threads wait for the hosts' answers
             for caretaker in [*self.asked]:
                 caretaker.close()
             raise
         finally:
-            pool.shutdown(cancel_futures=True)
-        self.crews = {place.host.name: self.session.on(place) for place in found if place}
+            threads.shutdown(cancel_futures=True)
+        self.pools = {one.host.name: WorkerPool(self.session, one) for one in found if one}
         self.check_left()
 
     def prepared(self, host: Host) -> Place | None:
@@ -80,7 +62,7 @@ class Dealer:
         self.session.progress.say(f"host {host.name} is ready: {place.cpu}")
         return place
 
-    def deal(self, blocks: Iterable[int], suspected: dict[str, list[str]] | None = None) -> None:
+    def deal(self, blocks: Iterable[int]) -> None:
         """Measure blocks; raises HostLost when nobody is left to.
 
         The first block is measured alone: it finds out what fits into the time.
@@ -88,13 +70,11 @@ class Dealer:
         todo = deque(blocks)
         if not self.plan.hosts:
             for block in todo:
-                self.session.run_block(block)
+                self.here.run_block(block)
             return
-        for crew in self.crews.values():
-            crew.suspected, crew.rounds = suspected or {}, self.session.rounds
         first = deque([todo.popleft()] if todo and todo[0] == 0 else [])
         while first:
-            self.serve(next(iter(self.crews.values())), first)
+            self.serve(next(iter(self.pools.values())), first)
             self.check_left()
         while todo:
             self.serve_all(todo)
@@ -102,10 +82,10 @@ class Dealer:
 
     def serve_all(self, todo: deque[int]) -> None:
         """Let all hosts measure until nothing is left to do; Ctrl-C ends them all at once."""
-        crews = [*self.crews.values()]
-        pool = ThreadPoolExecutor(len(crews))
+        pools = [*self.pools.values()]
+        threads = ThreadPoolExecutor(len(pools))
         try:
-            served = [pool.submit(self.serve, crew, todo) for crew in crews]
+            served = [threads.submit(self.serve, pool, todo) for pool in pools]
             done, _ = wait(served, return_when=FIRST_EXCEPTION)
             for one in done:
                 one.result()
@@ -114,18 +94,18 @@ class Dealer:
             self.end()
             raise
         finally:
-            pool.shutdown()
+            threads.shutdown()
 
-    def serve(self, crew: "Session", todo: deque[int]) -> None:
+    def serve(self, pool: WorkerPool, todo: deque[int]) -> None:
         """Let one host measure block after block; what it loses goes back to `todo`."""
-        assert crew.place
+        assert pool.place
         while True:
             with self.lock:
                 if not todo or self.session.halt.is_set():
                     return
                 block = todo.popleft()
             try:
-                crew.run_block(block)
+                pool.run_block(block)
             except (HostLost, *NONSENSE) as error:
                 if self.session.halt.is_set():
                     return
@@ -136,86 +116,26 @@ class Dealer:
                     if isinstance(error, HostLost)
                     else f"its answer is invalid: {error!r}"
                 )
-                self.lose(crew.place.host.name, f"block {block + 1} goes to the others: {why}")
+                self.lose(pool.place.host.name, f"block {block + 1} goes to the others: {why}")
                 return
             finally:
-                crew.stop_workers()
+                pool.stop()
 
     def lose(self, name: str, why: str) -> None:
         """Do without a host from now on, and say so."""
         with self.lock:
-            self.crews.pop(name, None)
+            self.pools.pop(name, None)
             self.lost[name] = why
         self.session.progress.say(f"host {name} is lost: {why}")
 
     def check_left(self) -> None:
         """Raise HostLost when no host is left."""
-        if not self.crews:
+        if not self.pools:
             raise HostLost("; ".join(f"{name}: {why}" for name, why in self.lost.items()))
 
     def end(self) -> None:
-        """End all workers on all hosts."""
+        """End all workers, here and on all hosts."""
         with self.lock:
-            crews = [*self.crews.values()]
-        for crew in crews:
-            crew.stop_workers()
-
-
-class FarMeter:
-    """Like `load.Meter`, by what workers on another host tell of their CPUs and of themselves."""
-
-    def __init__(self, workers: Mapping[str, WorkerProcess], names: Sequence[str]) -> None:
-        self.workers = {name: workers[name] for name in names if name in workers}
-        self.before = self.told()
-        self.after: dict[str, dict[str, float]] | None = None
-
-    def told(self) -> dict[str, dict[str, float]]:
-        """Seconds since any moment, by worker (`Worker.load`); nothing where one does not tell."""
-        found = {}
-        for name, worker in self.workers.items():
-            try:
-                found[name] = worker.ask("load", limit=TELL_LIMIT)
-            except WorkerError:
-                return {}
-        return found
-
-    def foreign(self) -> float | None:
-        """Share of the CPUs' time that went to others; None if unknown."""
-        return self.share("busy", ours=True)
-
-    def stolen(self) -> float | None:
-        """Share of the CPUs' time that the hypervisor gave to other machines; None if unknown."""
-        return self.share("stolen")
-
-    def share(self, what: str, ours: bool = False) -> float | None:
-        """What was spent between the two readings; None if unknown."""
-        self.after = self.told() if self.after is None else self.after
-        common = self.before.keys() & self.after.keys()
-        if not common:
-            return None
-        spent = {
-            key: {name: self.after[name][key] - self.before[name][key] for name in common}
-            for key in ("wall", what, "own")
-        }
-        one = max(common)
-        seconds = spent["wall"][one]
-        if not seconds > 0:
-            return None
-        less = sum(spent["own"].values()) if ours else 0.0
-        return max(0.0, (spent[what][one] - less) / seconds)
-
-
-def check_answers(record: Mapping[str, Any]) -> None:
-    """Raise HostLost where what a host answered is no measurement: nothing of it is kept."""
-    try:
-        Record.model_validate(record)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise HostLost(f"its answer is invalid: {place}: {problem['msg']}") from None
-    for name, entry in record["results"].items():
-        times = [second for sample in entry.get("samples", ()) for second in sample]
-        times += [entry["first_call_seconds"]] if "first_call_seconds" in entry else []
-        for seconds in times:
-            if not (isfinite(seconds) and 0 <= seconds < LONGEST):
-                raise HostLost(f"its answer is invalid: {name} took {seconds} s")
+            pools = [self.here, *self.pools.values()]
+        for pool in pools:
+            pool.stop()

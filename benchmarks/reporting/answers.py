@@ -275,7 +275,9 @@ def result_table(run: Run) -> list[str]:
         times = {row.name: format_seconds(row.seconds()) for row in contest.pair() if not row.void}
         cells = [contest.title, *(times.get(name, "") for name in PAIR), contest.answer()]
         rows.append(map(escape, (*cells, contest.accuracies())))
-    lines = table(("", "Keras", "PyTorch", "verdict, with its interval", "accuracy"), rows)
+    lines = table(
+        ("", "Keras", "PyTorch", "verdict, with its interval", "accuracy, one seed"), rows
+    )
     if any(contest.until_returned for contest in contests(run)):
         lines += ["", escape(RETURNED)]
     return [*lines, "", escape(f"{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}.")]

@@ -1,0 +1,87 @@
+"""What workers on another host answer, and whether it can be believed."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+from zipfile import BadZipFile
+
+from pydantic import ValidationError
+
+from benchmarks.measuring.hosts import HostLost
+from benchmarks.measuring.journal import Record
+from benchmarks.measuring.workers import WorkerError, WorkerProcess
+
+# A sample that lasts longer than this is none, in seconds.
+LONGEST = 1e6
+# What reading an answer raises that is none.
+NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    BadZipFile,
+)
+# Seconds for a worker to tell what its machine has done.
+TELL_LIMIT = 60.0
+
+
+class FarMeter:
+    """Like `load.Meter`, by what workers on another host tell of their CPUs and of themselves."""
+
+    def __init__(self, workers: Mapping[str, WorkerProcess], names: Sequence[str]) -> None:
+        self.workers = {name: workers[name] for name in names if name in workers}
+        self.before = self.told()
+        self.after: dict[str, dict[str, float]] | None = None
+
+    def told(self) -> dict[str, dict[str, float]]:
+        """Seconds since any moment, by worker (`Worker.load`); nothing where one does not tell."""
+        found = {}
+        for name, worker in self.workers.items():
+            try:
+                found[name] = worker.ask("load", limit=TELL_LIMIT)
+            except WorkerError:
+                return {}
+        return found
+
+    def foreign(self) -> float | None:
+        """Share of the CPUs' time that went to others; None if unknown."""
+        return self.share("busy", ours=True)
+
+    def stolen(self) -> float | None:
+        """Share of the CPUs' time that the hypervisor gave to other machines; None if unknown."""
+        return self.share("stolen")
+
+    def share(self, what: str, ours: bool = False) -> float | None:
+        """What was spent between the two readings; None if unknown."""
+        self.after = self.told() if self.after is None else self.after
+        common = self.before.keys() & self.after.keys()
+        if not common:
+            return None
+        spent = {
+            key: {name: self.after[name][key] - self.before[name][key] for name in common}
+            for key in ("wall", what, "own")
+        }
+        one = max(common)
+        seconds = spent["wall"][one]
+        if not seconds > 0:
+            return None
+        less = sum(spent["own"].values()) if ours else 0.0
+        return max(0.0, (spent[what][one] - less) / seconds)
+
+
+def check_answers(record: Mapping[str, Any]) -> None:
+    """Raise HostLost where what a host answered is no measurement: nothing of it is kept."""
+    try:
+        Record.model_validate(record)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise HostLost(f"its answer is invalid: {place}: {problem['msg']}") from None
+    for name, entry in record["results"].items():
+        times = [second for sample in entry.get("samples", ()) for second in sample]
+        times += [entry["first_call_seconds"]] if "first_call_seconds" in entry else []
+        for seconds in times:
+            if not (isfinite(seconds) and 0 <= seconds < LONGEST):
+                raise HostLost(f"its answer is invalid: {name} took {seconds} s")
