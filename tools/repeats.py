@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.comparing.saved import read
 from benchmarks.reporting import markdown
 from benchmarks.reporting.answers import circumstances, contests
+from tools import pages
 from tools.campaigns import RECORDED
 
 REPEATS = RECORDED / "repeats.json"
@@ -61,7 +62,26 @@ def lines() -> list[str]:
     if not found:
         return []
     command = "`pytest benchmarks --benchmark-save NAME`, then `python -m tools.repeats RUN …`."
-    return ["", "## The panel, repeated", "", command, *chain.from_iterable(found)]
+    return ["", "## The panel, repeated", "", command, *chain.from_iterable(found), *the_readmes()]
+
+
+def the_readmes() -> list[str]:
+    """How often the run that README.md shows excludes what the kept runs found."""
+    run = pages.recorded()
+    of_readme = intervals(run)
+    both = [
+        (of_readme[title], tuple(interval))
+        for other in kept()
+        for title, interval in other["rows"].items()
+        if title in of_readme
+    ]
+    return [
+        "",
+        f"The run in README.md ended at {str(run['datetime'])[:16].replace('T', ' ')}. Machine:",
+        f"{circumstances(run)}.",
+        f"Its intervals exclude those of the kept runs in {sum(map(contradictions, both))} of "
+        f"{len(both)} rows.",
+    ]
 
 
 def about(machine: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
