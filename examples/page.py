@@ -160,11 +160,11 @@ def page(made: Document) -> str:
         "",
         "<!-- Written by `python -m examples write`. -->",
         "",
-        "The same tasks written idiomatically in both frameworks, and what each framework says to",
-        f"the same mistakes. With {versions}.",
+        "This page compares the same tasks, written idiomatically in both frameworks, and how",
+        f"each reacts to the same mistakes. With {versions}.",
         "",
         "```bash",
-        "python -m examples write    # this page and its data anew, in two to five minutes",
+        "python -m examples write    # writes this page and its data, in two to five minutes",
         "```",
         "",
         "## How much there is to write",
@@ -175,10 +175,10 @@ def page(made: Document) -> str:
         "",
         "## What you are told when you are wrong",
         "",
-        f"{len(made['mistakes'])} mistakes, each made in a small convolutional network that is",
-        f"otherwise right, trained on {TRAIN_IMAGES:,} of the images of `digits` and tested on",
-        f"{TEST_IMAGES:,} others, from each of {SEEDS} seeds.",
-        f"With nothing wrong the median accuracy is {control}.",
+        f"Each of {len(made['mistakes'])} mistakes is made in a small convolutional network",
+        f"that is otherwise correct, trained on {TRAIN_IMAGES:,} of the images of `digits` and",
+        f"tested on {TEST_IMAGES:,} others, from each of {SEEDS} seeds.",
+        f"Without a mistake the median accuracy is {control}.",
         "",
         *table(
             [
@@ -190,7 +190,7 @@ def page(made: Document) -> str:
             summary_rows(made),
         ),
         "",
-        "One by one:",
+        "All mistakes:",
         "",
         *table(
             [
@@ -222,8 +222,8 @@ def linked(task: dict[str, Any]) -> str:
 
 
 COUNTED = """\
-Counted is each file without its docstring, comments, imports, and the block that runs it as a
-script.
+The table counts each file without its docstring, comments, imports, and the block that runs the
+file as a script.
 
 | measure | meaning |
 |---|---|
@@ -233,10 +233,10 @@ script.
 | tokens | names, numbers, strings, operators, brackets |
 | nesting | blocks around the innermost statement |
 
-The last row counts a name or word of several tasks once. Images come as float32 NumPy arrays,
-channels last for Keras, first for PyTorch; turning them into tensors is counted in PyTorch. Keras
-runs on TensorFlow; another backend needs another custom training step and another gradient. The
-tests run every file, and compare what both compute.""".splitlines()
+The last row counts a name or word of several tasks once. Images are float32 NumPy arrays, channels
+last for Keras, first for PyTorch; converting them to tensors is counted in PyTorch. Keras runs on
+TensorFlow; another backend needs different code for the custom training step and the gradient. The
+tests run every file, and compare the results of both frameworks.""".splitlines()
 
 RECORDED = """\
 `python -m examples write` makes every mistake of `examples/mistakes/keras_mistakes.py` and
@@ -246,17 +246,17 @@ RECORDED = """\
 |---|---|
 | error, warning | an exception ended it; Python's `warnings` said something new |
 | silent | no error and no warning; the code ran and returned predictions |
-| accepted | the same, without loss of accuracy, and rightly so: the reason is in the last column |
-| cannot happen | the framework leaves no room for it, for the reason in the last column |
+| accepted | the same, without loss of accuracy, for the reason in the last column |
+| cannot happen | the framework makes the mistake impossible, for the reason in the last column |
 
-A message *names the culprit* if it holds the size, type or word that was wrong: one regular
-expression a mistake, the same for both (`examples/mistakes/__init__.py`). *Further down* means
-not in the first line. The *cost* is the loss of median accuracy over the seeds; in brackets are
-the least and the most accuracy. A few points are noise.
+A message *names the culprit* if it contains the size, type or word that was wrong. Each mistake has
+one regular expression for both frameworks (`examples/mistakes/__init__.py`). *Further down* means
+not in the first line. The *cost* is the loss of median accuracy over the seeds; brackets contain
+the lowest and the highest accuracy. A few points are noise.
 """.splitlines()
 
 LIMITS = """\
-- Fewer lines are not always easier: what is not written is hidden, and has to be known.
+- Fewer lines are not always easier, because users must know what the framework does by itself.
 - One idiom was chosen for each side of each task. Others exist.
 - The list of mistakes and the regular expressions were made by hand.
 - Progress output is switched off. Keras's bar shows the loss by default.
