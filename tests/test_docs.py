@@ -22,7 +22,8 @@ from benchmarks.reporting import terminal
 from benchmarks.reporting.page import TAXED
 from benchmarks.reporting.verdict_panel import NOTHING_STATUS, UNDECIDED_STATUS
 from benchmarks.trial import Trial
-from mnist_models import implementations, networks, operations, worker
+from mnist_models import implementations, networks, operations, recipe, worker
+from mnist_models.accuracy import rounding
 from mnist_models.implementations import PAIR
 from mnist_models.worker import source_hash
 from tools import charts, measured
@@ -223,6 +224,14 @@ def test_the_intervals_numbers_are_right():
     assert f"a margin of {ratios.MARGIN:.0%}".replace("%", " %") in page
     assert f"{1 - covered**15:.2f}" == "0.38"
     assert "With 15 rows of equal contestants, about three runs in eight" in page
+
+
+def test_the_limits_of_rounding_are_right():
+    """Of every network, as calibrated."""
+    page = text(MEASURING)
+    for name in networks.names():
+        limit = rounding("mnist", name, recipe.DEFAULT.record()).most
+        assert f"{limit:.4f} for `{name}`" in page
 
 
 def test_the_bursts_numbers_are_right():
