@@ -1,1 +1,1 @@
-"""How the implementations are compared. Knows no framework."""
+"""The comparison of the implementations. It imports no framework."""

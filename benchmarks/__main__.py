@@ -102,7 +102,7 @@ def explain(options: argparse.Namespace) -> int:
     settings = options.blocks, options.rounds, options.output, console
     found = run(dataset, trials, knobs, *settings)
     print(table(found))
-    print("\nThese turn the verdict round:\n\n" + "\n".join(turned(found)))
+    print("\nThese reverse the verdict:\n\n" + "\n".join(turned(found)))
     return 0
 
 

@@ -17,7 +17,7 @@ TIMED = pytest.StashKey[Timed]()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Operations that --operation does not name are not there."""
+    """Do not collect operations that --operation does not name."""
     operation = collection_path.stem.removeprefix("test_")
     return True if operation in OPERATIONS.keys() - config.stash[SETTINGS].operations else None
 
@@ -51,14 +51,14 @@ def measured(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Measure whatever was selected, interleaved; then let pytest judge test by test."""
+    """Measure all selected tests, interleaved; then let pytest judge them one by one."""
     session.config.stash[TIMED] = measure_session(session)
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """A test that failed leaves no numbers in the saved run."""
+    """Leave the numbers of a failed test out of the saved run."""
     report = yield
     benchmark = getattr(item, "funcargs", {}).get("benchmark")
     if report.failed and benchmark is not None:
@@ -68,24 +68,24 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_benchmark_group_stats(config: pytest.Config) -> Generator[None, Any, Any]:
-    """Rows that do not count stand apart, struck out, so that they win nothing."""
+    """Show void rows in a group of their own, so that they win no comparison."""
     return strike_out((yield), config.stash.get(TIMED, Timed()).results)
 
 
 def pytest_benchmark_compare_machine_info(
     config: pytest.Config, compared_benchmark: dict[str, Any]
 ) -> None:
-    """Keep the whole saved run; what of it can be compared is known after the measuring."""
+    """Keep the whole saved run; its comparable rows are known only after the measuring."""
     config.stash.setdefault(COMPARED, []).append(compared_benchmark)
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """Save what pytest-benchmark has no place for: void rows with their reasons, the data."""
+    """Save what pytest-benchmark has no field for: void rows with their reasons, the data."""
     output_json |= config.stash.get(TIMED, Timed()).beside_the_rows
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """Live readings differ at every run and would make every comparison warn."""
+    """Remove live readings, which differ in every run and would make every comparison warn."""
     for reading in ("hz_actual", "hz_actual_friendly"):
         machine_info.get("cpu", {}).pop(reading, None)
 
@@ -97,11 +97,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The panels, after pytest-benchmark's tables."""
+    """Print the panels after pytest-benchmark's tables."""
     conclude(terminalreporter.config.stash.get(TIMED, Timed()), terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Where the report is: the last line, where people look for it."""
+    """Print where the report is, as the last line."""
     if line := config.stash.get(TIMED, Timed()).report:
         config.get_terminal_writer().line(line)

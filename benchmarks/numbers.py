@@ -1,4 +1,4 @@
-"""Numbers on the command line: what is none is refused, with what to give instead."""
+"""Numbers on the command line. The error for other text gives an example."""
 
 from argparse import ArgumentTypeError
 

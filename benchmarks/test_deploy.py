@@ -1,4 +1,4 @@
-"""Shipping: what a network takes to export, to load and to answer, and that it answers right."""
+"""Shipping: the time to export a network, to load it and to predict, with right answers."""
 
 import pytest
 
@@ -8,5 +8,5 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_deploy(measured: Row) -> None:
-    """Seconds of saving and loading. Every route must answer as the network that it was."""
+    """Seconds of saving and loading. Every route must give the exported network's answers."""
     assert not measured.void, "\n".join(measured.void)

@@ -1,4 +1,4 @@
-"""Feeding: what shuffled, shifted images cost, alone and with the training that they feed."""
+"""Feeding: the time of shuffled, shifted images, alone and with training."""
 
 import pytest
 

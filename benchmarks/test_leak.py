@@ -1,4 +1,4 @@
-"""What stays behind of repeated calls: memory, threads, open files."""
+"""What repeated calls leave behind: memory, threads, open files."""
 
 import pytest
 
@@ -8,5 +8,5 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_leak(measured: Row) -> None:
-    """Seconds of a training step, over 2,000 of them; what grows is said, and no failure."""
+    """Seconds of a training step, over 2,000 of them. Growth is reported, but is no failure."""
     assert not measured.void, "\n".join(measured.void)

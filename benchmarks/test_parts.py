@@ -1,4 +1,4 @@
-"""Where a training step goes: forward, backward, optimiser, and the rest."""
+"""The parts of a training step: forward, backward, optimiser, and the rest."""
 
 import pytest
 

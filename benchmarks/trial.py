@@ -1,4 +1,4 @@
-"""What a row is, and the texts for it, both ways: the only place that knows how they are made.
+"""Trials, rows and contestants, and their names, which only this file makes and parses.
 
 A trial is written `train_step[mlp-b128-cpu]`, a test `test_train_step[mlp-b128-cpu-pytorch_eager]`,
 a contestant `pytorch_eager`, or `pytorch_eager@torch2.9` in another environment.
@@ -16,7 +16,7 @@ TRIAL = r"(\w+)\[(\w+)-b(\d+)-(\w+)"
 
 @dataclass(frozen=True)
 class Trial:
-    """One operation on one network, batch size and device: what contestants compete in."""
+    """One operation on one network, batch size and device, which contestants run."""
 
     operation: str
     architecture: str
@@ -28,7 +28,7 @@ class Trial:
 
     @property
     def place(self) -> str:
-        """All but the operation, such as mlp-b128-cpu."""
+        """All except the operation, such as mlp-b128-cpu."""
         return f"{self.architecture}-b{self.batch_size}-{self.device}"
 
     @property
@@ -38,7 +38,7 @@ class Trial:
 
     @classmethod
     def parse(cls, text: str) -> "Trial":
-        """The trial that is written so; raises ValueError."""
+        """The trial of this name; raises ValueError."""
         found = re.fullmatch(rf"{TRIAL}\]", text)
         if not found:
             raise ValueError(f"no trial: {text!r}; one is written like forward[mlp-b128-cpu]")
@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class RowId:
-    """A trial and who ran it: an implementation, in this environment ("") or in a baseline."""
+    """A trial and an implementation, in this environment ("") or in a baseline."""
 
     trial: Trial
     implementation: str
@@ -61,7 +61,7 @@ class RowId:
 
     @property
     def parameters(self) -> str:
-        """What is in a test's brackets."""
+        """The part of a test's name in brackets."""
         return f"{self.trial.place}-{self.implementation}"
 
     @classmethod
@@ -76,7 +76,7 @@ class RowId:
 
 
 def known(text: str) -> Trial:
-    """The trial that is written so, of names that this suite has; raises ValueError."""
+    """The trial of this name; raises ValueError, also for names that this suite does not have."""
     trial = Trial.parse(text)
     for value, names in ((trial.operation, OPERATIONS), (trial.architecture, networks.names())):
         if value not in names:
@@ -90,7 +90,7 @@ def contestant(implementation: str, environment: str = "") -> str:
 
 
 def by_trial(rows: Iterable[tuple[Trial, str]]) -> str:
-    """Rows in words: each trial once, with its contestants."""
+    """Rows as text: each trial once, with its contestants."""
     found: dict[Trial, list[str]] = {}
     for trial, name in rows:
         found.setdefault(trial, []).append(name)

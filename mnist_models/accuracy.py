@@ -63,11 +63,11 @@ def calibrated(accuracies: list[float]) -> dict[str, float]:
 
 
 def around(accuracy: float, images: int, architecture: str) -> Bounds:
-    """5 standard errors around what the reference reached on so many test images in the same epoch.
+    """5 standard errors around the reference's accuracy after the same epoch, on `images` images.
 
-    The error is that of the difference of two independent classifiers that are equally good. From
-    the same weights and the same order, implementations differ by rounding. That is mostly less;
-    where it was seen to be more for this network, on any data set, that is the margin.
+    The error is that of the difference of two independent, equally good classifiers. From the same
+    weights and order, implementations differ by rounding, which is usually less. If rounding was
+    found to be more for this network, on any data set, it is the margin.
     """
     rounded = [most for (_, name, _), most in limits(FILE).items() if name == architecture]
     margin = max(DEVIATIONS * sqrt(2 * accuracy * (1 - accuracy) / images), *rounded, 0.0)
@@ -80,22 +80,22 @@ def above_guessing(labels: npt.NDArray[Any]) -> Bounds:
     return Bounds(share + DEVIATIONS * sqrt(share * (1 - share) / len(labels)), 1.0, "guessing")
 
 
-# The share of differences by rounding that lie within the limit, and how sure that is.
+# The share of differences by rounding that lie within the limit, and the confidence in that.
 COVERED, CONFIDENCE = 0.999, 0.95
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """By how much accuracies differ by rounding alone: up to `least` for sure, at most by `most`.
+    """How much accuracies differ by rounding alone: surely up to `least`, and at most `most`.
 
-    Both are the same where this was calibrated.
+    Both are the same if this was calibrated.
     """
 
     least: float
     most: float
 
     def __str__(self) -> str:
-        """What rounding can do, in words."""
+        """The limits of rounding, as text."""
         if self.least == self.most:
             return f"rounding explains at most ±{self.most:.4f}"
         return (
@@ -107,7 +107,7 @@ class Rounding:
 def rounding(
     dataset: str, architecture: str, recipe: dict[str, Any], file: Path = FILE
 ) -> Rounding:
-    """What rounding can do to an accuracy: to this network's, or else to those calibrated."""
+    """How much rounding changes this network's accuracy, or else those that are calibrated."""
     known = limits(file)
     place = dataset, architecture, recipe.get("batch_size")
     if place in known and deciding(recipe) == deciding(DEFAULT.record()):
@@ -117,7 +117,7 @@ def rounding(
 
 @cache
 def limits(file: Path) -> dict[tuple[str, str, int], float]:
-    """The most that rounding does to an accuracy, by data set, architecture and batch size."""
+    """How much rounding changes an accuracy at most, by data set, architecture and batch size."""
     return {
         (dataset, architecture, int(size)): limit(entry["accuracies"])
         for dataset, networks in Table(file).bounds.items()
@@ -127,12 +127,12 @@ def limits(file: Path) -> dict[tuple[str, str, int], float]:
 
 
 def limit(accuracies: list[float]) -> float:
-    """The most that rounding does, from the accuracies of one of the pair and then the other's.
+    """How much rounding changes an accuracy at most, from those of one of the pair, then the other.
 
-    Both were calibrated from the same seeds, with the same weights and order, so that rounding is
-    all that parts the two of a seed. Their differences are taken as normal around zero; this is
-    their tolerance limit. Source: Krishnamoorthy and Mathew, "Statistical Tolerance Regions"
-    (2009), chapter 2, for a known mean.
+    Both were calibrated from the same seeds, weights and order, so the two accuracies of a seed
+    differ by rounding alone. Their differences are taken as normal around zero, and this is their
+    tolerance limit. Source: Krishnamoorthy and Mathew, "Statistical Tolerance Regions" (2009),
+    chapter 2, for a known mean.
     """
     from scipy import stats
 

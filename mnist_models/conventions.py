@@ -1,4 +1,4 @@
-"""Where the frameworks compute the same thing by formulas that are not the same to the last digit.
+"""Formulas that differ between the frameworks, for the same quantity.
 
 An implementation names its own as CONVENTIONS, and the reference computes by them.
 """
@@ -9,7 +9,7 @@ from math import sqrt
 
 @dataclass(frozen=True)
 class Conventions:
-    """By default the textbook's.
+    """The formulas of an implementation, by default the textbook's.
 
     `adam_epsilon` is "plain" or "hat": Kingma and Ba, "Adam" (2015), algorithm 1 or the end of
     section 2. `running_variance` is "biased" or "unbiased": Ioffe and Szegedy, "Batch
@@ -17,9 +17,9 @@ class Conventions:
     the constants of GELU's two forms: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016).
     `velocity` is what momentum adds up: "steps", which include the learning rate of their time, as
     in Sutskever et al., "On the Importance of Initialization and Momentum" (2013), or "gradients".
-    The two are the same as long as the learning rate is. `rough_statistics` tells that means and
-    variances of a batch are accurate to about 1e-3 in float32, as sums of many thousands of terms
-    are that are added one by one.
+    Both are equal while the learning rate is constant. `rough_statistics` means that means and
+    variances of a batch are accurate to only about 1e-3 in float32, because many thousands of terms
+    are added one by one.
     """
 
     adam_epsilon: str = "plain"

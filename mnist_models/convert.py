@@ -1,6 +1,6 @@
-"""A network's weights from one framework's own file to the other's, both ways.
+"""Convert a network's weights from one framework's file to the other's, both ways.
 
-Keras runs on PyTorch here, so that one framework is enough: its files are the same on each backend.
+Keras runs on PyTorch here, so that PyTorch is enough. Keras's files are the same on each backend.
 """
 
 import os
@@ -17,13 +17,13 @@ KERAS_ENDINGS, PYTORCH_ENDINGS = (".keras", ".weights.h5"), (".pt", ".pth")
 
 
 class FileError(ValueError):
-    """A file that cannot be converted; says which, why, and what to do."""
+    """A file cannot be converted; the message says which, why, and what to do."""
 
 
 def convert(network: Network, source: Path, target: Path, overwrite: bool = False) -> None:
-    """Read a network's weights from `source`, and write them to `target` in the other's manner.
+    """Read a network's weights from `source`, and write them to `target` in the target's format.
 
-    Raises FileError; then `target` is as it was.
+    Raises FileError, and then leaves `target` unchanged.
     """
     read, write = reader(source), writer(target)
     if not source.is_file():
@@ -34,7 +34,7 @@ def convert(network: Network, source: Path, target: Path, overwrite: bool = Fals
         raise FileError(f"{target}: its folder does not exist")
     os.environ["KERAS_BACKEND"] = "torch"
     weights = read(network, source)
-    # Keras looks at the ending of a name.
+    # Keras chooses a format by the ending of a name.
     part = target.with_name(f".part-{target.name}")
     try:
         write(network, weights, part)
@@ -44,19 +44,19 @@ def convert(network: Network, source: Path, target: Path, overwrite: bool = Fals
 
 
 def reader(path: Path) -> Callable[[Network, Path], Weights]:
-    """What reads a file of this name."""
+    """The function that reads a file of this name; raises FileError."""
     found: Callable[[Network, Path], Weights] = by_ending(path, read_keras, read_pytorch)
     return found
 
 
 def writer(path: Path) -> Callable[[Network, Weights, Path], None]:
-    """What writes a file of this name."""
+    """The function that writes a file of this name; raises FileError."""
     found: Callable[[Network, Weights, Path], None] = by_ending(path, write_keras, write_pytorch)
     return found
 
 
 def by_ending(path: Path, of_keras: Any, of_pytorch: Any) -> Any:
-    """The one that is for files of this name."""
+    """The one of both that is for files of this name; raises FileError."""
     for endings, found in ((KERAS_ENDINGS, of_keras), (PYTORCH_ENDINGS, of_pytorch)):
         if path.name.endswith(endings):
             return found
@@ -79,7 +79,7 @@ def read_keras(network: Network, path: Path) -> Weights:
 
 
 def write_keras(network: Network, weights: Weights, path: Path) -> None:
-    """As `Model.save` or `Model.save_weights` writes them."""
+    """Write weights as `Model.save` or `Model.save_weights` does."""
     from mnist_models.keras_weights import names
 
     model = network.in_keras()
@@ -110,7 +110,7 @@ def read_pytorch(network: Network, path: Path) -> Weights:
         raise unfit(path, network, "PyTorch", error) from None
     for layer in model.modules():
         if isinstance(layer, nn.LSTM):
-            # Keras has one bias: their sum. Whoever trained both has something in the second.
+            # Keras has one bias, the sum of PyTorch's two. The second is not 0 if both are trained.
             with torch.no_grad():
                 layer.bias_ih_l0 += layer.bias_hh_l0
     found = {name: part.read(network.weights[name]) for name, part in held(model).items()}
@@ -119,7 +119,7 @@ def read_pytorch(network: Network, path: Path) -> Weights:
 
 
 def write_pytorch(network: Network, weights: Weights, path: Path) -> None:
-    """As `torch.save(model.state_dict(), …)` writes them."""
+    """Write weights as `torch.save(model.state_dict(), …)` does."""
     import torch
 
     from mnist_models.pytorch_weights import held
@@ -134,7 +134,7 @@ def write_pytorch(network: Network, weights: Weights, path: Path) -> None:
 
 
 def unfit(path: Path, network: Network, framework: str, error: Exception) -> FileError:
-    """What to say of a file that does not hold this network's weights."""
+    """The error for a file that does not hold this network's weights."""
     saved = {
         "Keras": "model.save or model.save_weights",
         "PyTorch": "torch.save(model.state_dict(), …)",

@@ -1,4 +1,4 @@
-"""What the kernel and Python do beside the clock. Every sample carries it, per operation."""
+"""Counters of the kernel and of Python, which samples have beside their times."""
 
 import gc
 import os
@@ -35,7 +35,7 @@ class Counters:
     def read(self, trainer: Any) -> dict[str, float]:
         """Return all totals by name; times are in seconds.
 
-        `compilations` are how often the trainer's framework traced or compiled, where it tells.
+        `compilations` is how often the trainer's framework traced or compiled, 0 if it is unknown.
         """
         usage = resource.getrusage(resource.RUSAGE_SELF)
         compilations = getattr(trainer, "compilations", int)
@@ -51,24 +51,24 @@ class Counters:
         }
 
     def threads_that_ran(self) -> int | None:
-        """How many threads used the CPU since the last call; None where the kernel does not say."""
+        """How many threads used the CPU since the last call; None if the kernel does not count."""
         before, self.ran = self.ran, thread_seconds()
         used = (seconds - before.get(thread, 0.0) for thread, seconds in self.ran.items())
         return sum(seconds > RAN for seconds in used) or None
 
 
 class Spent(NamedTuple):
-    """Seconds that a CPU was not idle, and those of them that a hypervisor gave to others."""
+    """Seconds that a CPU was not idle, and the part that a hypervisor gave to other machines."""
 
     busy: float
     stolen: float
 
 
 def cpu_seconds(stat: Path = STAT) -> dict[int, Spent]:
-    """What each CPU spent since it was started, by its number; empty where the kernel is silent.
+    """What each CPU spent since it was started, by its number; empty if there is no /proc/stat.
 
-    Offline CPUs are missing, and in a container whose /proc/stat is made up
-    (lxcfs) any may be: psutil gives the same figures as a list without the numbers of the CPUs.
+    Offline CPUs are missing. In a container with an emulated /proc/stat (lxcfs), any CPU may be
+    missing. psutil has the same figures as a list, without the numbers of the CPUs.
     """
     if not stat.exists():
         return {}
@@ -84,7 +84,7 @@ def cpu_seconds(stat: Path = STAT) -> dict[int, Spent]:
 
 
 def thread_seconds(tasks: Path = TASKS) -> dict[str, float]:
-    """CPU seconds of each thread of this process by its number; empty where nobody tells."""
+    """CPU seconds of each thread of this process by its number; empty if they are unknown."""
     found = {}
     for name in os.listdir(tasks) if tasks.exists() else ():
         try:

@@ -27,13 +27,13 @@ def available() -> list[int]:
 
 
 def inherited() -> list[int]:
-    """Numbers of the CPUs that the session may use, also where this process is bound to few."""
+    """Numbers of the CPUs that the session may use, even if this process is bound to few."""
     text = os.environ.get(INHERITED, "")
     return sorted(numbers(text)) if text else available()
 
 
 def keep_inherited() -> None:
-    """Remember the CPUs of now, for this process and those that it starts, before it is bound."""
+    """Store this process's CPUs for it and its children; call this before it is bound."""
     os.environ.setdefault(INHERITED, ",".join(map(str, available())))
 
 
@@ -41,8 +41,8 @@ def cores(allowed: Iterable[int], devices: Path = DEVICES) -> list[list[int]]:
     """The physical cores of the CPUs `allowed`, best first; hyper-thread siblings share one.
 
     Performance cores come before efficiency cores, then the higher clock decides, then the higher
-    number: the first CPU is where interrupts and other people's bound work usually are. Within a
-    core the higher number comes first. Where the kernel tells nothing, each CPU is a core.
+    number, because interrupts and other programs usually use the first CPU. Within a core the
+    higher number comes first. If the kernel reports no cores, each CPU is a core.
     """
     found: dict[str, list[int]] = {}
     for cpu in sorted(allowed, reverse=True):
@@ -65,24 +65,24 @@ def siblings(cpu: int, devices: Path) -> str:
 
 
 def efficiency_cpus(allowed: Iterable[int], devices: Path = DEVICES) -> set[int]:
-    """Those of the CPUs that the kernel calls slower than the fastest: Intel's list, Arm's size."""
+    """The CPUs that are slower than the fastest, by the kernel's list (Intel) or capacity (Arm)."""
     slow = numbers(read(devices / "cpu_atom" / "cpus"))
     capacity = {cpu: number(cpu, "cpu_capacity", devices) for cpu in allowed}
     full = FULL_CAPACITY * max(capacity.values(), default=0)
     slow |= {cpu for cpu, size in capacity.items() if 0 < size < full}
-    # Where nothing else may be used, they are what there is.
+    # If no other CPUs are allowed, none counts as slow.
     return slow & capacity.keys() if capacity.keys() - slow else set()
 
 
 def read(path: Path) -> str:
-    """The text of a kernel's file; empty where there is none."""
+    """The text of a kernel's file; empty if there is none."""
     with suppress(OSError):
         return path.read_text(encoding="ascii").strip()
     return ""
 
 
 def number(cpu: int, file: str, devices: Path) -> int:
-    """The number in one of a CPU's files; 0 where there is none."""
+    """The number in one of a CPU's files; 0 if there is none."""
     text = read(devices / "system" / "cpu" / f"cpu{cpu}" / file)
     return int(text) if text.isdecimal() else 0
 
@@ -99,9 +99,9 @@ def numbers(text: str) -> set[int]:
 def default_threads(
     allowed: Iterable[int] | None = None, devices: Path = DEVICES, groups: Path = GROUPS
 ) -> int:
-    """Fast physical cores but one, at least 1: hyper-threads and efficiency cores do not count.
+    """Fast physical cores minus one, at least 1; hyper-threads and efficiency cores do not count.
 
-    A container that may use the time of fewer CPUs has no more cores than that.
+    A container's quota of CPU time limits the number of cores.
     """
     allowed = available() if allowed is None else list(allowed)
     slow = efficiency_cpus(allowed, devices)
@@ -142,7 +142,7 @@ def share(
 def bind(cpus: Iterable[int]) -> list[int]:
     """Bind every thread of this process to these CPUs; returns those that it may then use.
 
-    Elsewhere than on Linux, the frameworks' own settings must do.
+    On other systems than Linux this does nothing; only the frameworks' own settings apply.
     """
     if TASKS.exists():
         for task in TASKS.iterdir():

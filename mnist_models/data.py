@@ -1,6 +1,6 @@
 """The data: MNIST, two data sets of the same shape, and `digits`, which needs no network.
 
-    dataset = load()                              # MNIST; `digits` where MNIST cannot be had
+    dataset = load()                              # MNIST, or `digits` if it is not available
     inputs = preprocess(dataset.train_images)     # float32, (60000, 28, 28, 1), within [0, 1]
 
 A data set is a folder of four IDX files, gzipped or raw. What is downloaded is compared with a
@@ -50,7 +50,7 @@ MIRRORS = {
         "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
     ),
 }
-# Of each of FILES the SHA-256 of what is inside or, where no more is known, the MD5 of the archive.
+# For each of FILES the SHA-256 of its content or, if that is not known, the MD5 of the archive.
 DIGESTS = {
     "mnist": (
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -71,10 +71,10 @@ DIGESTS = {
         "7320c461ea6c1c855c0b718fb2a4b134",
     ),
 }
-DIGITS_FOLDER = "digits-v1"  # count up whenever `make_digits` makes something else
+DIGITS_FOLDER = "digits-v1"  # increase it whenever the result of `make_digits` changes
 DIGITS_SHA256 = "f9566fc48ff46d87e37607b8fdb17eab8a78f17d6859f342f91932461e7c029d"
 LARGEST = 2**30  # elements, each a byte, of a file: 23 times MNIST's images
-PATIENCE = 5.0  # seconds in which a mirror must answer
+PATIENCE = 5.0  # seconds that a mirror may take to answer
 REMEDY = (
     "Set MNIST_DIR to a folder with MNIST's four IDX files, give another data set's folder instead"
     " of its name, or choose 'digits', which needs no network"
@@ -82,7 +82,7 @@ REMEDY = (
 
 
 class DataError(Exception):
-    """The data cannot be had: `args` are the reason, which names the value, and the remedy."""
+    """Data are not available; `args` are the reason, which names the value, and the remedy."""
 
     def __init__(self, reason: str, remedy: str = REMEDY) -> None:
         super().__init__(reason, remedy)
@@ -96,8 +96,8 @@ class Dataset:
     """Images uint8 (n, 28, 28), labels uint8 (n,); n is 60000 and 10000 for each of NAMES.
 
     `folder` has the IDX files: `read(folder)` gives the same data in another process. `sha256` is
-    of the four uncompressed files, one after the other in the order of FILES. `fallback` says why
-    `digits` stands in for MNIST, and is empty where nothing stands in.
+    of the four uncompressed files, one after the other in the order of FILES. `fallback` is why
+    `digits` replaces MNIST, and is empty if it does not.
     """
 
     name: str
@@ -113,8 +113,8 @@ class Dataset:
 def load(name: str | None = None) -> Dataset:
     """The data set called `name`, one of NAMES, or the one in the folder `name`.
 
-    None means MNIST, and `digits` where MNIST cannot be had; `fallback` then says why. MNIST is
-    looked for in $MNIST_DIR, which must hold it if set, then in the cache; then it is downloaded.
+    None means MNIST, or `digits` if MNIST is not available; `fallback` then says why. MNIST is
+    taken from $MNIST_DIR, which must hold it if set, then from the cache; else it is downloaded.
     Raises DataError.
     """
     given = os.environ.get("MNIST_DIR")
@@ -149,8 +149,8 @@ def load(name: str | None = None) -> Dataset:
 def read(folder: str | Path) -> Dataset:
     """The data set in a folder of FILES, each gzipped (which is looked for first) or raw.
 
-    It is named after what it is: MNIST in any form and the others' original archives have their own
-    names. Anything else has its folder's, with a piece of its digest where that is one of NAMES.
+    MNIST in any form and the original archives of the others have their own names. Any other data
+    set has its folder's name, with a piece of its digest if that name is one of NAMES.
     Raises DataError, which names the file, unless every image is 28 x 28 uint8, every label within
     0 to 9, and there is one label for each image.
     """
@@ -184,7 +184,7 @@ def cache_folder() -> Path:
 
 
 def preprocess(images: np.ndarray) -> np.ndarray:
-    """What every model is given: uint8 (n, 28, 28) as float32 (n, 28, 28, 1) within [0, 1].
+    """The input of every model: uint8 (n, 28, 28) as float32 (n, 28, 28, 1) within [0, 1].
 
     The result is C-contiguous. Raises DataError for images of another shape or type.
     """
@@ -221,8 +221,9 @@ def sample_grid(images: np.ndarray, labels: np.ndarray, per_class: int = 10) -> 
 def make_digits(train: int = 60_000, test: int = 10_000) -> list[np.ndarray]:
     """Images and labels to train on and to test on, made from scikit-learn's 1797 of 8 x 8 pixels.
 
-    Originals are split before they are varied, so none is on both sides. The arithmetic is that of
-    integers, and what IEEE 754 fixes of float64: the bytes are the same on every machine.
+    Originals are split before they are varied, so none is on both sides. The arithmetic uses
+    integers, and only operations of float64 that IEEE 754 defines exactly, so the bytes are the
+    same on every machine.
     """
     digits = _needed("sklearn.datasets", "scikit-learn").load_digits()
     rng = np.random.Generator(np.random.PCG64(1797))
@@ -251,7 +252,7 @@ def split_originals(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.nd
 def _varied(enlarged: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """uint8 (n, 28, 28): the chosen of (m, 48, 48), each scaled, sheared, turned and shifted.
 
-    An original is 20 pixels high before it is scaled. Where a pixel lies in the enlarged image is a
+    An original is 20 pixels high before it is scaled. A pixel's place in the enlarged image is a
     fixed-point number of 16 binary places, of which 8 weigh its four neighbours.
     """
     turn, shear, wide, high, right, down = 2 * rng.random((6, len(chosen), 1, 1)) - 1
@@ -279,7 +280,7 @@ def _varied(enlarged: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) 
 
 
 def _digits() -> Dataset:
-    """`digits` from the cache, where it is made if it is missing or not what was made there."""
+    """`digits` from the cache, where it is made if it is missing or damaged."""
     folder = cache_folder() / DIGITS_FOLDER
     damaged = folder.exists()
     with suppress(DataError):
@@ -290,7 +291,7 @@ def _digits() -> Dataset:
     print(f"{doing} {folder} from scikit-learn's handwritten digits", file=sys.stderr)
     with _scratch(folder.parent) as scratch:
         if damaged:
-            with suppress(FileNotFoundError):  # another process has just put it aside
+            with suppress(FileNotFoundError):  # another process has just moved it
                 folder.rename(Path(scratch, "damaged"))
         made, total = Path(scratch, "made"), hashlib.sha256()
         made.mkdir()
@@ -305,7 +306,7 @@ def _digits() -> Dataset:
 
 
 def _downloaded(name: str) -> Dataset:
-    """A data set that has MIRRORS from the cache, with what is missing or damaged there fetched."""
+    """A data set of MIRRORS from the cache; missing or damaged files are downloaded."""
     targets = [cache_folder() / name / f"{file}.gz" for file in FILES]
     wanted = dict(zip(targets, DIGESTS[name], strict=True))
     wanted = {path: digest for path, digest in wanted.items() if not _is_genuine(path, digest)}
@@ -321,7 +322,7 @@ def _downloaded(name: str) -> Dataset:
 
 
 def _answering(mirrors: tuple[str, ...]) -> list[str]:
-    """Those mirrors that answer at all within PATIENCE, even if a name server never does."""
+    """The mirrors that answer within PATIENCE, which a silent name server does not prolong."""
     requests = _needed("requests")
     heard = set()
 
@@ -340,8 +341,8 @@ def _answering(mirrors: tuple[str, ...]) -> list[str]:
 
 
 def _fetch(target: Path, digest: str, mirrors: list[str]) -> None:
-    """Download an archive from the first mirror that has it whole, and only then name it."""
-    plain = {"Accept-Encoding": "identity"}  # or some servers unpack the archive on its way
+    """Download an archive from the first mirror that has it; `target` is written when complete."""
+    plain = {"Accept-Encoding": "identity"}  # otherwise some servers unpack the archive
     download = _needed("pooch").HTTPDownloader(
         timeout=(PATIENCE, 4 * PATIENCE), chunk_size=2**16, headers=plain
     )
@@ -363,9 +364,9 @@ def _fetch(target: Path, digest: str, mirrors: list[str]) -> None:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[str]:
-    """A folder to work in, below a folder of the cache, which is made where it is missing.
+    """A temporary folder in a folder of the cache, which is made if it is missing.
 
-    Raises DataError where neither can be written, also in the middle of the work.
+    Raises DataError if one of them cannot be written, also later, in the `with` block.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -377,7 +378,7 @@ def _scratch(folder: Path) -> Iterator[str]:
 
 
 def _is_genuine(path: Path, digest: str) -> bool:
-    """Whether the file is there and has this digest, as in DIGESTS; an MD5 spares the unpacking."""
+    """Whether the file is there and has this digest of DIGESTS; for an MD5 it is not unpacked."""
     with suppress(DataError, OSError):
         if len(digest) == 32:
             return _md5(path) == digest
@@ -392,9 +393,9 @@ def _md5(path: Path) -> str:
 
 
 def _contents(path: Path) -> bytes:
-    """An IDX file, unpacked if it is gzipped: its header, as many bytes as that asks for, and one.
+    """An IDX file, unpacked if it is gzipped: its header, and at most one byte more than that says.
 
-    So an archive cannot fill the memory. The last byte is there only where the file is too long.
+    So an archive cannot fill the memory, and a file that is too long is noticed.
     """
     try:
         if path.exists() and not path.is_file():

@@ -1,7 +1,7 @@
-"""What feeding takes: the images alone, and an epoch of training on them; and that they are right.
+"""The time to feed images, alone and in an epoch of training; and a check of the images.
 
-Every way is made once. A first epoch of it is held against the images that are due, a second one
-trains untimed, a third one trains on the clock, and a fourth one is timed alone.
+Every way is made once. Its first epoch is compared with the expected images, the second one trains
+untimed, the third one trains and is timed, and the fourth one is timed alone.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from mnist_models.implementations import Unavailable, first_line
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# Images of an epoch, where the data set has so many: 100 batches of 128.
+# Images of an epoch, if the data set has as many: 100 batches of 128.
 FED = 12_800
-# Largest difference of a pixel, all of them within [0, 1]: frameworks may divide otherwise.
+# Largest difference of a pixel, within [0, 1], because frameworks may divide differently.
 BOUND = 1e-6
 
 
@@ -40,12 +40,12 @@ class Feeding:
         self.usual = next(iter(self.ways))
 
     def prepare(self, name: str) -> None:
-        """Make one way, and hold an epoch of it against the images that are due."""
+        """Make one way, and compare an epoch of it with the expected images."""
         self.made[name] = self.ways[name].make(self.part)
         self.faults[name] = self.wrong(self.made[name])
 
     def wrong(self, batches: Iterable[tuple[Any, Any]]) -> int:
-        """How many images, or their labels, are not those that are due at their place."""
+        """How many images, or their labels, are not the expected ones at their place."""
         seen = wrong = 0
         for images, labels in batches:
             found = np.asarray(images).reshape(-1, *self.images.shape[1:])
@@ -58,7 +58,7 @@ class Feeding:
         return wrong + len(self.labels) - seen
 
     def alone(self, name: str) -> float:
-        """Seconds of an epoch of images and nothing else."""
+        """Seconds of an epoch of images without training."""
 
         def consume(_: int) -> None:
             for _images, _labels in self.made[name]:
@@ -81,11 +81,11 @@ class Feeding:
             self.prepare(name)
             self.training(name)
             return self.figures(name, self.training(name)[0])
-        except Exception as error:  # loaders raise whatever they meet
+        except Exception as error:  # loaders may raise any exception
             return {"missing": f"cannot feed: {first_line(error)}"}
 
     def figures(self, name: str, training: float) -> dict[str, Any]:
-        """What is told of a way, given the seconds of its epoch of training."""
+        """The figures of a way, given the seconds of its epoch of training."""
         return {
             "images": len(self.labels),
             "wrong": self.faults[name],

@@ -1,4 +1,4 @@
-"""A process that holds one framework alone, whatever is installed beside it."""
+"""Keep other installed frameworks out of a process."""
 
 import sys
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from mnist_models import implementations
 
 FRAMEWORKS = ("jax", "tensorflow", "torch")
-# Keras imports it where it is installed, and with it most of SciPy: a quarter of its own start.
+# Keras imports it if it is installed, and with it most of SciPy: a quarter of Keras's start.
 UNUSED = ("sklearn",)
 
 
 class Hiding:
-    """A finder of modules for which some packages are not installed."""
+    """A finder of modules that hides some packages."""
 
     def __init__(self, finder: Any, hidden: set[str]) -> None:
         self.finder, self.hidden = finder, hidden

@@ -6,8 +6,8 @@ import keras
 def names_of(layer: keras.Layer) -> list[str]:
     """The shared name of each of `layer.weights` within the layer, such as "query_kernel".
 
-    Some layers hold others, such as the cell of an LSTM, whose names are left out, or the
-    projections of an attention, whose names are kept.
+    Some layers hold others. The name of an LSTM's cell is left out, and the names of an attention's
+    projections are kept.
     """
     found = []
     for weight in layer.weights:
@@ -19,7 +19,7 @@ def names_of(layer: keras.Layer) -> list[str]:
 def names(model: keras.Model) -> list[str]:
     """The shared name of each of `model.weights`, such as "block1_attention/query_kernel".
 
-    Keras numbers the weights by where they were made.
+    A weight is identified by its path in Keras.
     """
     known = {
         weight.path: f"{layer.name}/{name}"

@@ -1,4 +1,4 @@
-"""What a process keeps of calls that are over: memory, threads, open files."""
+"""What finished calls leave in a process: memory, threads, open files."""
 
 import gc
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
 SELF = Path("/proc/self")
-# Training steps, of which so many lie between two readings; and calls of everything else.
+# Training steps, the steps between two readings, and calls of everything else.
 STEPS, BETWEEN, CALLS = 2000, 100, 50
 # Batches of such a call.
 BATCHES = 3
@@ -35,10 +35,10 @@ def reading() -> tuple[int, int, int]:
 def slope(values: np.ndarray) -> float:
     """By how much each of `values` (n,) is larger than the one before.
 
-    Only the later half counts: first calls fill caches. Of its two halves the smaller slope is
-    taken, so that one jump is no growth. Source: the median of the slopes between
-    all pairs, Theil and Sen, "Estimates of the regression coefficient based on Kendall's tau",
-    Journal of the American Statistical Association 63 (1968) 1379-1389.
+    Only the later half counts, because first calls fill caches. It is halved again, and the smaller
+    slope is taken, so that a single jump is no growth. Source: the median of the slopes between all
+    pairs, Theil and Sen, "Estimates of the regression coefficient based on Kendall's tau", Journal
+    of the American Statistical Association 63 (1968) 1379-1389.
     """
     slopes = []
     for part in np.array_split(values[len(values) // 2 :].astype(float), 2):
@@ -48,9 +48,9 @@ def slope(values: np.ndarray) -> float:
 
 
 def kept(call: Callable[[], None], readings: int, each: int = 1) -> dict[str, float]:
-    """What a call leaves behind, read so many times; `call` makes `each` calls at once.
+    """What a call leaves behind, from `readings` readings; `call` makes `each` calls.
 
-    Garbage is collected before each reading: what then is left, something holds.
+    Garbage is collected before each reading, so that only what is still referenced counts.
     """
     found = [reading()]
     for _ in range(readings):
@@ -63,7 +63,7 @@ def kept(call: Callable[[], None], readings: int, each: int = 1) -> dict[str, fl
 
 
 def leaks(worker: "Worker") -> dict[str, dict[str, float]]:
-    """What is kept of each call that the worker's implementation has, by its name."""
+    """What each call of the worker's implementation leaves behind, by the call's name."""
     trainer, (images, labels) = worker.trainer, worker.some(BATCHES)
     name, *_ = worker.own()
     return {

@@ -1,12 +1,12 @@
-"""What a machine can do at most, by NumPy alone: multiply matrices, and copy memory."""
+"""The limits of a machine, measured with NumPy: to multiply matrices, and to copy memory."""
 
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
 
-# A matrix of so many rows and columns is large enough for all that a CPU can, and an array of so
-# many bytes does not fit into its caches.
+# Rows and columns of a matrix that is large enough for a CPU's full speed, and bytes of an array
+# that does not fit into its caches.
 SIZE, BYTES = 2048, 2**28
 REPEATS = 8
 
@@ -27,7 +27,7 @@ def memory() -> float:
 
 
 def least(call: Callable[[], object]) -> float:
-    """Seconds of the fastest of REPEATS calls, after one untimed: others only make it slower."""
+    """Seconds of the fastest of REPEATS calls, after an untimed one; disturbances only add time."""
     call()
     found = []
     for _ in range(REPEATS):

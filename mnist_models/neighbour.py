@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from mnist_models import cpus
 
-# It binds itself to a CPU, copies memory, and ends with whoever began it.
+# The process binds itself to a CPU, copies memory, and ends with its parent.
 COPY = """
 import os, sys
 parent, cpu = os.getppid(), int(sys.argv[1])
@@ -21,9 +21,9 @@ while os.getppid() == parent:
 
 @contextmanager
 def neighbour(own: Iterable[int]) -> Generator[int | None, None, None]:
-    """Keep one CPU beside these busy for a while; yields its number, None where there is none.
+    """Keep a CPU other than these busy for a while; yields its number, or None without one.
 
-    It is one that the session may use, and of another core if there is one.
+    It is a CPU that the session may use, and of another core if there is one.
     """
     own, every = {*own}, cpus.cores(cpus.inherited())
     beside = sorted(every, key=lambda core: bool({*core} & own))

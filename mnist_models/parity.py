@@ -14,9 +14,9 @@ from mnist_models.networks import Network
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-# How many disjoint sets of images are tried. A unit whose input is zero but for rounding may fall
-# on the other side of ReLU or of max-pooling than the reference's, and a whole image's share of the
-# gradient with it. That is rare and spares the next images; no fault of meaning spares any.
+# How many disjoint sets of images are tried. A unit whose input is zero except for rounding may
+# fall on the other side of ReLU or of max-pooling than the reference's, which changes a whole
+# image's share of the gradient. That is rare, and does not repeat on other images as faults do.
 ATTEMPTS = 3
 # Largest relative difference in float32.
 TOLERANCES = {
@@ -32,8 +32,8 @@ TOLERANCES = {
 }
 # With batch statistics the gradient of a weight before them is a small difference of large sums.
 WITH_STATISTICS = {"gradients": 1e-4}
-# And where the statistics are rough, they tell a wrong formula by evaluation logits, before and
-# after training, and by the state. The rest is left to float64: tests/test_parity.py.
+# With rough statistics, a wrong formula shows in evaluation logits, before and after training, and
+# in the state. The rest is tested in float64: tests/test_parity.py.
 WITH_ROUGH_STATISTICS = {
     "loss": 2e-4,
     "gradients": 0.2,
@@ -55,9 +55,9 @@ TF32_TOLERANCES = {
     "epoch": 0.3,
     "dropout": 1.3,
 }
-# Questions about training: a network that draws at random is asked them without its dropout.
+# Questions about training, which a network answers without its dropout.
 OF_TRAINING = ("train_step", "gradients", "epoch")
-# How many losses tell whether a network draws, and as much as the reference does.
+# Losses that show whether a network draws at random, and as widely as the reference.
 DRAWS = 16
 
 
@@ -71,9 +71,9 @@ def observe(
 ) -> Arrays:
     """What the trainer answers from its starting weights, as NumPy arrays by name.
 
-    `images` (n, 28, 28, 1) and `labels` (n,) are walked over in batches of `batch_size`, the last
-    partial batch by "epoch" alone, because its shape may have to be compiled. Raises ValueError for
-    a question that does not exist.
+    `images` (n, 28, 28, 1) and `labels` (n,) are used in batches of `batch_size`. Only "epoch" uses
+    the last partial batch, because its shape may have to be compiled. Raises ValueError for a
+    question that does not exist.
     """
     trainer.reset()
     start = trainer.get_weights()
@@ -122,10 +122,10 @@ def observe(
 
 
 def part(question: str, batches: int, batch_size: int, total: int, attempt: int = 0) -> slice:
-    """Which of `total` images a question is asked on, at the first attempt or a later one.
+    """The images, of `total`, for a question, at the first attempt or a later one.
 
-    Whole batches, and for "epoch" also what an epoch over all images has left at its end. Where
-    there are too few images for another attempt, its part is empty.
+    They are whole batches, and for "epoch" also as many images as the last partial batch of all
+    images has. The part is empty if there are too few images for another attempt.
     """
     count = min(batches * batch_size, total)
     count += total % batch_size if question == "epoch" else 0
@@ -137,11 +137,11 @@ def part(question: str, batches: int, batch_size: int, total: int, attempt: int 
 def differences(observed: Arrays, expected: Arrays, left_out: float = 0.0) -> dict[str, float]:
     """Worst relative difference of each kind of answer, such as {"logits": 3e-7}.
 
-    Anything that is not finite, and a shape that is not the expected one, counts as infinity. Of
-    each weight tensor the share `left_out` of elements that differ most, at least one, is ignored:
-    in float32 the rounding of a gradient that happens to vanish decides the sign of a whole step
-    of Adam, and one such element of a bias would outweigh all others. Losses may be those of each
-    step or their means so far, as Keras before 3.15 returns them.
+    Anything that is not finite, and a shape that is not the expected one, counts as infinity. The
+    share `left_out` of the elements of a weight tensor, rounded up, is ignored: those that differ
+    most. In float32 the rounding of a gradient that happens to vanish decides the sign of a whole
+    step of Adam, and one such element of a bias would outweigh all others. Losses may be those of
+    each step or their means so far, as Keras before 3.15 returns them.
     """
     worst: dict[str, float] = {}
     for name, want in expected.items():
@@ -161,7 +161,7 @@ def differences(observed: Arrays, expected: Arrays, left_out: float = 0.0) -> di
 
 
 def drawn_apart(have: npt.NDArray[Any], want: npt.NDArray[Any]) -> float:
-    """How far apart two sets of random losses are: in their means, or in their logarithmic spread.
+    """How far apart two sets of random losses are: the larger difference of means or log-spreads.
 
     The means' difference is in standard deviations of `want`. Infinite if `have` does not vary.
     """
@@ -185,7 +185,7 @@ def limits(
 ) -> dict[str, float]:
     """The largest difference of each kind that rounding explains, from measurements.
 
-    `rough_statistics` is the implementation's: `Conventions`.
+    `rough_statistics` is that of the implementation's `Conventions`.
     """
     if precision == "tf32":
         return TF32_TOLERANCES
@@ -195,7 +195,7 @@ def limits(
 
 
 def violations(found: dict[str, float], allowed: dict[str, float] = TOLERANCES) -> list[str]:
-    """The differences that are larger than allowed, in words."""
+    """The differences that are larger than allowed, as text."""
     return [
         f"{kind}: off by {difference:.1e} from the NumPy reference (allowed: {allowed[kind]:.0e})"
         for kind, difference in found.items()

@@ -1,4 +1,4 @@
-"""PyTorch's weights in the layout of `Network.weights`, and back: by name, by type of layer."""
+"""Convert PyTorch's weights to the layout of `Network.weights` and back, by type of layer."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -14,7 +14,7 @@ Conversion = Callable[[np.ndarray, Weight], np.ndarray]
 
 
 def same(array: np.ndarray, weight: Weight) -> np.ndarray:
-    """Nothing to convert."""
+    """The array, which needs no conversion."""
     return array
 
 
@@ -40,8 +40,8 @@ def swap_gates(array: np.ndarray) -> np.ndarray:
 class Place(NamedTuple):
     """PyTorch's name of a layer's weight, and how it is converted.
 
-    Where one tensor holds several weights, this one is `part`, counted from 0, of `parts` blocks of
-    its rows. Where one weight is in several tensors, they are `names`, and its rows are dealt out.
+    If one tensor holds several weights, this one is `part`, counted from 0, of `parts` blocks of
+    its rows. If one weight is in several tensors, they are `names`, and its rows are split.
     """
 
     names: tuple[str, ...]
@@ -173,7 +173,7 @@ class Held(NamedTuple):
         return self.place.from_pytorch(np.concatenate(rows), weight).copy()
 
     def converted(self, array: np.ndarray, weight: Weight) -> list[torch.Tensor]:
-        """What belongs into each tensor, of its type and on its device."""
+        """The new value of each tensor, of its type and on its device."""
         tensors = self.tensors
         rows = np.split(self.place.to_pytorch(array, weight), len(tensors))
         return [torch.tensor(part).to(tensor) for part, tensor in zip(rows, tensors, strict=True)]

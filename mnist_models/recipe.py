@@ -1,4 +1,4 @@
-"""How the networks are trained: every number once, here."""
+"""How the networks are trained. Every number of it is here, once."""
 
 from dataclasses import asdict, dataclass, fields
 from math import cos, pi
@@ -48,7 +48,7 @@ OPTIMIZERS = {each.__name__: each for each in (Adam, AdamW, SGD)}
 class Recipe:
     """An optimiser, a batch size (images) and the seed of the starting weights and the order.
 
-    With `cosine_steps`, the learning rate falls to 0 over so many steps, as half a cosine does.
+    With `cosine_steps`, the learning rate falls to 0 over this number of steps, as half a cosine.
     """
 
     optimizer: Adam | SGD
@@ -63,7 +63,7 @@ class Recipe:
     def record(self) -> dict[str, Any]:
         """The recipe as plain numbers and strings, for messages and saved runs.
 
-        What was added later is left out where it changes nothing, so that runs saved before have
+        Fields that were added later are left out if they change nothing, so that older runs have
         the same record.
         """
         numbers = asdict(self)
@@ -90,8 +90,8 @@ BATCH_SIZE = 128
 
 DEFAULT = Recipe(Adam(learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7), BATCH_SIZE)
 
-# Values that float32 holds exactly: Keras rounds Python floats to float32 on their way into a
-# float64 graph, which would part the twins at 1e-7 for a reason that is no difference in meaning.
+# Values that float32 holds exactly. Keras rounds Python floats to float32 on their way into a
+# float64 graph, which would make equal implementations differ by 1e-7.
 DYADIC_ADAM = Adam(learning_rate=2**-10, beta_1=0.875, beta_2=1 - 2**-10, epsilon=2**-23)
 DYADIC_ADAMW = AdamW(**asdict(DYADIC_ADAM), weight_decay=2**-8)
 DYADIC_MOMENTUM = SGD(learning_rate=2**-10, momentum=0.875)

@@ -1,4 +1,4 @@
-"""What a shipped network takes: to export, to load, to answer, and whether it answers the same."""
+"""The time to export a network, to load it and to predict; and a check of its answers."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
 # Largest difference of logits, relative to their norm, from those of the network that was exported,
-# which the reference has checked: runtimes fuse layers and fold weights, and so round otherwise.
+# which the reference has checked. Runtimes fuse layers and fold weights, and so round differently.
 BOUND = 1e-5
 # Seconds that each route has for its predictions of one image, and of a batch.
 ANSWER_SECONDS = 0.2
-# Where a session keeps exported files from block to block.
+# The environment variable of the folder in which a session keeps exported files for later blocks.
 FOLDER = "MNIST_EXPORTS"
 
 
@@ -48,11 +48,11 @@ class Shipping:
         self.failed: dict[str, str] = {}
 
     def path(self, name: str, folder: str = "") -> Path:
-        """Where a route's file is, in a folder of its own."""
+        """The path of a route's file, in a separate folder."""
         return self.folder / (folder or name) / f"network{self.routes[name].suffix}"
 
     def export(self) -> float:
-        """Export every route that can be and has no file yet; seconds of the own format."""
+        """Export every possible route without a file; seconds of `round_trip`."""
         for name, route in self.routes.items():
             if route.missing() or (self.folder / name).exists():
                 continue
@@ -63,9 +63,9 @@ class Shipping:
                 began = perf_counter()
                 route.export(self.trainer, self.path(name, part.name))
                 self.seconds[name] = perf_counter() - began
-                # Whole or not at all: a later block takes what is there.
+                # Complete or not at all, because a later block uses the folder.
                 part.rename(self.folder / name)
-            except Exception as error:  # exporters raise whatever they meet
+            except Exception as error:  # exporters may raise any exception
                 self.failed[name] = f"cannot be exported: {first_line(error)}"
         return self.round_trip()[0]
 
@@ -78,9 +78,9 @@ class Shipping:
         return perf_counter() - wall, process_time() - cpu
 
     def found(self, name: str) -> dict[str, Any]:
-        """Figures of a route: seconds, bytes, the difference of its answers; or why not.
+        """Figures of a route: seconds, bytes, the difference of its answers; or why there are none.
 
-        Loading ends with the first answer, for which some runtimes trace. Runtimes are imported
+        Loading includes the first answer, for which some runtimes trace. Runtimes are imported
         before, as the framework is.
         """
         route, path = self.routes[name], self.path(name)
@@ -97,7 +97,7 @@ class Shipping:
                 relative(np.asarray(predict(self.batch[:count])), self.expected[:count], 0)
                 for count in (len(self.batch), 1)
             )
-        except Exception as error:  # runtimes raise whatever they meet
+        except Exception as error:  # runtimes may raise any exception
             return {"missing": f"cannot be loaded: {first_line(error)}"}
         return {
             "export_seconds": self.seconds.get(name),
@@ -111,7 +111,7 @@ class Shipping:
 
 
 def answers(predict: Predict, images: np.ndarray) -> float:
-    """The median seconds of a prediction, over ANSWER_SECONDS after as many calls to warm up."""
+    """The median seconds of a prediction over ANSWER_SECONDS, after as many seconds of warm-up."""
     found: list[float] = []
     for _ in range(2):
         found, end = [], perf_counter() + ANSWER_SECONDS

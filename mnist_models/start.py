@@ -1,8 +1,8 @@
-"""A process from its start to its first results, as whoever starts it waits for them.
+"""The time from the start of a process to its first results.
 
     python -m mnist_models.start WHAT
 
-WHAT is JSON; the last line that is printed has the moments. Importing this imports no framework.
+prints the moments as its last line; WHAT is JSON. Importing this imports no framework.
 """
 
 import json
@@ -66,7 +66,7 @@ def start(name: str, architecture: str, recipe: dict[str, Any], device: str, thr
 
 
 def variables() -> dict[str, str]:
-    """The environment of the process: bytecode lies where this process finds its own."""
+    """The environment variables of the process, which shares this one's folder for bytecode."""
     ours = os.environ | {"PYTHONPATH": str(ROOT)}
     ours |= {"PYTHONDONTWRITEBYTECODE": "1" if sys.dont_write_bytecode else ""}
     return ours | {"PYTHONPYCACHEPREFIX": sys.pycache_prefix or ""}

@@ -1,8 +1,8 @@
-"""One implementation alone in its process. Holds the only clock of the project.
+"""One implementation alone in its process, with the clock for its calls.
 
-Nothing but the standard library, NumPy and one framework is imported here, so that any environment
-that holds a framework can be a worker. Requests are (method, arguments) and replies ("ok", result)
-or ("error", kind, traceback), over a channel that carries plain Python values and bytes.
+Only the standard library, NumPy and one framework are imported here, so that any environment that
+holds a framework can be a worker. Requests are (method, arguments) and replies ("ok", result) or
+("error", kind, traceback), over a channel that carries plain Python values and bytes.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from mnist_models.recipe import DEFAULT, Recipe
 
 PROTOCOL = 7
 PREPARED_BATCHES = 64
-WITH_CONVOLUTIONS = "lenet5"  # the network whose layout is looked at
+WITH_CONVOLUTIONS = "lenet5"  # the network whose layout is reported
 KNOBS = (
     "CUDA_VISIBLE_DEVICES",
     "DYLD_INSERT_LIBRARIES",
@@ -65,7 +65,7 @@ ALLOCATOR = ("MALLOC_",)
 
 
 def source_hash(folder: Path = Path(__file__).parent) -> str:
-    """SHA-256 over a package's source, by default this one's: all workers must run the same."""
+    """SHA-256 over a package's source, by default this one's, which all workers must share."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
@@ -73,7 +73,7 @@ def source_hash(folder: Path = Path(__file__).parent) -> str:
 
 
 class Watch:
-    """The clock: it starts, and is read, after the device has finished."""
+    """The clock, which starts and is read after the device has finished."""
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
         self.synchronize = synchronize
@@ -95,17 +95,17 @@ class Worker:
     def start(
         self, implementation: str, device: str, threads: int, precision: str, knob: str = ""
     ) -> dict[str, Any]:
-        """Import the implementation, set its knobs; tell what runs here and with which settings.
+        """Import and configure the implementation; returns what runs here, with its settings.
 
-        `knob` is one thing to change about it (`mnist_models.knobs`), empty for nothing.
+        `knob` is one change of the implementation (`mnist_models.knobs`), empty for none.
         """
         hide_others(implementation)
         self.module = implementations.load(implementation)
         in_force = self.module.configure(threads) | self.module.set_precision(precision)
         if device not in (seen := self.module.devices()):
             raise implementations.Unavailable(f"it sees no {device}, only {' and '.join(seen)}")
-        # A first trainer makes the framework import and initialise the rest of itself, while the
-        # workers still start side by side on all CPUs.
+        # A first trainer makes the framework import and initialise its rest, while the workers
+        # still start side by side on all CPUs.
         observed = self.placement(device)
         own, bound = self.module.versions(), bind(threads)
         if in_force["threads"] != threads:
@@ -175,8 +175,8 @@ class Worker:
     ) -> str:
         """Make this the trainer of the following requests; returns how it is compiled.
 
-        It is built at its first request and kept, one for each precision: compiled code may have
-        the precision in it.
+        It is built at its first request and kept, one for each precision, because compiled code may
+        depend on the precision.
         """
         self.module.set_precision(precision)
         self.architecture, self.network = architecture, networks.load(architecture)
@@ -230,7 +230,7 @@ class Worker:
         return {"accuracies": accuracies, "recipe": plan.record()}
 
     def defaults(self) -> dict[str, dict[str, Any]]:
-        """What the framework does by itself (`Defaults.probe`), arrays as bytes."""
+        """The framework's defaults (`Defaults.probe`), with arrays as bytes."""
         return {
             name: topic | {"answers": weights.to_bytes(topic.get("answers", {}))}
             for name, topic in self.module.DEFAULTS.probe().items()
@@ -245,33 +245,33 @@ class Worker:
         return OPERATIONS[operation].iterations(self)
 
     def sample(self, operation: str, iterations: int) -> dict[str, Any]:
-        """One sample of an operation: `seconds`, `cpu_seconds` and whatever it adds."""
+        """One sample of an operation: `seconds`, `cpu_seconds` and what the operation adds."""
         return OPERATIONS[operation].sample(self, iterations)
 
     def counted(
         self, call: Callable[[], tuple[float, float]], calls: int
     ) -> tuple[float, float, dict[str, float]]:
-        """Wall and CPU seconds that `call` returns, and what was counted meanwhile, per call."""
+        """Wall and CPU seconds that `call` returns, and the increase of the counters, per call."""
         before = self.counters.read(self.trainer)
         wall, cpu = call()
         after = self.counters.read(self.trainer)
-        # TensorFlow forgets traced functions that nobody holds any more.
+        # TensorFlow's count falls when traced functions are deleted.
         return wall, cpu, {name: max(0, after[name] - before[name]) / calls for name in after}
 
     def own(self) -> tuple[str, str, dict[str, Any], str, int]:
-        """What another process needs to do the same: implementation, network, recipe, place."""
+        """What another process needs to do the same: names, recipe, device and threads."""
         name = self.module.__name__.rpartition(".")[2]
         return name, self.architecture, self.recipe.record(), self.device, self.threads
 
     def threads_that_ran(self) -> int | None:
-        """How many threads used the CPU since this was last asked; None where unknown."""
+        """How many threads used the CPU since the last call; None if unknown."""
         return self.counters.threads_that_ran()
 
     def load(self) -> dict[str, float]:
-        """CPU seconds of this process, and busy ones of its CPUs, since any moment.
+        """CPU seconds of this process, and busy seconds of its CPUs, since a fixed moment.
 
-        `wall` are the seconds that its CPUs had, `stolen` those that a hypervisor gave away. Raises
-        KeyError where the kernel does not tell.
+        `wall` are the elapsed seconds of its CPUs, `stolen` those that a hypervisor gave to other
+        machines. Raises KeyError if the kernel does not report them.
         """
         known = counters.cpu_seconds()
         spent = [known[cpu] for cpu in self.cpu_ids]
@@ -287,7 +287,7 @@ class Worker:
         }
 
     def run_epoch(self, order: np.ndarray) -> tuple[tuple[float, float], float]:
-        """Like `trained`, of an epoch in this order."""
+        """Like `trained`, for an epoch in this order."""
         images, labels = self.training_set()
         return self.trained(lambda done: self.trainer.train_epoch(images, labels, order, done))
 
@@ -296,7 +296,7 @@ class Worker:
     ) -> tuple[tuple[float, float], float]:
         """Wall and CPU seconds until all steps are done; seconds until the call returns.
 
-        `train` trains, and calls what it is given right after its last step.
+        `train` calls its argument right after its last step.
         """
         moments: list[tuple[float, float]] = []
         watch = Watch(self.trainer.synchronize)
@@ -310,7 +310,7 @@ class Worker:
         return int(self.module.peak_gpu_memory()) if self.device == "gpu" else 0
 
     def limits(self) -> dict[str, float]:
-        """What this process can do at most: `products` in FLOP/s, `memory` in bytes/s."""
+        """The limits of this process: `products` in FLOP/s, `memory` in bytes/s."""
         return {"products": limits.products(), "memory": limits.memory()}
 
     def peak_memory(self) -> int:
@@ -330,7 +330,7 @@ class Worker:
         """The same times; raises RuntimeError once they show more threads than were allowed."""
         self.wall += times[0] * iterations
         self.cpu += times[1] * iterations
-        # The kernel books CPU time in ticks: short bursts alone tell nothing.
+        # The kernel counts CPU time in ticks, so short bursts alone prove nothing.
         if self.wall > 0.5 and self.cpu > 1.1 * self.threads * self.wall:
             busy = f"{self.cpu / self.wall:.2f} CPUs were busy"
             raise RuntimeError(f"the limit of {self.threads} threads is not in force: {busy}")
@@ -377,7 +377,7 @@ class Worker:
 
 
 def machine() -> dict[str, Any]:
-    """Where this process runs, under pytest-benchmark's names for it."""
+    """The machine and the Python of this process, under pytest-benchmark's names."""
     return {
         "node": platform.node(),
         "processor": platform.processor(),

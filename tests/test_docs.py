@@ -160,7 +160,7 @@ def test_the_gate_of_pull_requests_uses_options_that_exist():
 
 
 def test_every_option_is_documented():
-    """The table has each option of benchmarks/options.py once, and nothing else."""
+    """The table has each option of pytest_plugin/options.py once, and nothing else."""
     parser = Parser()
     options.pytest_addoption(parser)
     listed = [row[0] for row in column(MEASURING, "Options", "option")]

@@ -88,7 +88,7 @@ def test_equal_rows_have_no_winner():
     keras, pytorch = row(1e-3, 1e-5), row(1.001e-3, 1e-5)
     assert winners(keras, pytorch) == [None] * 4
     assert crossing(keras, pytorch) is None
-    assert "Nobody is surely faster at any size." in said(keras, pytorch)
+    assert "Neither is surely faster at any size." in said(keras, pytorch)
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):

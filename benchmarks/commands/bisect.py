@@ -1,4 +1,4 @@
-"""Which package, and which release of it, made the difference: `python -m benchmarks bisect`."""
+"""The search for the release that changed a time: `python -m benchmarks bisect`."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -25,11 +25,11 @@ from mnist_models.worker import source_hash
 
 # Other distributions that a package may come from.
 OTHERS = {"tensorflow": ("tensorflow-cpu", NIGHTLY["tensorflow"]), "keras": (NIGHTLY["keras"],)}
-# What stands for the newest releases, and for what comes after them.
+# The words for the newest releases, and for nightly builds and candidates.
 NEWEST = ("newest", "next")
-# About how many seconds a session with three environments takes.
+# Seconds that a session with three environments takes, roughly.
 EACH = 150
-# Sessions that are tried where others disturb them, or a side fails.
+# Attempts at a session that other programs disturb, or in which a side fails.
 ATTEMPTS = 2
 
 
@@ -47,9 +47,9 @@ class Asked(BaseModel):
 class Bisection(BaseModel):
     """All sessions of the search for an implementation's change, on one machine and data set.
 
-    `source` is that of the suite. `attempts` counts all sessions, those that told nothing as well;
-    older files lack it. `numbers` are the defaults and results that changed at a step
-    that was found, by the names of both its ends; `answer` is what was found, in words.
+    `source` is the digest of mnist_models. `attempts` counts all sessions, also those without a
+    result; older files lack it. `numbers` are the defaults and results that changed at each step
+    that was found, by the names of its two ends. `answer` is the result as text.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -65,12 +65,12 @@ class Bisection(BaseModel):
 
 
 def place(pins: Pins) -> Place:
-    """Pins that can be a key."""
+    """Pins as a tuple, which can be a key."""
     return tuple(sorted(pins.items()))
 
 
 def pins_of(text: str, implementation: str) -> dict[str, str]:
-    """The versions that matter to an implementation.
+    """The versions of the packages that an implementation needs.
 
     `text` is an environment of the grid, the folder of one, a file of exact requirements, "newest"
     for the newest releases, or "next" for nightly builds and candidates.
@@ -111,7 +111,7 @@ def pins_of(text: str, implementation: str) -> dict[str, str]:
 
 
 def alike(old: Pins, new: Pins) -> tuple[dict[str, str], dict[str, str]]:
-    """Both ends with the packages that both have: of one end alone the resolver chooses."""
+    """Both ends, with only their common packages; the resolver chooses the others' versions."""
     common = [name for name in new if name in old]
     return {name: old[name] for name in common}, {name: new[name] for name in common}
 
@@ -135,7 +135,7 @@ def requirements(path: Path) -> dict[str, str]:
 
 
 class Way:
-    """What lies between two environments: first whole packages, then releases of one package."""
+    """The environments between two others, which differ by packages, then by one's releases."""
 
     def __init__(self, maker: Maker, console: Console) -> None:
         self.maker, self.console = maker, console
@@ -143,7 +143,7 @@ class Way:
         self.listed: dict[tuple[str, str], list[str]] = {}
 
     def between(self, old: Place, new: Place) -> list[Place]:
-        """The environments on the way, in order, of those that can be installed."""
+        """The environments between two others that can be installed, in order."""
         before, after = dict(old), dict(new)
         changed = [name for name in after if before.get(name) != after[name]]
         if len(changed) > 1:
@@ -154,7 +154,7 @@ class Way:
         return self.released(package, before, after)
 
     def exchanged(self, before: Pins, after: Pins, changed: Sequence[str]) -> list[Place]:
-        """One package after the other has its new version, or as few together as can be."""
+        """Exchange one package after the other, or the smallest group that can be installed."""
         found, now, rest = [], dict(before), list(changed)
         while rest:
             sizes = range(1, len(rest))
@@ -188,7 +188,7 @@ class Way:
         return [one for one in places if self.possible(dict(one))]
 
     def possible(self, pins: Pins) -> bool:
-        """Whether an environment can be installed; it is said once where it cannot."""
+        """Whether an environment can be installed; if not, the reason is printed once."""
         key = place(pins)
         if key not in self.known:
             self.known[key] = self.maker.resolves(pins)
@@ -207,9 +207,9 @@ def bisect(
     console: Console,
     hosts: Sequence[Host] = (),
 ) -> tuple[Found, Bisection]:
-    """Search the way between two environments; every session is kept in `output`.
+    """Search the environments between two others; every session is saved in `output`.
 
-    With `hosts`, these measure. Raises EnvironmentProblem, HostLost where no host is left, and
+    If `hosts` are given, they measure. Raises EnvironmentProblem, HostLost if no host is left, and
     ValueError for a file of another experiment.
     """
     kept = Bisection(
@@ -269,7 +269,7 @@ def step_name(part: Part) -> str:
 
 
 def cost(ends: tuple[Pins, Pins], maker: Maker) -> str:
-    """About what a search costs, in words, before anything is made."""
+    """The rough cost of a search, as text, before any environment is made."""
     old, new = ends
     packages = [name for name in new if old.get(name) != new[name]]
     sessions = 1 + ceil(log2(len(packages) + 1)) + 4
@@ -289,7 +289,7 @@ def chosen_trials(texts: Iterable[str]) -> list[Trial]:
 def nights(folder: Path) -> dict[str, list[Change] | str]:
     """The first session of each search in a folder, by the file's name; raises ValueError.
 
-    A search of which no session told anything has its answer instead.
+    A search without a session that has a result has its answer instead.
     """
     found: dict[str, list[Change] | str] = {}
     for file in sorted(folder.glob("*.json")):

@@ -1,4 +1,4 @@
-"""Which test accuracy one epoch reaches, over many seeds: `python -m benchmarks calibrate`."""
+"""Calibrate the test accuracy after one epoch, over seeds: `python -m benchmarks calibrate`."""
 
 import json
 import tempfile
@@ -25,8 +25,8 @@ def calibrate(
 ) -> None:
     """Train the architectures from `seeds` seeds with each of the pair; write their bounds.
 
-    The seed draws the starting weights and the order. Both implementations' accuracies are pooled:
-    they are the same function, so that the seed is what varies.
+    The seed decides the starting weights and the order. The accuracies of both implementations are
+    pooled, because both compute the same function and only the seed varies.
     """
     found: dict[str, list[float]] = {name: [] for name in architectures}
     with tempfile.TemporaryDirectory() as folder:

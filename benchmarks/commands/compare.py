@@ -51,7 +51,7 @@ def paired(judged: list[Judged]) -> bool:
 
 
 def notes(judged: list[Judged], run: Run, old: str, new: str, margin: float) -> list[str]:
-    """How to read the verdicts on the run `new` against `run`, called `old`."""
+    """Notes on the verdicts on the run `new` against `run`, whose name is `old`."""
     how = (
         "one session, paired round by round"
         if paired(judged)

@@ -1,4 +1,4 @@
-"""What Keras and PyTorch do when nobody tells them otherwise: `python -m benchmarks defaults`."""
+"""The defaults of Keras and PyTorch: `python -m benchmarks defaults`."""
 
 import sys
 from typing import Any
@@ -11,9 +11,9 @@ from mnist_models.implementations import PAIR
 
 
 def run(against: str | None, write: bool) -> int:
-    """Print what the installed versions do, or what another environment does otherwise.
+    """Print the installed versions' defaults, or how those of another environment differ.
 
-    With `write`, docs/differences.md gets it. Raises EnvironmentProblem.
+    With `write`, the text is also written into docs/differences.md. Raises EnvironmentProblem.
     """
     there = parsed(against) if against else None
     here = probed(environments.own())
@@ -27,7 +27,7 @@ def run(against: str | None, write: bool) -> int:
 
 
 def parsed(text: str) -> environments.Environment:
-    """The environment that an --against means."""
+    """The environment that --against names; raises EnvironmentProblem."""
     try:
         return environments.parse(text)
     except environments.EnvironmentProblem as error:
@@ -36,7 +36,7 @@ def parsed(text: str) -> environments.Environment:
 
 
 def probed(environment: environments.Environment) -> dict[str, tuple[dict[str, str], Any]]:
-    """Versions and probe of each of the pair that an environment has."""
+    """Versions and probe of both of the pair; raises ValueError if one is not installed."""
     found = {}
     local = environment.name == environments.own().name
     for name in PAIR:

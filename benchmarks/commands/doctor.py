@@ -40,7 +40,7 @@ def examine(dataset: str | None) -> int:
 
 
 def frameworks() -> Iterator[Finding]:
-    """Versions without importing anything, and who can be measured."""
+    """Versions, found without imports, and which implementations can be measured."""
     for package, version in implementations.installed(PACKAGES).items():
         yield package, version or "not installed", ""
     for name in implementations.names():
@@ -57,7 +57,7 @@ def advice_to_install(packages: list[str]) -> str:
 
 
 def machine() -> Iterator[Finding]:
-    """Processor, GPU, and who else is using them."""
+    """Processor, GPU, and their use by other programs."""
     count = len(cpus.available())
     yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", ""
     yield "CPUs", f"{count} of {psutil.cpu_count()} may be used", ""
@@ -82,7 +82,7 @@ def machine() -> Iterator[Finding]:
 
 
 def who_runs_where() -> Iterator[Finding]:
-    """The CPUs that workers and controller would get, why, and whether others can be noticed."""
+    """The CPUs of workers and controller, why, and whether other programs' use is known."""
     threads = cpus.default_threads()
     workers, controller = (", ".join(map(str, part)) for part in cpus.share(threads))
     allowed = cpus.available()
@@ -93,10 +93,10 @@ def who_runs_where() -> Iterator[Finding]:
     yield "workers' CPUs", f"{workers} ({why})", ""
     yield "controller's CPUs", controller, ""
     if isfinite(quota := cpus.quota()):
-        few = "" if quota > threads else "give the container more: it is halted where it uses more"
+        few = "" if quota > threads else "give the container more: the kernel stops it above that"
         yield "CPU quota", f"the time of {quota:g} CPUs", few
     if unknown := load.unknown(cpus.share(threads)[0]):
-        yield "foreign load", f"cannot be watched: {unknown}", "mind other programs yourself"
+        yield "foreign load", f"cannot be watched: {unknown}", "check for other programs yourself"
 
 
 def memory_found() -> Finding:
@@ -111,7 +111,7 @@ def memory_found() -> Finding:
 
 
 def stolen_share(seconds: float = 0.5) -> float:
-    """Share of the CPU time that the hypervisor gave to others in the last moments."""
+    """Share of the CPU time that the hypervisor gives to other machines, over some `seconds`."""
     before = psutil.cpu_times()
     time.sleep(seconds)
     after = psutil.cpu_times()

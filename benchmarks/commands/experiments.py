@@ -1,4 +1,4 @@
-"""The file of an experiment that goes on where it stopped: read, checked, written whole."""
+"""The file of an experiment, which is read and checked to continue an interrupted one."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ def continued(
     kind: str,
     same: Iterable[str],
 ) -> Experiment:
-    """The experiment in a file, or `new` where there is none.
+    """The experiment in a file, or `new` if there is no file.
 
     Raises ValueError unless the fields `same` are those of `new`.
     """
@@ -33,7 +33,7 @@ def continued(
         raise ValueError(f"{output} is no experiment of {kind}: {error}") from None
     for field in same:
         there, here = getattr(old, field), getattr(new, field)
-        # Older files have the processor's brand alone.
+        # Older files have only the processor's brand.
         if field == "machine" and here.startswith(f"{there} ("):
             setattr(old, field, here)
         elif there != here:
@@ -43,7 +43,7 @@ def continued(
 
 
 def write(found: BaseModel, output: Path) -> None:
-    """Write the file whole, or not at all."""
+    """Write the file completely, or not at all."""
     part = output.with_name(f"{output.name}.part")
     part.write_text(found.model_dump_json(), encoding="utf-8")
     os.replace(part, output)

@@ -1,4 +1,4 @@
-"""What moves a time, and what turns the verdict round: `python -m benchmarks explain`."""
+"""Which changes affect a time or reverse the verdict: `python -m benchmarks explain`."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -21,10 +21,10 @@ from mnist_models.implementations import PAIR
 from mnist_models.operations import EPOCH
 from mnist_models.worker import source_hash
 
-# Knobs that are measured at once; each has two workers of about 1 GiB beside the pair's own.
+# Knobs of one session; each adds up to two workers of about 1 GiB to the pair's.
 AT_ONCE = 4
 CALL_LIMIT = 180.0
-# Calls of which the first is one, where it is included by mistake.
+# Calls in the mean that includes the first one by mistake.
 CALLS = 100
 FIRST_CALL = "first_call_included"
 
@@ -64,7 +64,7 @@ def explain(
 
 
 def add(found: Explained, new: Moved) -> None:
-    """Take up what is new, and what takes the place of a failure."""
+    """Add a new result, or put it in the place of a failed one."""
     for place, old in enumerate(found.moved):
         if (old.knob, old.trial) == (new.knob, new.trial):
             if old.failed:
@@ -74,13 +74,13 @@ def add(found: Explained, new: Moved) -> None:
 
 
 def continued(new: Explained, output: Path) -> Explained:
-    """The experiment in a file, if it is the same as the new one."""
+    """The experiment in a file, or `new` without one; raises ValueError if they differ."""
     same = "dataset", "blocks", "rounds", "machine", "versions", "source"
     return experiments.continued(new, output, moves.read, "explain", same)
 
 
 def missing(found: Explained, trials: Sequence[Trial], knobs: Sequence[Knob]) -> list[Knob]:
-    """The knobs that can be had and lack a trial."""
+    """The knobs that this machine can measure and that lack a trial."""
     there = {(one.knob, one.trial) for one in found.moved if not one.failed}
     return [
         knob
@@ -127,7 +127,7 @@ def measured(
 
 
 def moved(results: Results, trials: Sequence[Trial], knobs: Sequence[Knob]) -> list[Moved]:
-    """What each knob did in each trial, and what the pair's own samples say about two mistakes."""
+    """The effect of each knob, and of two mistakes by the pair's samples, in each trial."""
     found = []
     for trial in results.plan.contests:
         pair = {name: results.rows[trial, name] for name in PAIR}
@@ -143,7 +143,7 @@ def moved(results: Results, trials: Sequence[Trial], knobs: Sequence[Knob]) -> l
 
 
 def of_knob(knob: str, trial: Trial, pair: dict[str, Row], rows: dict[str, Row]) -> Moved:
-    """A knob's rows against the pair's own."""
+    """The effect of a knob, from its rows and the pair's unchanged rows."""
     usable = {who: row for who, row in rows.items() if not (row.error or row.skip)}
     sides = {who: logs(row, pair[who]) for who, row in usable.items()}
     changed = {who: logs(*(pair | {who: row}).values()) for who, row in usable.items()}
@@ -172,7 +172,7 @@ def of_knob(knob: str, trial: Trial, pair: dict[str, Row], rows: dict[str, Row])
 def moved_from(
     knob: str, trial: Trial, pair: dict[str, Row], sides: dict[str, Logs], changed: dict[str, Logs]
 ) -> Moved:
-    """What a knob did, with figures as short as they may be."""
+    """The effect of a knob in a trial, with rounded figures."""
     return Moved(
         knob=knob,
         trial=str(trial),
@@ -184,7 +184,7 @@ def moved_from(
 
 
 def short(values: Logs) -> Logs:
-    """Log-ratios with five digits after the point."""
+    """Log-ratios, rounded to five decimals."""
     return [round(value, 5) for value in values]
 
 
@@ -194,7 +194,7 @@ def logs(first: Row, second: Row) -> Logs:
 
 
 def first_call(trial: Trial, pair: dict[str, Row]) -> Moved:
-    """The mean of CALLS calls of which the first, with all it compiles, is one."""
+    """The effect of including the first call, which compiles, in the mean of CALLS calls."""
     sides = {}
     for name, row in pair.items():
         sides[name] = [
@@ -210,7 +210,7 @@ def first_call(trial: Trial, pair: dict[str, Row]) -> Moved:
 
 
 def sequence(trial: Trial, pair: dict[str, Row]) -> Moved:
-    """One framework is measured after the other, in the next block, in place of side by side."""
+    """The effect of measuring PyTorch one block after Keras, not in the same rounds."""
     middle = {
         name: [log(median(block)) for block in row.by_block().values()]
         for name, row in pair.items()
@@ -223,12 +223,12 @@ def sequence(trial: Trial, pair: dict[str, Row]) -> Moved:
 
 
 def steps(first: Logs, second: Logs) -> Logs:
-    """From each block's value in `first` to the next block's in `second`, around the end."""
+    """The next block's value in `second` minus each block's in `first`; the last wraps around."""
     return [after - before for before, after in zip(first, second[1:] + second[:1], strict=True)]
 
 
 def chosen(names: Sequence[str] | None) -> list[Knob]:
-    """The knobs of these names; all where none is given. Raises ValueError."""
+    """The knobs of these names, or all without names. Raises ValueError."""
     known = {knob.name: knob for knob in KNOBS}
     for name in names or ():
         if name not in known:

@@ -39,10 +39,10 @@ def gate(
 ) -> Results:
     """One session: the rows (trial, implementation) in `here` and in all others.
 
-    With others the allocator is steady, as for --baseline. Suspects are confirmed, and what is
-    undecided is measured further, unless `confirms` is off. Blocks are dealt out over `hosts`.
-    Journals and workers' caches of bytecode lie under `root`. Raises JournalError, and HostLost
-    where no host is left.
+    If there are others, the allocator is steady, as with --baseline. Suspects are confirmed and
+    undecided rows are measured further, unless `confirms` is off. Blocks are dealt out over
+    `hosts`. Journals and workers' bytecode caches are under `root`. Raises JournalError, and
+    HostLost if no host is left.
     """
     contests: dict[Trial, tuple[str, ...]] = {}
     for trial, name in rows:
@@ -76,9 +76,9 @@ def session(
     threads: int = 1,
     **settings: Any,
 ) -> Results:
-    """One session in float32, whose journal lies under `root`.
+    """One session in float32, whose journal is under `root`.
 
-    `settings` are further fields of its `Plan`. Raises JournalError, and KeyboardInterrupt where
+    `settings` are further fields of its `Plan`. Raises JournalError, and KeyboardInterrupt if
     Ctrl-C ended it.
     """
     plan = Plan(
@@ -104,7 +104,7 @@ def session(
 
 
 def changes(results: Results) -> list[Change]:
-    """Every verdict of a session, with what the counters of both sides say about its times."""
+    """Every verdict of a session, with the causes that the counters of both sides show."""
     assert results.plan.here is not None
     new, found = results.plan.here.name, []
     rows = {"": results.records()}
@@ -122,6 +122,6 @@ def changes(results: Results) -> list[Change]:
 
 
 def said(row: dict[str, object]) -> list[str]:
-    """The causes that matter in a row, in words."""
+    """The causes that matter in a row, as text."""
     counts = causes.Counts.of(row)
     return [one.words for one in causes.findings(counts)] if counts else []

@@ -19,9 +19,9 @@ from mnist_models.worker import source_hash
 
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 OPERATIONS = (TRAIN_STEP, FORWARD)
-# Fewer sizes have a line without a residual.
+# A line through fewer sizes has no residual.
 LEAST = 3
-# Seconds for measuring what the machine can do.
+# Seconds for measuring the machine's limits.
 LIMITS_LIMIT = 120.0
 
 
@@ -110,7 +110,7 @@ def measured(
 
 
 def limits(threads: int) -> dict[str, float]:
-    """What this machine can do at most on so many threads, by a worker that does nothing else.
+    """The limits of this machine on `threads` threads, by a worker that does nothing else.
 
     Raises WorkerError.
     """
@@ -131,7 +131,7 @@ def medians(blocks: dict[int, list[float]]) -> list[float]:
 
 
 def checked(batches: Sequence[int] | None, dataset: data.Dataset) -> list[int]:
-    """The batch sizes that are asked for, or the usual ones that there are images for."""
+    """The given batch sizes, or the usual ones up to the number of images; raises ValueError."""
     most = min(len(dataset.train_labels), len(dataset.test_labels))
     if not batches:
         return [size for size in BATCHES if size <= most]

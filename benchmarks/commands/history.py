@@ -23,23 +23,23 @@ from mnist_models import data, networks, recipe
 from mnist_models.operations import FORWARD, TRAIN_STEP
 from mnist_models.worker import source_hash
 
-# Releases of a session beside the anchor; of each session the last is the next one's first, so that
-# neighbours always have one in common.
+# Releases of a session beside the anchor. A session's last release is the next one's first, so that
+# any two neighbours are in one session.
 AT_ONCE = 4
-# Times that a package is imported in a session, after once to fill the file cache.
+# Timed imports of a package in a session, after one that fills the file cache.
 IMPORTS = 5
 IMPORT_LIMIT = 300.0
-# About how many seconds a row of an environment takes in a session.
+# Seconds that a row of an environment takes in a session, roughly.
 EACH = 12
-# Who runs on a package, by the backend beside Keras.
+# The implementation that runs Keras on each backend.
 RUN_BY = {"torch": "keras_torch", "tensorflow": "keras_tensorflow", "jax": "keras_jax"}
 
 
 def releases_of(package: str, beside: Pins, chosen: Sequence[str]) -> dict[str, dict[str, str]]:
     """Pins by release, oldest first.
 
-    Without any chosen, those of the grid for PyTorch and for TensorFlow, which has its Keras beside
-    it; of others the last release of each minor version. Raises EnvironmentProblem.
+    Without `chosen`, PyTorch and TensorFlow have the grid's releases, TensorFlow each with its
+    Keras. Other packages have the last release of each minor version. Raises EnvironmentProblem.
     """
     own = {"python": beside.get("python", versions.OWN)}
     grid = versions.grid().get(package, {})
@@ -71,7 +71,7 @@ def beside(texts: Sequence[str]) -> dict[str, str]:
 
 
 def implementation_for(package: str, beside: Pins) -> str:
-    """Who runs on a package; raises ValueError where Keras has no backend beside it."""
+    """The implementation that runs on a package; raises ValueError if Keras lacks a backend."""
     if package == "torch" and "keras" not in beside:
         return "pytorch_eager"
     if package in RUN_BY:
@@ -133,17 +133,17 @@ def history(
 
 
 def groups(found: Timeline) -> list[list[str]]:
-    """The releases of each session to come beside the anchor; neighbours share one."""
+    """The releases of each remaining session, without the anchor; successive ones share one."""
     usable = [release for release in found.releases[:-1] if release not in found.left_out]
     step = AT_ONCE - 1
     every = [usable[start : start + AT_ONCE] for start in range(0, max(1, len(usable) - 1), step)]
-    # A release of which nothing could be measured is tried again.
+    # A release without any measured row is tried again.
     there = [{name for name, rows in one.figures.items() if rows} for one in found.sittings]
     return [group for group in every if group and not any({*group} <= one for one in there)]
 
 
 def cost(found: Timeline, todo: Sequence[Sequence[str]], maker: Maker) -> str:
-    """What the sessions to come cost, in words."""
+    """The cost of the remaining sessions, as text."""
     seconds = sum((len(group) + 1) * len(found.rows) * EACH for group in todo)
     needed = (AT_ONCE + 1) * making.size(found.pins[found.anchor])
     return (
@@ -183,7 +183,7 @@ def sitting(
 
 
 def figures_of(results: Results, environment: str) -> dict[str, Figures]:
-    """What a session found in one environment, by row."""
+    """The results of a session in one environment, by row."""
     found = {}
     for (trial, name), row in results.rows.items():
         implementation, place = split(name)
@@ -204,7 +204,7 @@ def figures_of(results: Results, environment: str) -> dict[str, Figures]:
 def imports(package: str, folders: dict[str, Path], backend: str) -> dict[str, list[float]]:
     """Seconds that importing a package takes in each environment, in turns.
 
-    `backend` is what Keras computes with.
+    `backend` is that of Keras.
     """
     code = f"import time; t = time.perf_counter(); import {package}; print(time.perf_counter() - t)"
     found: dict[str, list[float]] = {name: [] for name in folders}

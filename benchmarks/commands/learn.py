@@ -15,7 +15,7 @@ from mnist_models import networks, recipe, weights
 from mnist_models.data import Dataset
 from mnist_models.implementations import PAIR
 
-# Seconds in which a network must have learned.
+# Seconds that the training of a network may take.
 LIMIT = 3600.0
 
 
@@ -27,10 +27,10 @@ def learn(
     epochs: int,
     output: Path,
 ) -> Curves:
-    """Train whatever `output` does not have yet, one implementation beside the other.
+    """Train all that `output` lacks, both implementations side by side.
 
-    The file is written after every seed of a network, so that an experiment that was interrupted
-    goes on. Raises ValueError for a file of another experiment.
+    The file is written after every seed of a network, so that an interrupted experiment can be
+    continued. Raises ValueError for a file of another experiment.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -74,7 +74,7 @@ def started(
 
 
 def missing(found: Curves, architectures: list[str], arms: list[str], seeds: int) -> Iterator[Case]:
-    """(architecture, arm, seed) of what is not there, seed by seed, so that all grow alike."""
+    """(architecture, arm, seed) of each missing training, seed by seed."""
     there = {run.place for run in found.runs}
     for seed in range(1, seeds + 1):
         for architecture in architectures:
@@ -84,14 +84,14 @@ def missing(found: Curves, architectures: list[str], arms: list[str], seeds: int
 
 
 def request(architecture: str, arm: str, seed: int, epochs: int) -> tuple[Any, ...]:
-    """What a worker is asked."""
+    """The arguments of a worker's `learn`."""
     start = weights.to_bytes(weights.initial(networks.load(architecture), seed))
     plan = replace(recipe.DEFAULT, seed=seed).record()
     return architecture, plan, start, list(ARMS[arm]), epochs
 
 
 def run_of(case: Case, name: str, answer: dict[str, Any]) -> Run:
-    """A worker's answer."""
+    """A worker's answer as a `Run`."""
     architecture, arm, seed = case
     accuracies = [round(accuracy, 6) for accuracy in answer["accuracies"]]
     return Run(

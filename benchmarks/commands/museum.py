@@ -25,17 +25,17 @@ from mnist_models.worker import source_hash
 FILE = Path(__file__).parents[2] / "museum.toml"
 PYTHON = "3.12"
 NO_CHANGE, CHANGED = "no change", "CHANGED"
-# The metric that is no time: which defaults and results are others.
+# The metric for changed defaults and results, which is no time.
 NUMBERS = "numbers"
-# About how many seconds a session and its two environments take.
+# Seconds that a session and its two environments take, roughly.
 EACH = 120
 
 
 class Exhibit(BaseModel):
-    """A package's release before and after, and what the gate should say of one row's metric.
+    """Two releases of a package, and the expected verdict of the gate on one row's metric.
 
-    `others` are the packages that both environments have besides. `expect` is a `Status`, or
-    "no change": neither REGRESSED nor IMPROVED. Of the metric "numbers" it is "CHANGED".
+    `others` are the other packages of both environments. `expect` is a `Status`, or "no change":
+    neither REGRESSED nor IMPROVED. For the metric "numbers" it is "CHANGED".
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -58,19 +58,19 @@ class Exhibit(BaseModel):
 
     @property
     def session(self) -> tuple[str, ...]:
-        """What is the same for exhibits that one session answers."""
+        """The key of an exhibit's session; exhibits with the same key share one."""
         ends = making.title(self.pins(self.old)), making.title(self.pins(self.new))
         return (*ends, self.row, str(self.metric == NUMBERS))
 
 
 class Seen(BaseModel):
-    """What the gate said of an exhibit; `failed` is why it said nothing. `seconds` are in all."""
+    """The gate's verdicts on an exhibit; `failed` is why there are none. `seconds` is the total."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     name: str
     expect: str
-    # What was compared: `Exhibit.session`, and the source of the suite.
+    # What was compared: `Exhibit.session`, and the digest of mnist_models.
     session: list[str] = []
     source: str = ""
     changes: list[Change] = []
@@ -83,7 +83,7 @@ class Seen(BaseModel):
 
 
 class Museum(BaseModel):
-    """All that was seen, on one machine and one data set."""
+    """All results, on one machine and one data set."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -93,7 +93,7 @@ class Museum(BaseModel):
 
 
 def exhibits(names: Sequence[str] = (), path: Path = FILE) -> list[Exhibit]:
-    """The exhibits of these names, all without any; raises ValueError."""
+    """The exhibits of these names, or all without names; raises ValueError."""
     listed = tomllib.loads(path.read_text(encoding="utf-8"))["exhibit"]
     try:
         found = {one.name: one for one in map(Exhibit.model_validate, listed)}
@@ -164,7 +164,7 @@ def visit(dataset: data.Dataset, exhibit: Exhibit, maker: Maker, console: Consol
 
 
 def numbers_changed(row: RowId, old: str, new: str, words: list[str]) -> Change:
-    """What `defaults --against` says, as a verdict."""
+    """The result of `defaults --against`, as a verdict."""
     return Change(
         trial=str(row.trial),
         implementation=row.implementation,
@@ -177,13 +177,13 @@ def numbers_changed(row: RowId, old: str, new: str, words: list[str]) -> Change:
 
 
 def answered(exhibit: Exhibit, seen: Seen | None) -> bool:
-    """Whether the gate could say anything about an exhibit's metric."""
+    """Whether the gate reached a verdict on an exhibit's metric."""
     found = seen.verdict(exhibit.metric) if seen else None
     return found is not None and (found.told or exhibit.expect == found.verdict)
 
 
 def right(exhibit: Exhibit, seen: Seen) -> bool:
-    """Whether the gate said what was expected."""
+    """Whether the gate's verdict is the expected one."""
     found = seen.verdict(exhibit.metric)
     if found is None:
         return False
@@ -193,7 +193,7 @@ def right(exhibit: Exhibit, seen: Seen) -> bool:
 
 
 def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:
-    """What was expected beside what was seen, as a Markdown table and a summary."""
+    """Expected and actual verdicts, as a Markdown table and a summary."""
     by_name = {one.name: one for one in museum.seen}
     heads = ("", "releases", "row", "expected", "seen", "ratio", "seconds")
     rows = [line(exhibit, by_name[exhibit.name]) for exhibit in chosen if exhibit.name in by_name]

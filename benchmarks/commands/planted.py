@@ -1,7 +1,7 @@
-"""More work in an environment's training steps, to see whether it is found.
+"""Extra work in an environment's training steps, to test whether it is found.
 
-Stands alone: `plant` copies this file into a virtual environment, whose `.pth` file imports it when
-Python starts. It waits until a framework's module is imported and wraps one of its methods.
+This file is self-contained: `plant` copies it into a virtual environment, whose `.pth` file imports
+it when Python starts. When a framework's module is imported, one of its methods is wrapped.
 """
 
 import sys
@@ -13,23 +13,23 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-# Doses of work in each training step, as shares of the seconds that it takes without. What a dose
-# adds to the measured time is more, and not the same in each environment (docs/measured.md).
+# Extra work in each training step, as a share of its seconds without that work. The measured time
+# grows by more, and differently in each environment (docs/measured.md).
 SHARES = {"keras": 0.0, "torch": 0.0}
 PLACES = {
     "keras.src.backend.tensorflow.trainer": ("keras", "TensorFlowTrainer", "train_on_batch"),
     "torch.optim.adam": ("torch", "Adam", "step"),
 }
-# Steps whose lower quartile tells how long one takes: few, so that another network is soon
-# noticed; not their median, because the first step of each burst seems to take as long as all that
-# went on since the last one.
+# The lower quartile of this many last steps is taken as a step's time. They are few, so that a new
+# network soon counts. The median would be wrong, because the first step of a burst includes all
+# time since the last burst.
 WINDOW = 31
 
 
 def slower(method: Callable[..., Any], share: float) -> Callable[..., Any]:
-    """The method, followed by work for `share` of the time from the end of its last call.
+    """The method, followed by work for `share` of a step's time.
 
-    That is the whole step, wherever in it the method is called.
+    A step lasts from the end of one call to the end of the next, wherever it calls the method.
     """
     steps: deque[float] = deque(maxlen=WINDOW)
     last: float | None = None
@@ -68,11 +68,11 @@ class Planter(MetaPathFinder, Loader):
         return spec
 
     def create_module(self, spec: Any) -> Any:
-        """As the module's own loader does."""
+        """Create the module as its own loader does."""
         return self.original.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """As the module's own loader does; then the method is wrapped."""
+        """Run the module as its own loader does, then wrap the method."""
         module.__loader__ = self.original
         self.original.exec_module(module)
         package, owner, method = PLACES[module.__name__]

@@ -9,7 +9,7 @@ from benchmarks.reporting.page import Compared, Report
 
 
 def report(runs: Mapping[str, Run], margin: float, folder: Path) -> Path:
-    """Write the page of the first run, held against the others; returns its path."""
+    """Write the page of the first run, compared with the others; returns its path."""
     (name, run), *older = runs.items()
     others = {}
     for other, saved in older:

@@ -1,4 +1,4 @@
-"""What this machine can tell: an environment against itself, and against a slower one, at once."""
+"""Which changes this machine can find: an environment against a copy and a slower copy of it."""
 
 import re
 import subprocess
@@ -38,11 +38,11 @@ from mnist_models.operations import TRAIN_STEP
 ROOT = Path(mnist_models.__file__).parents[1]
 PLANTED = Path(__file__).with_name("planted.py")
 STEPS = "forward or train_step"
-# The dose that `planted` is set to.
+# The share of extra work that is planted.
 SHARE = 0.05
 # The copies' names.
 TWIN, SLOWER = "twin", "slower"
-# Seconds for further blocks, so that all of it takes two minutes.
+# Seconds for further blocks, so that the whole check takes two minutes.
 UNTIL_DECIDED = 20
 # Seconds; a session that keeps its own limits ends long before.
 GATE_LIMIT = 4 * 3600
@@ -76,19 +76,19 @@ def check(architecture: str, blocks: int, rounds: int, planted: bool) -> int:
 
 
 def identical(rows: Mapping[str, Record], console: Console) -> bool:
-    """Print what was decided about identical code; whether any of it was called different."""
+    """Print the verdicts on identical code; returns whether one of them is a change."""
     verdicts = {title(name): verdict(row, TWIN) for name, row in rows.items()}
     for name, one in verdicts.items():
         console.print(f"identical code, {name}: {one['verdict']} {one['reason']}".rstrip())
     equal = sum(one["verdict"] == Status.EQUIVALENT for one in verdicts.values())
     console.print(f"found equal: {equal} of {len(verdicts)} rows")
     wrong = [name for name, one in verdicts.items() if one["verdict"] in CALLED]
-    console.print(f"identical code was called different: {', '.join(wrong) or 'nowhere'}")
+    console.print(f"identical code called different: {', '.join(wrong) or 'none'}")
     return bool(wrong)
 
 
 def found_planted(rows: Mapping[str, Record], console: Console) -> bool:
-    """Print what was found of the planted slowdowns; whether both were found."""
+    """Print the verdicts on the planted slowdowns; returns whether both were found."""
     found = []
     for name, row in rows.items():
         if RowId.parse(name).trial.kind is TRAIN_STEP:
@@ -101,13 +101,13 @@ def found_planted(rows: Mapping[str, Record], console: Console) -> bool:
 
 
 def title(name: str) -> str:
-    """A row in words; all are of one network."""
+    """A row's title, without the network, which is the same for all."""
     row = RowId.parse(name)
     return f"{words.OPERATIONS[row.trial.operation]} {words.label(row.implementation)}"
 
 
 def disturbances(rows: Mapping[str, Record]) -> list[str]:
-    """The causes that matter in each row, in words."""
+    """The causes that matter in each row, as text."""
     lines = []
     for name, row in rows.items():
         counts = causes.Counts.of(row)
@@ -136,7 +136,7 @@ def site_packages(environment: Path) -> Path:
 
 
 def plant(environment: Path, shares: Mapping[str, float]) -> None:
-    """Make the training steps of an environment slower, by framework; 0 takes it out again."""
+    """Slow down an environment's training steps, by framework; shares of 0 undo it."""
     text = re.sub(
         r"^SHARES = .*$",
         f"SHARES = {dict(shares)!r}",
@@ -179,7 +179,7 @@ def verdict(row: Record, environment: str) -> dict[str, Any]:
 
 
 def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> Table:
-    """What processes and rounds vary by, and so what could be seen with how many rounds."""
+    """The variation of processes and rounds, and the smallest change that rounds can find."""
     new, old = rows
     heads = [f"sees\nin {rounds}" for rounds in TRIED_ROUNDS]
     table = Table("", "ratio", "between\nprocesses", "between\nrounds", *heads, box=None)
@@ -205,6 +205,6 @@ def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> 
 
 
 def only_screen(row: Record) -> dict[int, list[float]]:
-    """The samples of the blocks in which everything was measured."""
+    """The samples of the screen's blocks, in which every row was measured."""
     last = row["extra_info"]["screened_blocks"]
     return {block: found for block, found in samples(row).items() if block < last}

@@ -23,23 +23,23 @@ FILE = ROOT / "versions.toml"
 PAGE = ROOT / "docs" / "versions.md"
 EXAMPLE = "py312-torch2.9-tf2.20"
 CUDA = "cuda12"
-# Seconds in which an interpreter, or uv, must have answered.
+# Seconds that an interpreter, or uv, may take to answer.
 PYTHON_LIMIT = 60.0
 OWN = ".".join(platform.python_version_tuple()[:2])
 
 
 class NoSuchEnvironment(Exception):
-    """A name that is not an environment's; says which part is wrong, and what to use instead."""
+    """No environment has this name; the message has the wrong part, and what to use instead."""
 
 
 @cache
 def grid() -> dict[str, Any]:
-    """What versions.toml says."""
+    """The content of versions.toml."""
     return tomllib.loads(FILE.read_text(encoding="utf-8"))
 
 
 def factors() -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-    """The parts that names are made of, oldest first, and what versions.toml says of each."""
+    """The parts of environments' names, oldest first, with their entries in versions.toml."""
     frameworks = grid()["torch"], grid()["tensorflow"]
     pythons = {one for rows in frameworks for row in rows.values() for one in row["python"]}
     return (
@@ -50,12 +50,12 @@ def factors() -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
 
 
 def numbers(release: str) -> tuple[int, ...]:
-    """A version of numbers alone, to sort by: 3.9 is before 3.10."""
+    """A version as numbers, to sort by: 3.9 is before 3.10."""
     return tuple(map(int, release.split(".")))
 
 
 def pins(name: str) -> dict[str, str]:
-    """Version by package, and of Python, in the environment of this name.
+    """The versions of packages and of Python in the environment of this name.
 
     Raises `NoSuchEnvironment` for a part that is not in the grid, and for a combination that
     cannot be installed.
@@ -100,7 +100,7 @@ def environments() -> list[str]:
 
 
 def cuda_environments() -> list[str]:
-    """Names of those for NVIDIA GPUs."""
+    """Names of the environments for NVIDIA GPUs."""
     return [name for name in (f"{one}-{CUDA}" for one in environments()) if possible(name)]
 
 
@@ -120,7 +120,7 @@ def labels(name: str) -> list[str]:
 def installed(python: str) -> bool:
     """Whether a Python such as 3.12 is on this machine, as tox looks for it: with uv if it has uv.
 
-    An answer of pyenv that it would have this Python is none.
+    A command of pyenv that fails, because this Python is not installed, does not count.
     """
     if python == ".".join(platform.python_version_tuple()[:2]):
         return True
@@ -136,7 +136,7 @@ def installed(python: str) -> bool:
 
 
 def missing_python(name: str) -> str:
-    """What to do where this machine lacks the Python of an environment; empty where it is there."""
+    """What to do if this machine lacks an environment's Python; empty if it has it."""
     own, _, rest = name.partition("-")
     pythons = factors()[0]
     if installed(pythons[own]):
@@ -152,7 +152,7 @@ def missing_python(name: str) -> str:
 
 
 def differences(name: str) -> list[str]:
-    """In words, where this Python and its packages are not what the environment's name says."""
+    """How this Python and its packages differ from those of the environment's name, as text."""
     found = []
     for package, pin in pins(name).items():
         if package == "python":

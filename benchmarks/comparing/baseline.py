@@ -5,14 +5,14 @@ from pathlib import Path
 from benchmarks.comparing.saved import RunError, read
 
 STORAGE = Path(".benchmarks")
-# Names the pinned run; without a suffix, so that pytest-benchmark does not take it for a run.
+# The file that names the pinned run. Without a suffix, pytest-benchmark does not read it as a run.
 PIN = "baseline"
-# Reasons in a saved run why it must not become the baseline by itself.
+# The key of the reasons why a saved run must not become the baseline by default.
 UNFIT = "unfit_as_baseline"
 
 
 def find(run: str, storage: Path = STORAGE) -> Path:
-    """A saved run by path, or by its number such as 0007 or its beginning; raises RunError."""
+    """A saved run by its path, its number such as 0007, or how its name starts; raises RunError."""
     if Path(run).is_file():
         return Path(run)
     found = sorted(storage.glob(f"*/{run}*.json"))
@@ -24,7 +24,7 @@ def find(run: str, storage: Path = STORAGE) -> Path:
 
 
 def pin(run: str, storage: Path = STORAGE) -> tuple[Path, list[str]]:
-    """Make a run the baseline from now on; returns it and what speaks against it."""
+    """Make a run the baseline; returns its path and the reasons against it."""
     path = find(run, storage)
     reasons = read(path).get(UNFIT, [])
     storage.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def pin(run: str, storage: Path = STORAGE) -> tuple[Path, list[str]]:
 
 
 def pinned(storage: Path = STORAGE) -> Path | None:
-    """The pinned run; raises RunError when it is gone."""
+    """The pinned run, or None; raises RunError if its file is missing."""
     if not (storage / PIN).is_file():
         return None
     path = Path((storage / PIN).read_text(encoding="utf-8").strip())
@@ -46,7 +46,7 @@ def pinned(storage: Path = STORAGE) -> Path | None:
 
 
 def default(storage: Path, machine: str) -> tuple[Path | None, list[str]]:
-    """The run that a bare --benchmark-compare takes, and runs passed over, with the reason."""
+    """The run that a bare --benchmark-compare takes, and the skipped runs with their reasons."""
     if path := pinned(storage):
         return path, []
     passed: list[str] = []

@@ -1,4 +1,4 @@
-"""What a gate session found between two environments, as experiments keep it."""
+"""The verdicts of a gate session on two environments, as experiments save them."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,8 +9,8 @@ from benchmarks.comparing.verdicts import CALLED, Status
 class Change(BaseModel):
     """The verdict on one metric of one row, of `new` against `old`, which name environments.
 
-    `seconds` are medians of both, old before new, where time was compared. `causes` are what the
-    counters of each side say about its times, likewise.
+    If times were compared, `seconds` are the medians of both sides, old before new, and `causes`
+    the causes that the counters of each side show.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -30,7 +30,7 @@ class Change(BaseModel):
     causes: list[list[str]] = []
 
     def turned(self) -> "Change":
-        """The same of `old` against `new`."""
+        """The verdict on `old` against `new`."""
         words = {Status.REGRESSED: Status.IMPROVED, Status.IMPROVED: Status.REGRESSED}
         return self.model_copy(
             update={
@@ -52,17 +52,17 @@ class Change(BaseModel):
 
     @property
     def told(self) -> bool:
-        """Whether both sides were measured, and nobody disturbed them."""
+        """Whether both sides were measured, without disturbance by other programs."""
         return self.verdict not in (Status.NOT_COMPARABLE, Status.CONTAMINATED)
 
     @property
     def settled(self) -> bool:
-        """Whether the gate said either that it changed or that it did not."""
+        """Whether the gate confirmed either a change or equality."""
         return self.called or self.verdict == Status.EQUIVALENT
 
 
 def change(judged: Judged, new: str) -> Change:
-    """A verdict as it is kept; figures have five digits."""
+    """A verdict as it is saved; figures have five digits."""
     record = judged.record()
     return Change(
         trial=judged.comparison.trial,

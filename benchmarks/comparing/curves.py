@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError
 from benchmarks.comparing.schema import Count, Name, NameWithDashes, Part, Share, Text, words
 from mnist_models.implementations import PAIR
 
-# Two final accuracies are as good as the same when they differ by less: half a point, 50 of 10,000
-# images. The interval of all comparisons together misses with this probability.
+# Final accuracies are equivalent up to MARGIN: half a point, 50 of 10,000 images. FAMILY is the
+# probability that any interval of an experiment misses.
 MARGIN, FAMILY = 0.005, 0.05
 # Each arm of an experiment, and what it leaves to the framework's own defaults.
 ARMS = {
@@ -36,7 +36,7 @@ class Run(Part):
 
     @property
     def place(self) -> tuple[str, str, str, int]:
-        """What a run is of: no two have the same."""
+        """The key of a run, which no other run has."""
         return self.architecture, self.implementation, self.arm, self.seed
 
 
@@ -52,7 +52,7 @@ class Curves(Part):
 
 
 def read(text: str) -> Curves:
-    """The experiment in a file's text; raises ValueError, with the first fault in words."""
+    """The experiment in a file's text; raises ValueError, which names the first fault."""
     try:
         return Curves.model_validate_json(text)
     except ValidationError as error:
@@ -72,8 +72,8 @@ class Band:
 class Ending:
     """By how much the second of the pair ends above the first, over seeds.
 
-    `low` and `high` are the interval, which covers all comparisons of the experiment together at
-    1 - FAMILY.
+    `low` and `high` are the ends of the interval. All intervals of an experiment together hold with
+    a probability of 1 - FAMILY.
     """
 
     architecture: str
@@ -85,7 +85,7 @@ class Ending:
 
     @property
     def verdict(self) -> str:
-        """Who learns better, "as well as the other", or "cannot tell"."""
+        """Which implementation is better, "equivalent", or "cannot tell"."""
         if self.low >= -MARGIN and self.high <= MARGIN:
             return "equivalent"
         if self.low > 0 or self.high < 0:
@@ -107,7 +107,7 @@ def band(runs: Iterable[Run], architecture: str, arm: str, name: str) -> Band:
 
 
 def cases(runs: Iterable[Run]) -> list[tuple[str, str]]:
-    """(architecture, arm) of each comparison that both of the pair have two seeds of."""
+    """(architecture, arm) of each comparison in which the pair shares two seeds or more."""
     found = sorted({(run.architecture, run.arm) for run in runs})
     return [case for case in found if len(shared_seeds(runs, *case)) > 1]
 
@@ -121,9 +121,9 @@ def shared_seeds(runs: Iterable[Run], architecture: str, arm: str) -> list[int]:
 def endings(runs: list[Run]) -> list[Ending]:
     """How the pair's final accuracies differ, for each network and arm.
 
-    Differences are paired by seed, which decides the order of the images, and in the arm "equal"
-    the starting weights. Source of the interval: Student's t for paired differences, with
-    Bonferroni's correction for the number of comparisons.
+    Differences are paired by seed, which decides the order of the images and, except in arms with
+    own initialisers, the starting weights. Source of the interval: Student's t for paired
+    differences, with Bonferroni's correction for the number of comparisons.
     """
     from scipy import stats
 

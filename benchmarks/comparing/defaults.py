@@ -1,4 +1,4 @@
-"""What two probes of `mnist_models.defaults` have otherwise: two frameworks, or two releases."""
+"""The differences between two probes of `mnist_models.defaults`: of frameworks or releases."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mnist_models import weights
 from mnist_models.defaults import TOPICS, Topic
 from mnist_models.parity import relative
 
-# Answers in float32 that differ by less are the same; draws whose spread differs by less, too.
+# Relative differences up to which answers in float32, and the spreads of draws, are the same.
 ROUNDING, CHANCE = 1e-4, 0.2
 SAID = {
     "inference": "outputs differ",
@@ -26,7 +26,7 @@ Probe = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Difference:
-    """A topic's settings in both, and in words what follows: nothing where it is the same."""
+    """A topic's settings on both sides, and their effects as text; none if both are the same."""
 
     topic: str
     kind: str
@@ -36,7 +36,7 @@ class Difference:
 
 
 def decoded(probe: Probe) -> Probe:
-    """A worker's answer with its arrays."""
+    """A worker's answer, with its bytes as arrays."""
     return {
         name: found | {"answers": weights.from_bytes(found["answers"])}
         for name, found in probe.items()
@@ -44,7 +44,7 @@ def decoded(probe: Probe) -> Probe:
 
 
 def between_frameworks(keras: Probe, pytorch: Probe) -> list[Difference]:
-    """Every topic that both have."""
+    """The differences in every topic that both frameworks have."""
     return [
         Difference(
             name,
@@ -59,7 +59,7 @@ def between_frameworks(keras: Probe, pytorch: Probe) -> list[Difference]:
 
 
 def settings_of(topic: Topic, keras: dict[str, Any], pytorch: dict[str, Any]) -> tuple[str, str]:
-    """The topic's settings on both sides, as they come."""
+    """The topic's settings on both sides, as text."""
     sides = []
     for found, names in zip((keras, pytorch), zip(*topic.settings, strict=True), strict=False):
         has = found["settings"]
@@ -69,7 +69,7 @@ def settings_of(topic: Topic, keras: dict[str, Any], pytorch: dict[str, Any]) ->
 
 
 def effects(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
-    """What is different, in words; each figure is the one's, then the other's."""
+    """The differences as text; of two figures, the first is that of `one`."""
     if (has := one.get("parameters")) != (lacks := other.get("parameters")):
         yield f"parameters: {has:,} / {lacks:,}"
     yield from apart(one, other)
@@ -97,7 +97,7 @@ def apart(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
 
 
 def between_releases(old: Probe, new: Probe) -> list[tuple[str, str, str]]:
-    """(topic, kind, change in words) from one release of a framework to another."""
+    """(topic, kind, change as text) from one release of a framework to another."""
     found = []
     for name, topic in TOPICS.items():
         before, after = old.get(name, {"missing": ""}), new.get(name, {"missing": ""})
@@ -112,7 +112,7 @@ def between_releases(old: Probe, new: Probe) -> list[tuple[str, str, str]]:
 
 
 def changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Defaults of parameters that both releases have."""
+    """The changed defaults of parameters that both releases have."""
     old, new = before["settings"], after["settings"]
     for name in sorted(old.keys() & new.keys() - {"name"}):
         if old[name] != new[name]:
@@ -120,7 +120,7 @@ def changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[
 
 
 def alike(one: list[float], other: list[float]) -> bool:
-    """Whether two draws have the same mean, spread and largest size, but for chance."""
+    """Whether two draws have the same mean, spread and largest size, except for chance."""
     (mean, deviation, most), (its_mean, its_deviation, its_most) = one, other
     wide = CHANCE * max(deviation, its_deviation, 1e-9)
     same = abs(mean - its_mean) <= wide and abs(deviation - its_deviation) <= wide
@@ -128,7 +128,7 @@ def alike(one: list[float], other: list[float]) -> bool:
 
 
 def spread(drawn: list[float]) -> str:
-    """Mean, standard deviation and largest size, or a number alone where nothing is drawn."""
+    """Mean, standard deviation and largest size, or only the mean if nothing is drawn."""
     mean, deviation, most = drawn
     mean = 0.0 if abs(mean) < CHANCE * deviation else mean
     words = f"{mean:.2g} ± {deviation:.2g} up to {most:.2g}"
@@ -136,10 +136,10 @@ def spread(drawn: list[float]) -> str:
 
 
 def figure(value: np.ndarray) -> str:
-    """A single answer."""
+    """A single answer as text."""
     return "refused" if np.isnan(value) else f"{float(value):.3g}"
 
 
 def share(difference: float) -> str:
-    """A relative difference."""
+    """A relative difference as text."""
     return f"{difference:.0%}" if difference >= 0.01 else f"{difference:.1g}"

@@ -1,4 +1,4 @@
-"""How a time grows with the batch: what an operation costs at all, and what each image adds."""
+"""How a time grows with the batch: the fixed cost of an operation, and the cost of each image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from benchmarks.comparing.ratios import interval, of_logs
 from mnist_models import networks
 from mnist_models.operations import TRAIN_STEP
 
-# Relative deviation from the line up to which it describes what was measured.
+# The largest relative deviation from a line that describes the measurements.
 STRAIGHT = 0.10
 
 
 class Row(BaseModel):
     """One operation of one implementation on one network: median seconds by block, by batch size.
 
-    The batch sizes are text, as JSON has it. `asked` are all that were asked for.
+    The batch sizes are strings, as in JSON. `asked` are all requested sizes.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -55,14 +55,14 @@ class Growth(BaseModel):
     versions: dict[str, str]
     source: str
     threads: int = 1
-    # What the machine can do at most: `products` in FLOP/s, `memory` in bytes/s.
+    # The limits of the machine: `products` in FLOP/s, `memory` in bytes/s.
     limits: dict[str, float] = {}
     rows: list[Row] = []
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the exact interval of its median over blocks; no ends of too few blocks."""
+    """A median over blocks with its exact interval; the ends are None for too few blocks."""
 
     value: float
     low: float | None
@@ -77,7 +77,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True)
 class Line:
-    """seconds = fixed + batch × each, fitted in every block by itself.
+    """Seconds = fixed + batch × each, fitted in every block separately.
 
     `half` is the batch at which the fixed part is half of the time; `deviation` is the largest
     relative distance between the line and the median seconds of a batch size.
@@ -90,7 +90,7 @@ class Line:
 
     @property
     def straight(self) -> bool:
-        """Whether the line describes what was measured."""
+        """Whether the line describes the measurements."""
         return self.deviation <= STRAIGHT
 
 
@@ -102,7 +102,7 @@ def fits(row: Row) -> list[tuple[float, float]]:
     found = []
     for seconds in row.blocks():
         weighed = np.stack([np.ones_like(sizes), sizes], axis=1) / np.array(seconds)[:, None]
-        # Columns of one size: an image takes a thousandth of a call.
+        # Scale both columns alike, because an image takes a thousandth of a call.
         scale = weighed.max(axis=0)
         solution, _ = optimize.nnls(weighed / scale, np.ones(len(sizes)))
         fixed, each = solution / scale
@@ -123,9 +123,9 @@ def line(row: Row) -> Line:
 
 
 def shares(row: Row, products: float) -> list[float]:
-    """The share of what the CPU can multiply at most that each batch size makes use of.
+    """The share of the CPU's limit for products that each batch size reaches.
 
-    Only matrix products count, and of a training step only those that it cannot do without.
+    Only matrix products count, and in a training step only the necessary ones.
     """
     network = networks.load(row.architecture)
     each = network.step_flops if row.operation == TRAIN_STEP.name else network.flops
@@ -133,7 +133,7 @@ def shares(row: Row, products: float) -> list[float]:
 
 
 def winners(first: Row, second: Row) -> list[int | None]:
-    """Who is faster at each batch size, 0 or 1, by the blocks' medians; None where nobody is."""
+    """The faster row at each batch size, 0 or 1, by the blocks' medians; None if neither is."""
     sizes = zip(first.seconds.values(), second.seconds.values(), strict=True)
     return [
         of_logs([log(a / b) for a, b in zip(ours, theirs, strict=True)]).winner
@@ -142,12 +142,12 @@ def winners(first: Row, second: Row) -> list[int | None]:
 
 
 def crossing(first: Row, second: Row) -> Estimate | None:
-    """The batch size at which two rows take the same time, None where there is no such one.
+    """The batch size at which two rows take the same time; None if there is none.
 
-    One must surely be faster at the smallest size, and the other at the largest. Then the place is
-    looked for in every block by itself, between neighbouring sizes, on logarithms; it is told if
-    every block changes sides there once. The estimate's interval is that of the blocks: how the
-    times bend between two sizes is not in it.
+    One row must surely be faster at the smallest size, and the other at the largest. Every block is
+    searched separately, by straight lines between neighbouring sizes on logarithms, and must have
+    exactly one crossing. The estimate's interval is that of the blocks. It does not cover how the
+    times bend between two sizes.
     """
     at_once, in_the_end = (winners(first, second)[place] for place in (0, -1))
     if None in (at_once, in_the_end) or at_once == in_the_end:

@@ -1,13 +1,13 @@
-"""Whether the machines that measured a session's blocks agree. Ratios are within a host."""
+"""Whether the machines that measured a session's blocks agree. Each ratio is within one host."""
 
 from collections.abc import Mapping
 from math import log
 
 from benchmarks.comparing.ratios import Blocks, Ratio, block_log_ratios, ratio
 
-# The fewest blocks in which a host says something of its own.
+# The fewest blocks with which a host counts separately.
 HOST_BLOCKS = 3
-# Which host measured each block; empty where there was one machine.
+# Which host measured each block; empty if there was one machine.
 Hosts = Mapping[int, str]
 
 
@@ -25,14 +25,14 @@ def of_host(blocks: Blocks, hosts: Hosts, name: str) -> Blocks:
 
 
 def ratios(first: Blocks, second: Blocks, hosts: Hosts) -> dict[str, Ratio]:
-    """What each host says, where there were several."""
+    """The ratio on each host; empty unless there were several."""
     return {name: ratio(*sides) for name, sides in by_host(first, second, hosts).items()}
 
 
 def disagree(first: Blocks, second: Blocks, hosts: Hosts, margin: float) -> bool:
     """Whether one of two sides is faster on one host, and the other on another.
 
-    A host says so when all its blocks, of HOST_BLOCKS or more, lie beyond the margin on one side.
+    A host counts if it has HOST_BLOCKS blocks or more, all beyond the margin on the same side.
     """
     said = set()
     for sides in by_host(first, second, hosts).values():

@@ -1,4 +1,4 @@
-"""Whether memory, threads or open files grow from call to call, and where a release changed it."""
+"""Whether memory, threads or open files grow from call to call, and verdicts on changes of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from benchmarks.comparing.growth import Estimate, estimate
 from benchmarks.comparing.verdicts import Metric, Status, Verdict
 
-# By how much a quantity must grow from one reading to the next to count: the kernel gives memory in
-# pages; of threads and files a leak leaves whole ones.
+# The growth from one reading to the next above which a quantity grows. The kernel gives memory in
+# pages; a leak leaves whole threads and files.
 LEAST = {"memory": 4096.0, "threads": 0.1, "files": 0.1}
 UNITS = {"memory": "B", "threads": "", "files": ""}
 METRICS = {name: Metric(f"{name} kept", unit, 0.0) for name, unit in UNITS.items()}
-# What each call keeps by its name, in each block: memory in bytes, threads, and files, a call.
+# For each block, what one call keeps, by the call's name: memory in bytes, threads, files.
 Blocks = Sequence[Mapping[str, Mapping[str, float]]]
 
 
@@ -21,9 +21,9 @@ def kept(blocks: Blocks, call: str, quantity: str) -> Estimate:
 
 
 def grows(blocks: Blocks, call: str, quantity: str) -> bool | None:
-    """Whether a quantity grows from call to call; None where this cannot be told.
+    """Whether a quantity grows from call to call; None if this is undecided.
 
-    The whole interval must lie above what counts, or below it.
+    The whole interval must lie above the quantity's limit in LEAST, or below it.
     """
     found, least = kept(blocks, call, quantity), LEAST[quantity] / blocks[0][call]["each"]
     if found.low is None or found.high is None:
@@ -34,10 +34,10 @@ def grows(blocks: Blocks, call: str, quantity: str) -> bool | None:
 
 
 def judge_leaks(new: Blocks, old: Blocks, quantity: str, environment: str) -> Verdict:
-    """The verdict on what is kept of a quantity, over all calls that both sides have.
+    """The verdict on the growth of a quantity, over all calls that both sides have.
 
-    A change is that it grows on one side and does not on the other. For one call and six blocks,
-    both sides lie on opposite sides of the limit by chance in one of 2,048 comparisons at most.
+    It is a change if the quantity grows on one side only. For one call and six blocks, chance puts
+    both sides on opposite sides of the limit in at most one of 2,048 comparisons.
     """
     calls = [call for call in new[0] if call in old[0]] if new and old else []
     if not calls:
@@ -56,13 +56,13 @@ def judge_leaks(new: Blocks, old: Blocks, quantity: str, environment: str) -> Ve
 
 
 def said(call: str, new: Blocks, old: Blocks, quantity: str) -> str:
-    """What a call keeps on both sides, in words."""
+    """What a call keeps on both sides, as text."""
     ours, theirs = (kept(blocks, call, quantity).value for blocks in (new, old))
     unit = " bytes of memory" if quantity == "memory" else f" {quantity}"
     return f"each {call} keeps {ours:.3g}{unit}, was {theirs:.3g}"
 
 
 def of(row: Mapping[str, Any] | None) -> Blocks:
-    """What was kept in the blocks of a saved row; nothing where nobody looked."""
+    """What calls kept in the blocks of a saved row; empty if this was not measured."""
     found: Blocks = row["extra_info"].get("leaks", []) if row else []
     return found

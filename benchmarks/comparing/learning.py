@@ -11,10 +11,10 @@ from mnist_models.accuracy import Rounding
 
 @dataclass(frozen=True)
 class Learned:
-    """What one side knows after an epoch.
+    """What one side has learned after an epoch.
 
-    `misread` are the numbers of the test images that it misreads, None where they were not saved;
-    `images` is how many test images there are, 0 where that does not show.
+    `misread` are the numbers of the test images that it misreads, None if they were not saved.
+    `images` is the number of test images, 0 if it is unknown.
     """
 
     accuracy: float
@@ -34,10 +34,10 @@ def judge_accuracy(
 ) -> Verdict:
     """The verdict on two accuracies after the same epoch, on the same test images.
 
-    Both sides share weights, order and seed, so only rounding should make them differ. The
-    verdict is EQUIVALENT where the whole interval of their difference lies within what rounding can
-    do, and a change where it lies beyond that and McNemar's exact test on the images that only one
-    of them misreads rejects at FAMILY over all `comparisons`. Source of the interval and the test:
+    Both sides share weights, order and seed, so only rounding should make them differ. The verdict
+    is EQUIVALENT if the whole interval of their difference lies within what rounding explains. It
+    is a change if the interval lies beyond that, and McNemar's exact test on the images that only
+    one of them misreads rejects at FAMILY / `comparisons`. Source of the interval and the test:
     Fleiss, Levin and Paik, "Statistical Methods for Rates and Proportions" (2003), section 13.1.
     """
     from scipy import stats

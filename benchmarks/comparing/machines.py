@@ -1,4 +1,4 @@
-"""What tells one processor from another of the same name."""
+"""What distinguishes processors of the same name."""
 
 from collections.abc import Mapping
 from typing import Any

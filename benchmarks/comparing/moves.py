@@ -1,4 +1,4 @@
-"""By how much a knob moves a time, and whether it turns the verdict round."""
+"""By how much a knob changes a time, and whether it reverses the verdict."""
 
 from enum import StrEnum
 
@@ -10,12 +10,12 @@ from benchmarks.comparing.schema import words
 # Log-ratios by block.
 Logs = list[float]
 # A mistake that is computed from the unchanged samples: Keras in one block, PyTorch in the next.
-# Its sides have by how much each varies from block to block, which is no effect of anything.
+# Its `sides` are the variation of each side from block to block, which is no effect.
 ONE_AFTER_THE_OTHER = "one_after_the_other"
 
 
 class Effect(StrEnum):
-    """What becomes of the verdict on the pair. The value is shown to people."""
+    """The effect on the verdict on the pair. The value is printed."""
 
     SAME = ""
     ROUND = "reverses the verdict"
@@ -26,11 +26,11 @@ class Effect(StrEnum):
 class Moved(BaseModel):
     """One knob in one trial: log-ratios of each block.
 
-    `sides` are changed over unchanged, by implementation. `pair` is Keras over PyTorch unchanged,
-    `changed` with the knob in one of them or in both, by who has it. `seconds` are each side's
-    medians unchanged, `equal` whether its answers still were the reference's, and `off` by how much
-    they differ at most, relatively. `accuracies` are those of epochs, with the knob. `failed` is
-    why a side could not be measured.
+    `sides` are changed over unchanged, by implementation. `pair` is Keras over PyTorch, both
+    unchanged. `changed` is Keras over PyTorch with the knob, by the implementation that has it, or
+    "both". `seconds` are each side's unchanged medians. `equal` is whether its answers with the
+    knob still agree with the reference, and `off` their largest relative difference. `accuracies`
+    are those of epochs with the knob. `failed` is why a side could not be measured.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -58,9 +58,10 @@ class Moved(BaseModel):
         return found.low > 1 or found.high < 1
 
     def effect(self, who: str) -> Effect:
-        """What the knob in these does to the verdict on the pair.
+        """The effect on the verdict on the pair, with the knob in `who`.
 
-        Nothing where no side is known to have moved: a verdict near its limit changes by chance.
+        There is none unless a side surely changed, because a verdict near its limit changes by
+        chance.
         """
         sides = self.sides if who == "both" else [who]
         if self.knob != ONE_AFTER_THE_OTHER and not any(map(self.surely_moved, sides)):
@@ -74,7 +75,7 @@ class Moved(BaseModel):
 
 
 class Explained(BaseModel):
-    """A whole experiment: what was moved, where and with which versions."""
+    """A whole experiment, with its machine and its versions."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -83,7 +84,7 @@ class Explained(BaseModel):
     rounds: int
     machine: str
     versions: dict[str, str]
-    # The source that was measured; files of before it was kept lack it.
+    # The digest of the measured source; older files lack it.
     source: str = ""
     moved: list[Moved] = []
     skipped: dict[str, str] = {}

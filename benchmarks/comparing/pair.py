@@ -1,4 +1,4 @@
-"""Which of two rows of one session is faster, or why that cannot be said."""
+"""Which of two rows of one session is faster, or why there is no verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from benchmarks.comparing.verdicts import FOREIGN, HEAVY, contaminated
 
 
 class Outcome(StrEnum):
-    """The outcome of a verdict on a pair. The value is shown to people."""
+    """The outcome of a verdict on a pair. The value is printed."""
 
     FASTER = "faster"
     NO_DIFFERENCE = "no difference found"
@@ -24,7 +24,7 @@ class Outcome(StrEnum):
 class Side:
     """One row: seconds per operation by block, and whether it is void.
 
-    `foreign` is the share of the workers' CPUs that others took, by block, None where unknown.
+    `foreign` is the share of the workers' CPUs that other programs took, by block, None if unknown.
     """
 
     blocks: Blocks
@@ -35,10 +35,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """The verdict on two rows, the ratio of their times, and why it is no more than that.
+    """The verdict on two rows, and the ratio of their times.
 
-    `disturbed` is how many blocks others disturbed, `void` which of the two (0, 1) do not count,
-    `hosts` what each host says, where there were several.
+    `disturbed` is the number of blocks that other programs disturbed, `void` which of the two rows
+    (0, 1) do not count, and `hosts` the ratio on each host, if there were several.
     """
 
     outcome: Outcome
@@ -56,9 +56,8 @@ class Pair:
 def judge_pair(first: Side, second: Side) -> Pair:
     """The verdict on two rows that took turns in the same rounds.
 
-    A pair is contaminated by the rule of `verdicts.judge`: where the whole interval lies within
-    MARGIN of equality, by heavy load only. Where hosts disagree, there is no verdict over all of
-    them.
+    A pair is contaminated by the rule of `verdicts.judge`. If the whole interval lies within MARGIN
+    of equality, only heavy load counts. If hosts disagree, there is no verdict over all of them.
     """
     found = ratio(first.blocks, second.blocks)
     common = first.blocks.keys() & second.blocks.keys()

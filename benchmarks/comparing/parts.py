@@ -1,4 +1,4 @@
-"""Where a training step goes, over blocks, and whether both ways to tell it agree."""
+"""The parts of a training step, over blocks, and whether both ways to measure them agree."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.comparing.growth import Estimate, estimate
 from mnist_models.profiles import PROFILED
 
-# Both ways agree where no part's share of what both know differs by more.
+# Both ways agree if no part's share differs by more. Shares are of the parts that both measure.
 AGREE = 0.10
 # What is saved of each block: parts `subtracted` and `profiled`, and the `kernels`.
 Blocks = Sequence[Mapping[str, Any]]
@@ -19,20 +19,20 @@ def seconds(blocks: Blocks, part: str) -> Estimate:
 
 
 def shares(blocks: Blocks, how: str) -> dict[str, float]:
-    """The share of each part that both ways know, of their sum."""
+    """The share of each part that both ways measure, in the sum of these parts."""
     middles = {part: median(block[how][part] for block in blocks) for part in PROFILED}
     total = sum(middles.values())
     return {part: value / total for part, value in middles.items()}
 
 
 def apart(blocks: Blocks) -> float:
-    """By how much the two ways differ at most in a part's share."""
+    """The largest difference between the two ways in a part's share."""
     subtracted, profiled = (shares(blocks, how) for how in ("subtracted", "profiled"))
     return max(abs(subtracted[part] - profiled[part]) for part in PROFILED)
 
 
 def kernels(blocks: Blocks) -> list[tuple[str, float, float]]:
-    """(name, seconds a step, calls a step) of what takes most, medians over the blocks."""
+    """(name, seconds a step, calls a step) of kernels, medians over blocks, longest first."""
     found: dict[str, list[tuple[float, float]]] = {}
     for block in blocks:
         for name, took, calls in block["kernels"]:

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 CONFIDENCE = 0.95
-# Fewer have no interval of that confidence: 2 · 2⁻⁵ is above 0.05.
+# Fewer blocks give no interval of that confidence: 2 · 2⁻⁵ is above 0.05.
 LEAST_BLOCKS = 6
 MARGIN = 0.01
 
@@ -17,8 +17,8 @@ MARGIN = 0.01
 class Ratio:
     """Seconds of the first over seconds of the second, with an exact interval for the median.
 
-    `low` and `high` are None where there are too few blocks for an interval. `spread` is the
-    standard deviation of the blocks' log-ratios, 0 where there is but one.
+    `low` and `high` are None if there are too few blocks for an interval. `spread` is the standard
+    deviation of the blocks' log-ratios, 0 for a single block.
     """
 
     value: float
@@ -29,10 +29,10 @@ class Ratio:
 
     @property
     def winner(self) -> int | None:
-        """0 when the first is faster, 1 when the second is, None when this cannot be told.
+        """0 when the first is faster, 1 when the second is, None when neither surely is.
 
-        The whole interval must lie more than MARGIN from equality: fresh processes of identical
-        code differ by about as much among themselves.
+        The whole interval must lie more than MARGIN from equality, because fresh processes of
+        identical code differ by about that much.
         """
         if self.low is None or self.high is None:
             return None
@@ -60,19 +60,19 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
 
 
 def median_ratio(first: Blocks, second: Blocks) -> float:
-    """Median ratio over blocks, NaN without a common one: `ratio` without its interval."""
+    """Median ratio over blocks, as in `ratio`, without an interval; NaN without common blocks."""
     logs = block_log_ratios(first, second)
     return exp(median(logs)) if measured(logs) else nan
 
 
 @cache
 def places(blocks: int, confidence: float) -> tuple[int, int] | None:
-    """Where, among so many sorted values, the ends of the exact interval of their median stand.
+    """The positions, among `blocks` sorted values, of the ends of their median's exact interval.
 
-    None where there are too few values. Source: Conover, "Practical Nonparametric Statistics"
+    None if there are too few values. Source: Conover, "Practical Nonparametric Statistics"
     (1999), section 3.2, as in `scipy.stats.quantile_test`.
     """
-    from scipy import stats  # its import takes most of a second, even where nothing is measured
+    from scipy import stats  # the import takes most of a second: only where it is needed
 
     ends = stats.quantile_test(range(blocks), p=0.5).confidence_interval(confidence)
     return (int(ends.low), int(ends.high)) if all(map(isfinite, ends)) else None
@@ -86,13 +86,13 @@ def interval(values: list[float], confidence: float = CONFIDENCE) -> tuple[float
 
 @cache
 def cut(count: int, error: float) -> int | None:
-    """How many pairwise means of so many values lie beyond each end of their centre's interval.
+    """How many pairwise means of `count` values lie beyond each end of their centre's interval.
 
     The largest number whose one-sided error is at most `error`; None for too few values.
     Source: Wilcoxon's signed ranks, as in Hollander and Wolfe, "Nonparametric Statistical Methods"
     (1999), section 3.3.
     """
-    sums = np.ones(1)  # of how many subsets of the ranks 1 to count each sum is the sum
+    sums = np.ones(1)  # the number of subsets of the ranks 1 to `count` with each sum
     for rank in range(1, count + 1):
         sums = np.convolve(sums, [1.0, *[0.0] * (rank - 1), 1.0])
     below = int(np.searchsorted(np.cumsum(sums) / 2.0**count, error, side="right"))
@@ -100,10 +100,11 @@ def cut(count: int, error: float) -> int | None:
 
 
 def centre(first: Blocks, second: Blocks, error: float) -> Ratio:
-    """Ratio of identical twins: the median of all pairwise means, with Wilcoxon's exact interval.
+    """Ratio of two runs of one code: the median of pairwise means, with Wilcoxon's exact interval.
 
-    Each end leaves out at most `error`. The blocks' log-ratios must be as likely on either side of
-    the true one, which they are where only the environments differ: both sides run the same code.
+    Each end misses with a probability of at most `error`. The blocks' log-ratios must be as likely
+    on either side of the true one, as they are if both sides run the same code and only the
+    environments differ.
     """
     logs = block_log_ratios(first, second)
     if not measured(logs):
@@ -117,14 +118,14 @@ def centre(first: Blocks, second: Blocks, error: float) -> Ratio:
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
     """Median ratio over blocks with its exact interval.
 
-    Each end leaves out at most (1 - confidence) / 2. Fewer than six blocks give no two-sided 95 %
-    interval.
+    Each end misses with a probability of at most (1 - confidence) / 2. Fewer than six blocks give
+    no two-sided 95 % interval.
     """
     return of_logs(block_log_ratios(first, second), confidence)
 
 
 def of_logs(logs: list[float], confidence: float = CONFIDENCE) -> Ratio:
-    """The same from each block's log-ratio."""
+    """Median ratio with its exact interval, from each block's log-ratio."""
     if not measured(logs):
         return Ratio(nan, None, None, len(logs))
     return with_ends(logs, median(logs), interval(logs, confidence))

@@ -1,4 +1,4 @@
-"""Comparisons of rows in the form in which they are saved. A session judges this same form."""
+"""Comparisons of rows in their saved form, which a session judges as well."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ def compare(
         times = samples(new[name]), samples(old[name])
         machines = measured_on(ours)
         found.append(place(verdicts.time_metric(margin), *times, *stages, foreign, machines))
-        # Other programs hardly change a first call, so contamination is not asked for.
+        # Other programs hardly change a first call, so contamination is not checked.
         calls = [one_a_block(side, "first_call_seconds") for side in (ours, theirs)]
         found.append(place(verdicts.FIRST_CALL, calls[0], calls[1], *stages, hosts=machines))
     for worker, names in workers.items():
@@ -91,7 +91,7 @@ def place_of(name: str) -> tuple[str, str]:
 def missing(
     name: str, new: Mapping[str, Record], old: Mapping[str, Record], environment: str
 ) -> str:
-    """Return which side lacks a row, in words."""
+    """Return which side lacks a row, as text; empty if none does."""
     for side, words in ((new, "here"), (old, f"in {environment}")):
         if name not in side:
             return f"not measured {words}"
@@ -116,7 +116,7 @@ def foreign_shares(
 
 
 def measured_on(extra_info: Mapping[str, Any]) -> Hosts:
-    """Which host measured each block; empty where there was one machine."""
+    """Which host measured each block; empty if there was one machine."""
     return dict(zip(dict.fromkeys(extra_info["blocks"]), extra_info.get("hosts", ()), strict=False))
 
 
@@ -139,7 +139,7 @@ def memory(
 ) -> Comparison:
     """Peak memory of one implementation's workers, the largest over all their trials of a block.
 
-    A block without one of the trials, cut off or measured for others, tells nothing about it.
+    A block that lacks one of the trials does not count: it was cut off or measured for other rows.
     """
 
     def peaks(side: Mapping[str, Record]) -> Blocks:
@@ -162,7 +162,7 @@ def judge_all(
 ) -> list[Judged]:
     """The verdicts, with those on accuracy and on what calls keep.
 
-    The session compares with so many `environments`: its accuracies are tested together.
+    `environments` is how many the session compares with: all its accuracies are tested together.
     """
     judged = [Judged(comparison, verdicts.judge(comparison)) for comparison in comparisons]
     epochs = [

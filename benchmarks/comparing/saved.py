@@ -1,4 +1,4 @@
-"""Runs of different times: which rows may be compared, with the drift removed; SUSPECT at most."""
+"""Comparisons of runs from different times, with the drift removed; SUSPECT at most."""
 
 import re
 import shlex
@@ -40,7 +40,7 @@ Run = Mapping[str, Any]
 
 
 class RunError(Exception):
-    """A file that is no saved run of this suite; says which and why."""
+    """A file is no saved run of this suite; the message says which and why."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path, tabled: bool = False) -> dict[str, Any]:
-    """A saved run that has all that is read later; raises RunError with its first fault.
+    """A saved run with all fields that are read later; raises RunError, which names a fault.
 
-    `tabled` asks for what pytest-benchmark reads, too, to show the run in its own table.
+    With `tabled`, the fields of pytest-benchmark's own table are checked, too.
     """
     run = load(path)
     if wrong := fault(run, TabledRun if tabled else SavedRun):
@@ -75,7 +75,7 @@ def by_name(run: Run) -> dict[str, Record]:
 
 
 def compare_runs(old: Run, new: Run, old_name: str, margin: float) -> list[Judged]:
-    """The verdicts on two runs: paired where they share a session, else as across time."""
+    """The verdicts on two runs: paired if they are of one session, else by `across_time`."""
     ours, theirs = by_name(new), by_name(old)
     sessions = [
         {row["extra_info"].get("session") for row in rows.values()} for rows in (ours, theirs)
@@ -95,7 +95,7 @@ def compare_runs(old: Run, new: Run, old_name: str, margin: float) -> list[Judge
 def asked_then(ours: Mapping[str, Record], theirs: Mapping[str, Record], margin: float) -> bool:
     """Whether the session itself compared these two environments at this margin.
 
-    The blocks of its confirmation were chosen for that question, and prove nothing for another.
+    The blocks of a confirmation were chosen for one comparison, and prove nothing for another.
     """
     rows = [row["extra_info"] for side in (ours, theirs) for row in side.values()]
     its_own = any("verdicts" in row for row in rows)
@@ -142,7 +142,7 @@ def across_time(
 def no_yardstick(
     ours: Record, theirs: Record, machines: tuple[Mapping[str, Any], Mapping[str, Any]]
 ) -> str:
-    """Why two rows of the reference cannot remove the machine's drift; empty where they can.
+    """Why two rows of the reference cannot remove the machine's drift; empty if they can.
 
     Both must run the same code. Otherwise a faster NumPy would look like a faster machine.
     """
@@ -171,7 +171,7 @@ def differences(
         cpu = machine.get("cpu", {})
         moment = {}
         if info["operation"] == EPOCH.name:
-            # Runs that were saved without it timed until `fit` returned.
+            # Runs without this field were timed until `fit` returned.
             moment = {"moment": info.get("moment", "returned")}
         return {
             "schema": info.get("schema"),
@@ -192,10 +192,10 @@ def differences(
 
 
 def reference_of(name: str, ours: Mapping[str, Record], theirs: Mapping[str, Record]) -> str:
-    """The reference's row in the same trial; of an epoch without one, its training steps there.
+    """The reference's row in the same trial; for an epoch without one, its training-step row.
 
-    An epoch is training steps, and what slows the machine down for a block slows both down. What
-    happens between the two within a block differs from block to block, and widens the interval.
+    An epoch consists of training steps, so a slower machine slows both down. Changes between the
+    two within a block differ from block to block, and widen the interval.
     """
     row = replace(RowId.parse(name), implementation=REFERENCE)
     if row.trial.kind is EPOCH and missing(row.test, ours, theirs, ""):
@@ -215,9 +215,9 @@ def incomparable(old: Run, new: Run) -> set[str]:
 
 
 def relative_to_reference(name: str, reference: str, rows: Mapping[str, Record]) -> list[float]:
-    """Each block's median log-ratio of a row to the reference; or nothing.
+    """Each block's median log-ratio of a row to the reference; empty without the reference.
 
-    It is paired round by round, but an epoch and training steps only block by block.
+    Samples are paired by round. An epoch and training steps are paired only by block.
     """
     if reference not in rows or not rows[reference]["stats"].get("data"):
         return []
@@ -245,7 +245,7 @@ def unpaired(new: list[float], old: list[float]) -> Ratio:
 
 
 def suspect(found: Ratio, margin: float) -> Verdict:
-    """Return SUSPECT at most, because the two runs shared no process."""
+    """Return SUSPECT at most, because the two runs were not measured in the same rounds."""
     if found.low is None or found.high is None:
         reason = f"{found.blocks} blocks are too few for an interval"
         return Verdict(Status.INCONCLUSIVE, found, reason=reason)
@@ -265,7 +265,7 @@ def environment_of(run: Run) -> str:
 
 
 def named(runs: Sequence[tuple[Path, Run]]) -> dict[str, Run]:
-    """Saved runs by environment and file, with as many folders as tell them apart."""
+    """Saved runs by environment and file, with enough folders to distinguish them."""
     names: list[str] = []
     files = len({(environment_of(run), path) for path, run in runs})
     for depth in range(1, 1 + max((len(path.parts) for path, _ in runs), default=0)):
@@ -291,7 +291,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def confirm_command(judged: list[Judged], environment: str) -> str:
-    """What to run to learn whether suspects are real; empty without suspects.
+    """The command that tests whether suspects are real; empty without suspects.
 
     A name that tox cannot give, such as "a; b", is replaced by ENV for the user to fill in.
     """

@@ -58,7 +58,7 @@ Picture = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*=*$")]
 
 
 class Part(BaseModel):
-    """A JSON object with the fields that are read; types are taken strictly."""
+    """A JSON object with the fields that are read; types are strict."""
 
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
 
@@ -113,7 +113,7 @@ class Fed(Part):
 
 
 class Kept(Part):
-    """What each of so many calls keeps: bytes, threads, files; read after every `each` of them."""
+    """What one call keeps, over `calls` calls: bytes, threads, files; read every `each` calls."""
 
     calls: Annotated[int, Field(ge=1)]
     each: Annotated[int, Field(ge=1)]
@@ -131,22 +131,22 @@ class Profiled(Part):
 
 
 class Subtracted(Profiled):
-    """Likewise, with what none of them is."""
+    """The same, with the rest of the step."""
 
     rest: Finite
 
 
 class Parts(Part):
-    """Where a training step goes, told twice; and its kernels: name, seconds, calls a step."""
+    """A training step's parts, measured in two ways; kernels as name, seconds, calls a step."""
 
     subtracted: Subtracted
     profiled: Profiled
-    # JSON has lists.
+    # JSON has lists, no tuples.
     kernels: list[Annotated[tuple[Text, Seconds, Seconds], Field(strict=False)]]
 
 
 class Group(Part):
-    """Training on a number of devices: seconds a step, without communication, the difference."""
+    """Training on several devices: seconds a step, those without communication, the difference."""
 
     seconds: Seconds
     alone_seconds: Seconds | None = None
@@ -207,7 +207,7 @@ class Info(Part):
 
     @model_validator(mode="after")
     def whole(self) -> "Info":
-        """As many values as blocks, kinds of answers that have a tolerance, digits that exist."""
+        """Check numbers of values, kinds of answers, digits, and the accuracy of an epoch."""
         count = len(set(self.blocks))
         if not count:
             raise ValueError("blocks is empty, there must be at least one")
@@ -316,7 +316,7 @@ class SavedRun(Part):
 
     @model_validator(mode="after")
     def consistent(self) -> "SavedRun":
-        """Each row once, and rounds that were shared: the samples of a trial come in pairs."""
+        """Check that each row is there once, and that a trial's rows share each block's rounds."""
         rows = [*self.benchmarks, *self.void]
         if not self.benchmarks:
             raise ValueError("benchmarks holds no rows: nothing was measured in it")

@@ -1,10 +1,10 @@
-"""Where on the way from one environment to another something changed, by the gate's own verdict.
+"""Where a time changed on the way from one environment to another, by the gate's own verdict.
 
-The way is halved again and again: one session compares its middle with both of its ends, and every
-half that changed is searched further. So several changes are found, unless they cancel out within
-a half. A half is followed only where the gate confirmed a change, which it does by mistake in at
-most `FAMILY` of sessions: a search that takes so many sessions on average names something wrongly
-with at most `FAMILY` times their number.
+The way is halved repeatedly. One session compares its middle with both of its ends, and every half
+that changed is searched further. So several changes are found, unless they cancel out within a
+half. A half is searched only if the gate confirmed a change, which it does by mistake in at most
+`FAMILY` of sessions. A search that takes n sessions on average therefore reports a wrong change
+with a probability of at most n · `FAMILY`.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,17 +32,17 @@ class Part:
 
     @property
     def open(self) -> list[Change]:
-        """The times of which the gate could say neither."""
+        """The times that are undecided: neither a change nor equality is confirmed."""
         return [one for one in self.changes if not one.settled and one.metric == "time"]
 
 
 @dataclass
 class Found:
-    """What a search ended with.
+    """The result of a search.
 
-    `ends` are both ends, with all verdicts on them. `steps` changed and have nothing in between.
-    `lost` changed, but neither of its halves did so surely: the change is somewhere within. `open`
-    could not be decided and was not followed. `sessions` counts those that were repeated, too.
+    `ends` are both ends, with all verdicts on them. `steps` are parts that changed and have no
+    environment in between. `lost` are parts that changed, but of which neither half surely did.
+    `open` are undecided parts, which were not searched. `sessions` includes repeated ones.
     """
 
     ends: Part
@@ -53,7 +53,7 @@ class Found:
 
     @property
     def error(self) -> float:
-        """At most how probably anything of it was called changed by mistake."""
+        """An upper bound of the probability that any reported change is wrong."""
         return min(1.0, FAMILY * self.sessions)
 
 
@@ -65,7 +65,7 @@ def search(
 ) -> Found:
     """Find every step of the way that changed a time.
 
-    `between` tells what lies between two places, in order. `ask` holds a place against others in
+    `between` returns the places between two others, in order. `ask` compares a place with others in
     one session and returns the verdicts on it against each of them.
     """
     [changes] = ask(new, [old])
@@ -91,7 +91,7 @@ def search(
 
 
 def follow(found: Found, parts: Sequence[Part]) -> list[Part]:
-    """The parts to search further; what was not decided is noted."""
+    """The parts to search further; undecided ones are added to `found.open`."""
     undecided = (Part(part.old, part.new, tuple(part.open)) for part in parts if part.open)
     found.open += undecided
     return [part for part in parts if part.called]

@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmarks.comparing.ratios import Ratio, of_logs
 
-# A change between neighbours counts from LARGE on, if its whole interval is beyond MARGIN.
+# A change between neighbours counts if it is at least LARGE, and its interval is beyond MARGIN.
 LARGE, MARGIN = 0.05, 0.02
 
 
 class Figures(BaseModel):
     """A row in one environment.
 
-    `logs` are each block's log-ratio to the anchor, none of the anchor itself; `seconds` is the
+    `logs` are each block's log-ratio to the anchor, empty for the anchor itself; `seconds` is the
     median, `first_calls` are seconds by block, `memory` is the peak in bytes.
     """
 
@@ -59,7 +59,7 @@ class Timeline(BaseModel):
 
     @property
     def anchor(self) -> str:
-        """The release that all are held against."""
+        """The release with which all others are compared."""
         return self.releases[-1]
 
     @classmethod
@@ -73,7 +73,7 @@ class Timeline(BaseModel):
         return [release for release in self.releases if release in there]
 
     def figures(self, release: str, row: str) -> Figures | None:
-        """A row of a release, where it was measured last."""
+        """The last measurement of a release's row, or None."""
         found = (s.figures[release].get(row) for s in self.sittings if release in s.figures)
         return next((one for one in [*found][::-1] if one), None)
 
@@ -97,13 +97,13 @@ class Timeline(BaseModel):
         return None
 
     def against_anchor(self, release: str, figures: Figures | None) -> list[float] | None:
-        """Log-ratios to the anchor; none of its own, None where it was not measured."""
+        """Log-ratios to the anchor; empty for the anchor itself, None if it was not measured."""
         if figures is None:
             return None
         return [] if release == self.anchor else figures.logs or None
 
     def import_seconds(self, release: str) -> float | None:
-        """The median over all sessions; None where nothing was measured."""
+        """The median over all sessions; None if nothing was measured."""
         every = [seconds for one in self.sittings for seconds in one.imports.get(release, [])]
         return median(every) if every else None
 

@@ -1,11 +1,10 @@
-"""Whether something got slower: a screen of everything, a confirmation of the suspects.
+"""Whether something got slower: a screen of all rows, then a confirmation of the suspects.
 
-The screen may err: it only says what is looked at again. The confirmation takes new blocks until
-they suffice, by a rule that is fixed beforehand by how many suspects there are, and is the only
-thing that REGRESSED or IMPROVED rests on. So both words together are wrong about times, first
-calls and memory in at most FAMILY of all sessions in which nothing changed, however many there are.
-Accuracies have a test of their own that errs in at most FAMILY of sessions, and what calls keep has
-another (`leaks`).
+The screen may err, because it only selects suspects. The confirmation measures new blocks until
+they suffice, by a rule that the number of suspects fixes beforehand. REGRESSED and IMPROVED rest on
+the confirmation alone. So, of all sessions in which nothing changed, at most FAMILY report one of
+them for times, first calls or memory, however many suspects there are. Accuracies have their own
+test, which errs in at most FAMILY of sessions, and what calls keep has another (`leaks`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,32 +29,32 @@ from benchmarks.comparing.ratios import (
 from benchmarks.trial import RowId, Trial
 
 FAMILY = 0.01
-# Blocks of a confirmation that may contradict it: others may take the machine for some seconds.
+# Blocks of a confirmation that may contradict it, because other programs may run for some seconds.
 OUTLIERS = 3
-# Error that rounds may leave in the median of a confirming block, about what processes differ by;
-# and the most rounds to reach it, in `--rounds`.
+# Error that rounds may leave in the median of a confirming block, about the difference between
+# processes; and the most rounds to reach it, as a multiple of `--rounds`.
 ROUND_ERROR = 0.01
 MOST_ROUNDS = 2
-# The median of normally distributed numbers varies more than their mean does.
+# The factor by which the median of normally distributed numbers varies more than their mean.
 OF_MEDIAN = sqrt(pi / 2)
-# Share of the workers' CPUs that others took, above which a block is contaminated, and how many
-# such blocks a verdict may rest on. Above HEAVY most bursts of 10 ms lose a time slice of some
-# milliseconds, which pulls ratios towards 1, so that even equality is not to be believed.
+# A block is contaminated if other programs took more than FOREIGN of the workers' CPUs. A verdict
+# may rest on FOREIGN_BLOCKS such blocks. Above HEAVY most bursts of 10 ms lose a time slice of some
+# milliseconds, which pulls ratios towards 1, so that even equality cannot be trusted.
 FOREIGN = 0.1
 HEAVY = 0.25
 FOREIGN_BLOCKS = 1
-# How probably a change that a verdict `sees` is confirmed; into how many equally probable parts the
-# distribution of a deviation is divided.
+# The probability that a change that a verdict `sees` is confirmed; and the number of equally
+# probable parts into which the distribution of a deviation is divided.
 POWER, PARTS = 0.9, 50
-# After so many blocks equality is looked at, each time with this error: a row that differs by the
-# margin is called EQUIVALENT in 4.4 % of sessions, all looks together, where blocks are
-# independent, of one distribution, and that is symmetric. Source: equal errors
-# at all looks, Pocock, "Group sequential methods in the design and analysis of clinical trials",
-# Biometrika 64 (1977) 191-199; tests/test_looks.py has the sum.
+# Equality is tested after each of these numbers of blocks, with LOOK_ERROR. All looks together call
+# a row that differs by the margin EQUIVALENT in 4.4 % of sessions, if blocks are independent and of
+# one symmetric distribution. Source: equal errors at all looks, Pocock, "Group sequential methods
+# in the design and analysis of clinical trials", Biometrika 64 (1977) 191-199; tests/test_looks.py
+# computes the sum.
 LOOKS = (6, 7, 8, 10, 13, 18)
 LOOK_ERROR = 0.016
 EQUAL_ERROR = 0.05
-# An interval of so small an error reaches so many standard errors from its centre.
+# Standard errors from the centre of an interval with LOOK_ERROR to its ends.
 LOOK_DEVIATIONS = 2.2
 
 
@@ -104,7 +103,7 @@ def time_metric(margin: float) -> Metric:
     return Metric("time", "s", margin)
 
 
-# One datum a process, of file caches and linkers as much as of compilers: only what a user feels.
+# One value a process, from file caches and linkers as much as compilers: only large changes count.
 FIRST_CALL = Metric("first call", "s", 0.25, least=0.05)
 # Allocators take memory in steps.
 PEAK_MEMORY = Metric("peak memory", "B", 0.05, least=16 * 2**20)
@@ -116,10 +115,10 @@ ACCURACY = Metric("accuracy", "", 0.0)
 class Comparison:
     """One metric of one row, here (`new`) and in another environment (`old`), block by block.
 
-    Blocks below `screened` are the screen's; `suspects` is how many comparisons were confirmed
-    together, 0 when none were. `foreign` is the share of the workers' CPUs that others took, by
-    block, `hosts` which machine measured each block, where there were several. `reason` says why
-    the two cannot be compared.
+    Blocks below `screened` are the screen's. `suspects` is the number of comparisons that were
+    confirmed together, or 0. `foreign` is the share of the workers' CPUs that other programs took,
+    by block. `hosts` is the machine that measured each block, if there were several. `reason` is
+    why both cannot be compared.
     """
 
     trial: str
@@ -140,7 +139,7 @@ class Comparison:
         return RowId(Trial.parse(self.trial), self.implementation).test
 
     def screen(self) -> tuple[Blocks, Blocks]:
-        """The blocks in which everything was measured."""
+        """The screen's blocks, in which every row was measured."""
         return self.between(0, self.screened)
 
     def between(self, first: int, end: int) -> tuple[Blocks, Blocks]:
@@ -154,7 +153,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A word, the ratio of new to old with its interval, and what could have been seen.
+    """A status, the ratio of new to old with its interval, and the smallest change it would find.
 
     `detectable` is the smallest change, as a share, that such a measurement confirms with a
     probability of 90 %.
@@ -167,11 +166,11 @@ class Verdict:
 
 
 def suspicion(comparison: Comparison) -> int:
-    """Return 1 if the screen suspects more than the margin allows, -1 if less, else 0.
+    """Return 1 if the screen suspects an increase beyond the margin, -1 for a decrease, else 0.
 
-    Nothing is suspected in a screen that others disturbed: its verdict is CONTAMINATED. Of first
-    calls and memory, which have one value a process, all blocks but one must say so: to measure
-    them again costs as much as everything else.
+    Nothing is suspected in a screen that other programs disturbed: its verdict is CONTAMINATED.
+    First calls and memory have one value a process, and measuring them again costs as much as
+    everything else, so all blocks except one must agree.
     """
     new, old = comparison.screen()
     if comparison.reason or bad_values(comparison) or contaminated(comparison.foreign, new):
@@ -185,7 +184,7 @@ def suspicion(comparison: Comparison) -> int:
 
 
 def direction(value: float, old: Blocks, metric: Metric) -> int:
-    """1 or -1 where a ratio counts as a change of the metric from these samples, else 0."""
+    """1 or -1 if a ratio counts as a change of the metric from the samples `old`, else 0."""
     if not isfinite(value):
         return 0
     change = (value - 1) * median([s for block in old.values() for s in block])
@@ -197,13 +196,13 @@ def direction(value: float, old: Blocks, metric: Metric) -> int:
 
 @cache
 def confirmation_blocks(suspects: int) -> tuple[int, ...]:
-    """How many new blocks confirm so many suspects, by how many of them contradict.
+    """How many new blocks confirm one of `suspects`, by the number of blocks that contradict.
 
-    Each is the least number with which chance alone, that is a fair coin for every block, confirms
-    with a probability of at most FAMILY / suspects, all earlier ends counted. The last one is the
-    most blocks that there can be. Source: the sign test with error spent from end to end, Lan and
-    DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983) 659-663.
-    Each end spends all it can, so that clear changes are confirmed soonest.
+    Each is the smallest number with which chance alone, a fair coin for every block, confirms with
+    a probability of at most FAMILY / suspects, earlier ends included. The last one is the largest
+    number of blocks. Source: the sign test with error spent from end to end, Lan and DeMets,
+    "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983) 659-663. Each end
+    spends all the error that is left, so that clear changes are confirmed soonest.
     """
     ends: tuple[int, ...] = ()
     while len(ends) <= OUTLIERS:
@@ -215,7 +214,7 @@ def confirmation_blocks(suspects: int) -> tuple[int, ...]:
 
 
 def power(ends: tuple[int, ...], agrees: float) -> float:
-    """How probably a change is confirmed of which each block agrees with this probability."""
+    """The probability that a change is confirmed, if each block `agrees` with this probability."""
     # Probabilities of being undecided, by how many blocks contradict.
     undecided, found = np.ones(1), 0.0
     for blocks in range(1, ends[-1] + 1):
@@ -228,11 +227,10 @@ def power(ends: tuple[int, ...], agrees: float) -> float:
 
 
 def confirmation_rounds(suspects: Iterable[Comparison], rounds: int) -> int:
-    """How many rounds a confirming block has, where those of the screen had `rounds`.
+    """How many rounds a confirming block has, if those of the screen had `rounds`.
 
-    So many that its median ratio is known to ROUND_ERROR, going by how much rounds varied in the
-    screen; never less than `rounds` and at most MOST_ROUNDS times as many. A noisy machine costs
-    time, not truth.
+    They suffice to know its median ratio to ROUND_ERROR, judged by the variation of rounds in the
+    screen. There are at least `rounds` and at most MOST_ROUNDS times as many.
     """
     needed = [rounds]
     for suspect in suspects:
@@ -242,9 +240,9 @@ def confirmation_rounds(suspects: Iterable[Comparison], rounds: int) -> int:
 
 
 def round_spread(new: Blocks, old: Blocks) -> float:
-    """The standard deviation of a block's log-ratios: the median over blocks.
+    """The standard deviation of a block's log-ratios, as the median over blocks.
 
-    By the median absolute deviation, because spikes leave a block's median alone, too.
+    It is estimated by the median absolute deviation, which spikes hardly affect, like a median.
     """
     from scipy import stats
 
@@ -256,11 +254,11 @@ def round_spread(new: Blocks, old: Blocks) -> float:
 
 
 def decision(comparison: Comparison) -> tuple[bool | None, int]:
-    """Whether the confirmation says the same as the screen, and before which block it ended.
+    """Whether the confirmation agrees with the screen, and the block before which it ended.
 
-    It does when as many blocks as `confirmation_blocks` asks for lie beyond the margin on the
-    suspected side, in spite of those that do not; more than OUTLIERS of these refute it. None while
-    it is open.
+    It agrees after as many blocks as `confirmation_blocks` requires for those that contradict. A
+    block contradicts unless it lies beyond the margin on the suspected side. More than OUTLIERS of
+    them refute the suspicion. The answer is None while it is open.
     """
     suspected, end = suspicion(comparison), comparison.screened
     if not (suspected and comparison.suspects):
@@ -283,8 +281,8 @@ def judge(comparison: Comparison) -> Verdict:
     """The verdict on times, first calls and peak memory.
 
     A change is judged by its confirmation alone, an equality by the blocks of the first look that
-    finds it, a refuted suspicion by all blocks until it was refuted, an open one by the screen,
-    anything else by all blocks. Blocks after a decision were measured for others. Where hosts
+    finds it, a refuted suspicion by all blocks until then, an open suspicion by the screen, and
+    anything else by all blocks. Blocks after a decision were measured for other rows. If hosts
     disagree, there is no verdict over all of them.
     """
     if reason := comparison.reason or bad_values(comparison):
@@ -320,7 +318,7 @@ def judge(comparison: Comparison) -> Verdict:
 
 
 def disagreement(comparison: Comparison) -> str:
-    """What each host says where one says slower and another faster; empty otherwise."""
+    """The ratio on each host, as text, if hosts disagree; else empty."""
     sides = comparison.new, comparison.old, comparison.hosts
     if not hosts.disagree(*sides, comparison.metric.margin):
         return ""
@@ -329,10 +327,9 @@ def disagreement(comparison: Comparison) -> str:
 
 
 def equal_after(comparison: Comparison, changed: bool | None, end: int) -> int | None:
-    """Before which block the first look ended that finds both sides equal; None if none does.
+    """The block before which the first look ended that finds both sides equal, or None.
 
-    Nothing is looked at while a suspicion is open, that is before the block `end` if it was
-    refuted.
+    There is no look while a suspicion is open: if it was refuted, looks start at the block `end`.
     """
     if changed is None and suspicion(comparison):
         return None
@@ -348,18 +345,18 @@ def equal_after(comparison: Comparison, changed: bool | None, end: int) -> int |
 
 
 def looks(screened: int) -> tuple[int, ...]:
-    """After how many blocks equality is looked at, where the screen has so many.
+    """The numbers of blocks after which equality is tested, for a screen of `screened` blocks.
 
-    That is after the screen, if it has enough for an interval, and at each of LOOKS that is later:
-    never more often than LOOKS says.
+    These are the screen's number, if it is enough for an interval, and each larger one of LOOKS.
+    There are never more of them than LOOKS.
     """
     return tuple(sorted({max(screened, LOOKS[0]), *(look for look in LOOKS if look > screened)}))
 
 
 def judged_blocks(comparison: Comparison) -> tuple[Blocks, Blocks]:
-    """The blocks that tell about what nobody suspects: all, but of first calls the screen's.
+    """The blocks that count without a suspicion: all, or for first calls only the screen's.
 
-    Further blocks start fewer processes side by side, which changes what a first call takes.
+    Further blocks start fewer processes side by side, which changes the time of a first call.
     """
     if comparison.metric is FIRST_CALL:
         return comparison.screen()
@@ -375,10 +372,10 @@ def equal(found: Ratio, comparison: Comparison) -> bool:
 
 
 def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
-    """About how many blocks in all would find both sides equal, if they go on as they did.
+    """Roughly how many blocks in all would show equality, if further ones vary like these.
 
-    None where that is hopeless: they differ by nearly the margin, hosts disagree, or no look comes
-    so late.
+    None if that is unlikely: the sides differ by nearly the margin, hosts disagree, or no look is
+    that late.
     """
     found = verdict.ratio
     if verdict.status not in UNDECIDED or found is None or found.blocks < 2:
@@ -395,16 +392,16 @@ def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
 
 
 def sees(found: Ratio, comparison: Comparison) -> float | None:
-    """What a confirmation would find; None of one block, which does not know its spread."""
+    """The smallest change that a confirmation would find; None for one block, without a spread."""
     return detectable(found.spread, comparison, found.blocks) if found.blocks > 1 else None
 
 
 def status_for(
     comparison: Comparison, found: Ratio, changed: bool | None, later: int
 ) -> tuple[Status, str]:
-    """Return the status of a change, or of what is undecided with the reason.
+    """Return the status of a change, or of an undecided comparison with the reason.
 
-    `later` is how many confirming blocks there were.
+    `later` is the number of confirming blocks.
     """
     if changed:
         return (Status.REGRESSED if found.value > 1 else Status.IMPROVED), ""
@@ -423,7 +420,7 @@ def status_for(
 
 
 def undecided(found: Ratio, margin: float) -> str:
-    """What an interval still tells where nothing is suspected and equality is not found."""
+    """What an interval shows, as text, if nothing is suspected and equality is not found."""
     assert found.low is not None
     assert found.high is not None
     least, most = sorted((abs(log(found.low)), abs(log(found.high))))
@@ -439,10 +436,10 @@ def undecided(found: Ratio, margin: float) -> str:
 def contaminated(
     foreign: Mapping[int, float | None], blocks: Iterable[int], limit: float = FOREIGN
 ) -> int:
-    """How many of these blocks others disturbed; 0 while they are too few to matter.
+    """How many of these blocks other programs disturbed; 0 if they are too few to matter.
 
-    `foreign` is the share of the workers' CPUs that others took, by block, None where unknown; a
-    block is disturbed above `limit`.
+    `foreign` is the share of the workers' CPUs that other programs took, by block, None if unknown.
+    A block is disturbed above `limit`.
     """
     shares = (foreign.get(block) for block in blocks)
     count = sum(share is not None and share > limit for share in shares)
@@ -465,9 +462,8 @@ def bad_values(comparison: Comparison) -> str:
 def detectable(spread: float, comparison: Comparison, blocks: int) -> float:
     """The smallest change that a confirmation finds with POWER, together with all other suspects.
 
-    For normally distributed log-ratios, of which so many `blocks` have a standard deviation of
-    `spread`: each new block must lie beyond the margin with the probability that gives a
-    confirmation POWER.
+    Log-ratios are taken as normal, with a standard deviation of `spread` over `blocks`. Each new
+    block must lie beyond the margin with the probability that gives a confirmation POWER.
     """
     itself = bool(comparison.suspects and suspicion(comparison))
     ends = confirmation_blocks(comparison.suspects - itself + 1)
@@ -478,15 +474,15 @@ def detectable(spread: float, comparison: Comparison, blocks: int) -> float:
 
 @cache
 def deviations(ends: tuple[int, ...], blocks: int) -> float:
-    """How far beyond the margin a change must be, in deviations of so many blocks, for this POWER.
+    """How far beyond the margin a change must be for POWER, in standard deviations of `blocks`.
 
-    These deviations tell the true one only roughly: the power is the mean over what it may be.
+    The deviation of few blocks is a rough estimate, so the power is a mean over its true values.
     """
     from scipy import optimize, stats
 
     parts = (np.arange(PARTS) + 0.5) / PARTS
     known = np.sqrt(stats.chi2.ppf(parts, blocks - 1) / (blocks - 1))
-    # The power of a change by so many true deviations, from a table.
+    # A table of the power of a change by its size in true deviations.
     reach = np.linspace(0, 8, 4 * PARTS)
     powers = [power(ends, float(agrees)) for agrees in stats.norm.cdf(reach)]
 

@@ -1,1 +1,1 @@
-"""Collect the plan, run it interleaved in worker processes, replay it into pytest-benchmark."""
+"""Plan a session, run it interleaved in worker processes, and collect its results."""

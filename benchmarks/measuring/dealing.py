@@ -1,4 +1,4 @@
-"""Blocks dealt out over hosts: each takes the next one as soon as it is free."""
+"""Deal blocks out over hosts: each host takes the next one as soon as it is free."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Dealer:
-    """What measures the blocks of a session: this machine, or one helper for each host.
+    """Measures the blocks of a session: on this machine, or with one worker pool for each host.
 
-    A host that is lost costs the block that it is at, which goes to the others.
+    If a host is lost, its current block goes to the others.
     """
 
     def __init__(self, session: "Session") -> None:
@@ -35,7 +35,7 @@ class Dealer:
         return len(self.pools) or 1
 
     def begin(self) -> None:
-        """Prepare all hosts side by side; raises HostLost if none can be had."""
+        """Prepare all hosts side by side; raises HostLost if none is available."""
         if not self.plan.hosts:
             return
         threads = ThreadPoolExecutor(len(self.plan.hosts))
@@ -51,7 +51,7 @@ class Dealer:
         self.check_left()
 
     def prepared(self, host: Host) -> Place | None:
-        """A host with everything, or None where it cannot be had."""
+        """A prepared host, or None if it is not available."""
         try:
             here = {"": self.plan.here or own()}
             every = here | self.plan.baselines
@@ -63,9 +63,9 @@ class Dealer:
         return place
 
     def deal(self, blocks: Iterable[int]) -> None:
-        """Measure blocks; raises HostLost when nobody is left to.
+        """Measure blocks; raises HostLost if no host is left.
 
-        The first block is measured alone: it finds out what fits into the time.
+        The first block is measured alone, because it shows which rows fit into the time.
         """
         todo = deque(blocks)
         if not self.plan.hosts:
@@ -97,7 +97,7 @@ class Dealer:
             threads.shutdown()
 
     def serve(self, pool: WorkerPool, todo: deque[int]) -> None:
-        """Let one host measure block after block; what it loses goes back to `todo`."""
+        """Let one host measure block after block; a lost block goes back to `todo`."""
         assert pool.place
         while True:
             with self.lock:
@@ -122,7 +122,7 @@ class Dealer:
                 pool.stop()
 
     def lose(self, name: str, why: str) -> None:
-        """Do without a host from now on, and say so."""
+        """Use a host no longer, and report it."""
         with self.lock:
             self.pools.pop(name, None)
             self.lost[name] = why

@@ -15,9 +15,9 @@ import execnet
 import psutil
 
 OLDEST_PYTHON = (3, 11)
-# Seconds for an interpreter to say what it is.
+# Seconds that an interpreter may take to answer.
 ANSWER_LIMIT = 60.0
-# glibc keeps what was freed: it neither shortens its heap nor maps large blocks one by one.
+# glibc keeps freed memory: it neither shortens its heap nor maps large blocks one by one.
 # https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
 STEADY = {
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
@@ -28,7 +28,7 @@ PACKAGES = (
     *("tensorflow", "tensorflow-cpu", "tf-nightly", "keras", "keras-nightly"),
     *("torch", "jax", "numpy"),
 )
-# Asked of an interpreter without importing any framework in it.
+# Code that prints the versions in an interpreter without importing a framework.
 QUESTION = f"""
 import json, sys
 from importlib import metadata
@@ -43,7 +43,7 @@ print(json.dumps([list(sys.version_info[:3]), found]))
 
 
 class EnvironmentProblem(Exception):
-    """A baseline environment that cannot be used; says which, why, and what to do."""
+    """A baseline environment cannot be used; the message says which, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Environment:
     """A name, the execnet spec of its workers, and the versions found in it.
 
     The versions of a spec that is not a local interpreter are unknown until its workers answer.
-    `knob` is what its workers change about themselves (`mnist_models.knobs`), `threads` how many
-    they have where that is not the session's number.
+    `knob` is a change that its workers make (`mnist_models.knobs`). `threads` is their number of
+    threads, None for the session's number.
     """
 
     name: str
@@ -65,22 +65,22 @@ class Environment:
 def local_spec(python: str | Path, variables: Mapping[str, str] | None = None) -> str:
     """The execnet spec of a local interpreter; execnet splits its path as a shell does.
 
-    `variables` are set before it starts: the C library reads some of them never again.
+    `variables` are set before it starts, because the C library reads some of them only then.
     """
     return f"popen//python={shlex.join([*setting(variables or {}), str(python)])}"
 
 
 def setting(variables: Mapping[str, str]) -> list[str]:
-    """The words of a command that sets variables for what follows; none where there are none."""
+    """The beginning of a command that sets variables for the rest; empty without variables."""
     words = [f"{name}={value}" for name, value in variables.items()]
     return ["env", *words] if words else []
 
 
 def steady(environment: Environment) -> Environment:
-    """The same with an allocator that gives no memory back."""
+    """The same environment, with an allocator that returns no memory to the kernel."""
     spec = environment.spec
     if "//python=" not in spec:
-        # What execnet starts then: https://execnet.readthedocs.io/en/latest/basics.html
+        # execnet's default interpreter: https://execnet.readthedocs.io/en/latest/basics.html
         python = sys.executable if spec.startswith("popen") else "python"
         spec += f"//python={shlex.quote(python)}"
     command = shlex.join(setting(STEADY))
@@ -88,19 +88,19 @@ def steady(environment: Environment) -> Environment:
 
 
 def folder_name(text: str) -> str:
-    """A name that a folder may have, whatever it is made from: never "..", a path, or empty."""
+    """A valid name of a folder, made from any text: never "..", a path, or empty."""
     name = re.sub(r"[^\w.-]+", "_", text)[:100]
     return name if name.strip(".") else "environment"
 
 
 def own() -> Environment:
-    """The environment that this process runs in; tox tells its name."""
+    """The environment of this process, with the name that tox gives it, or that of its folder."""
     name = os.environ.get("TOX_ENV_NAME") or Path(sys.prefix).name
     return Environment(folder_name(name), local_spec(sys.executable))
 
 
 def folder_of(environment: Environment) -> Path | None:
-    """The folder of a local virtual environment; None of anything else."""
+    """The folder of a local virtual environment; None for anything else."""
     python = local_python(environment)
     if python is None:
         return None
@@ -109,14 +109,14 @@ def folder_of(environment: Environment) -> Path | None:
 
 
 def local_python(environment: Environment) -> Path | None:
-    """The interpreter of a local environment; None of anything else."""
+    """The interpreter of a local environment; None for anything else."""
     found = re.fullmatch(r"popen//python=(.+)", environment.spec)
     return Path(shlex.split(found[1])[-1]) if found else None
 
 
 def parse(text: str) -> Environment:
-    """The environment that a --baseline means; raises EnvironmentProblem."""
-    path = Path(os.path.abspath(Path(text).expanduser()))  # a link keeps its name, ".." goes
+    """The environment that --baseline names; raises EnvironmentProblem."""
+    path = Path(os.path.abspath(Path(text).expanduser()))  # keeps links, removes ".."
     if path.is_dir():
         return from_interpreter(interpreter_of(path, text), text)
     if path.is_file():
@@ -135,7 +135,7 @@ def parse(text: str) -> Environment:
 
 
 def without_prompts(spec: str) -> str:
-    """The spec with an ssh that fails where it would ask for a password or a host's key."""
+    """The spec with an ssh that fails instead of asking for a password or a host's key."""
     return re.sub(r"(^|//)ssh=", r"\1ssh=-oBatchMode=yes ", spec)
 
 
@@ -189,21 +189,21 @@ def answer(python: Path, question: str) -> str:
 
 
 def offspring(pid: int | None = None) -> set[psutil.Process]:
-    """The processes that this one, or that of a number, has started, and theirs."""
+    """All descendants of this process, or of the process `pid`."""
     with suppress(psutil.NoSuchProcess):
         return set(psutil.Process(pid).children(recursive=True))
     return set()
 
 
 def end(processes: Iterable[psutil.Process]) -> None:
-    """Kill processes, such as an interpreter that is silent and whatever it has started."""
+    """Kill those of the processes that still run."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
 
 def parse_all(texts: Iterable[str]) -> dict[str, Environment]:
-    """All baselines by name; raises EnvironmentProblem where two would share one."""
+    """All baselines by name; raises EnvironmentProblem if two have the same name."""
     found: dict[str, Environment] = {}
     for text in dict.fromkeys(texts):
         environment = parse(text)

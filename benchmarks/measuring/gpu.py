@@ -1,4 +1,4 @@
-"""What nvidia-smi, which comes with NVIDIA's driver, tells of the first GPU."""
+"""GPUs and their use, as reported by nvidia-smi, which comes with NVIDIA's driver."""
 
 import shutil
 import subprocess
@@ -7,12 +7,12 @@ from contextlib import suppress
 from functools import cache
 
 LIMIT = 60.0
-# nvidia-smi tells the use of up to the last second.
+# nvidia-smi reports the use over up to the last second.
 WINDOW = 1.1
 
 
 def ask(*options: str) -> str:
-    """What nvidia-smi prints; empty where there is none, or none that works."""
+    """What nvidia-smi prints; empty if it is missing or fails."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""
@@ -26,7 +26,7 @@ def ask(*options: str) -> str:
 
 @cache
 def has_gpu() -> bool:
-    """Whether a driver on this machine shows a GPU; no framework has to be imported to know."""
+    """Whether a driver on this machine reports a GPU, asked without importing a framework."""
     return "GPU" in ask("-L")
 
 
@@ -36,9 +36,9 @@ def described() -> str:
 
 
 def foreign_use() -> float | None:
-    """Share of the last second in which the first GPU computed for others; None if unknown.
+    """Share of the last second in which other programs used the first GPU; None if unknown.
 
-    To be asked while the workers wait: what the GPU then does is not theirs.
+    Call it while the workers wait, so that none of the use is theirs.
     """
     time.sleep(WINDOW)
     lines = ask("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits").split()

@@ -1,4 +1,4 @@
-"""Other machines that measure blocks of a session: reached by execnet, given all that they need."""
+"""Other machines that measure blocks of a session. execnet connects to them."""
 
 import json
 import re
@@ -25,13 +25,13 @@ from benchmarks.measuring.workers import END_LIMIT, ROOT, reason, within
 
 # Seconds to reach a host, to send it files, and for its environments to be made.
 REACH_LIMIT, SEND_LIMIT, MAKE_LIMIT = 60.0, 600.0, 3600.0
-# What a host may be reached by, in execnet's words.
+# The kinds of execnet specs that a host may have.
 KINDS = ("ssh", "vagrant_ssh", "socket", "popen")
-# Nobody is asked for anything, a host must be known, and one that is silent for a minute is lost.
+# ssh asks no questions, connects to known hosts only, and loses a host that is silent for a minute.
 SSH = "-oBatchMode=yes -oStrictHostKeyChecking=yes -oServerAliveInterval=15 -oServerAliveCountMax=4"
-# What a host may call its folders.
+# Paths that are accepted from a host.
 PATH = re.compile(r"/[\w./+@~ -]{1,500}")
-# Asked of an interpreter: what is installed in it, but this project itself.
+# Code that prints an interpreter's packages, except those from a path or URL, like this project.
 PINS = """
 import json, sys
 from importlib import metadata
@@ -44,14 +44,14 @@ print(json.dumps(["%d.%d" % sys.version_info[:2], pins]))
 
 
 class HostLost(Exception):
-    """A host cannot measure any more; says why."""
+    """A host can no longer measure; the message says why."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """A name, and the execnet spec without its Python; `python` is what workers run with, if named.
+    """A name, the execnet spec without its Python, and the `python` that workers use, if given.
 
-    Where none is named, environments are made on the host.
+    Without it, and for baselines, environments are made on the host.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Place:
-    """A host that has everything: where its files are, and which Python an environment has there.
+    """A prepared host: the places of its files, and the Python of each environment there.
 
-    `environments` are by the name of a baseline, "" for this process's own: words of a command, for
-    a launcher may stand before a Python.
+    `environments` are by the name of a baseline, "" for this process's own. They are commands,
+    because a launcher may come before a Python.
     """
 
     host: Host
@@ -92,7 +92,7 @@ def parse_all(texts: Iterable[str]) -> tuple[Host, ...]:
 
 
 def lines(text: str) -> list[str]:
-    """A spec, or those in a file of that name: one a line, # begins a comment."""
+    """The spec, or those in a file of that name: one a line, # begins a comment."""
     path = Path(text)
     if "=" in text or not path.is_file():
         return [text]
@@ -104,7 +104,7 @@ def lines(text: str) -> list[str]:
 
 
 def parse(text: str) -> Host:
-    """The host that a spec means; raises EnvironmentProblem."""
+    """The host of a spec; raises EnvironmentProblem."""
     kind, _, address = text.partition("//")[0].partition("=")
     if kind not in KINDS or (not address and kind != "popen"):
         choices = "ssh=user@box, ssh=-p 2222 user@box//python=/opt/venv/bin/python, a file of such"
@@ -122,7 +122,7 @@ def parse(text: str) -> Host:
 
 
 class Caretaker:
-    """The conversation with one host before its first block; raises HostLost throughout."""
+    """The connection to one host before its first block; requests raise HostLost."""
 
     def __init__(self, host: Host) -> None:
         self.host, self.group = host, execnet.Group()
@@ -130,7 +130,7 @@ class Caretaker:
         spec = f"{host.spec}//python={host.python or here}"
         try:
             self.channel = within(REACH_LIMIT, self.begin, spec)
-        except Exception as error:  # execnet's own, OSError, and whatever the far side says
+        except Exception as error:  # execnet's own, OSError, and errors of the other side
             self.close()
             raise HostLost(f"cannot be reached: {reason(error, spec)}") from error
 
@@ -139,7 +139,7 @@ class Caretaker:
         return self.group.makegateway(spec).remote_exec(on_host)
 
     def ask(self, method: str, *arguments: Any, limit: float = REACH_LIMIT) -> Any:
-        """The host's answer."""
+        """The host's answer to a request."""
         try:
             within(limit, self.channel.send, (method, arguments))
             status, found = self.channel.receive(limit)
@@ -159,13 +159,13 @@ class Caretaker:
         return found
 
     def sent(self, kind: str, files: Mapping[str, bytes]) -> str:
-        """The host's folder with these files, which are sent where they are not there."""
+        """The host's folder with these files, which are sent if they are missing."""
         wanted = on_host.digest_of(files)
         there = self.path("have", kind, wanted, limit=SEND_LIMIT)
         return there or self.path("put", kind, wanted, dict(files), limit=SEND_LIMIT)
 
     def close(self) -> None:
-        """End the conversation."""
+        """Close the connection."""
         with suppress(TimeoutError):
             within(END_LIMIT, self.group.terminate, timeout=2)
 
@@ -176,9 +176,9 @@ def prepare(
     environments: Mapping[str, Environment],
     asked: list[Caretaker] | None = None,
 ) -> Place:
-    """Give a host the source, the data set and the environments, as far as it lacks them.
+    """Send a host the source, the data set and the environments that it lacks.
 
-    The caretaker is added to those that are `asked`, for others to close. Raises HostLost, and
+    The caretaker is added to `asked`, so that the caller can close it. Raises HostLost, and
     EnvironmentProblem for an environment that cannot be made elsewhere.
     """
     caretaker = Caretaker(host)
@@ -213,7 +213,7 @@ def files(dataset: Path) -> list[Path]:
 
 
 def pins(environment: Environment) -> tuple[str, list[str]]:
-    """Python's version and what is installed, to make the same environment elsewhere.
+    """Python's version and the installed packages, to make the same environment elsewhere.
 
     Raises EnvironmentProblem for one that is not local.
     """

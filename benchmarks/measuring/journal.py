@@ -1,8 +1,8 @@
-"""Every finished trial on disk at once, so that a killed session loses nothing.
+"""Every finished trial is written to disk at once, so that a killed session loses none.
 
-A journal is a text file of one JSON object a line: the session's fingerprint, then trials, then
-what was dropped, then, when all was judged and saved, the word that it is finished. Whoever writes
-it holds the lock of the session's folder, which the kernel takes back when the process ends.
+A journal is a text file with one JSON object a line: the session's fingerprint, then trials and
+dropped rows, and `finished` when all was judged and saved. The process that writes it holds the
+lock of the session's folder, which the kernel releases when the process ends.
 """
 
 import json
@@ -28,7 +28,7 @@ PATIENCE = 1.0
 
 
 class JournalError(Exception):
-    """A journal cannot be written, read or taken up; says which, why, and what to do."""
+    """A journal cannot be written, read or resumed; the message says which, why, and what to do."""
 
 
 class Journal:
@@ -45,12 +45,12 @@ class Journal:
         return self.folder.name
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record through to the disk; JournalError, and no half record, if it cannot."""
+        """Write one record through to the disk, or raise JournalError and write none of it."""
         with self.writing:
             self.write(record)
 
     def write(self, record: dict[str, Any]) -> None:
-        """The same, for whoever holds the lock."""
+        """The same, for a caller that holds `writing`."""
         path, line = self.folder / FILE, json.dumps(record).encode() + b"\n"
         self.records.append(record)
         try:
@@ -68,13 +68,13 @@ class Journal:
             raise unwritable(path, error) from error
 
     def finish(self) -> None:
-        """Note that everything was judged and saved: such a session is not taken up again."""
+        """Note that everything was judged and saved, so that the session is not resumed."""
         self.append({"finished": True})
         for cache in CACHES:
             shutil.rmtree(self.folder / cache, ignore_errors=True)
 
     def close(self) -> None:
-        """Let others take the session up."""
+        """Let other processes resume the session."""
         self.lock.release()
 
 
@@ -92,7 +92,7 @@ def create(root: Path, fingerprint: dict[str, Any]) -> Journal:
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """Make a folder of this name; containers that share `parent` may share process numbers, too."""
+    """Make a folder of this name, numbered if it exists: containers may share process numbers."""
     again = 1
     while True:
         folder = parent / (name if again == 1 else f"{name}-{again}")
@@ -105,10 +105,10 @@ def new_folder(parent: Path, name: str) -> Path:
 
 
 def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
-    """Take up the newest session of this fingerprint that is neither finished nor still running.
+    """Resume the newest session of this fingerprint that is neither finished nor still running.
 
-    Nothing is changed before that is sure. Raises JournalError when there is none under `root`,
-    which says how the newest of others differs, and when a journal is damaged.
+    Nothing is changed before one is found. Raises JournalError if there is none under `root`, with
+    the differences of the newest other session, and if a journal is damaged.
     """
     passed: list[str] = []
     other: JournalError | None = None
@@ -124,7 +124,7 @@ def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
             continue
         journal = None
         try:
-            records, whole = read(folder / FILE)  # again, now that nobody else writes it
+            records, whole = read(folder / FILE)  # again, now that no other process writes it
             if "finished" not in records[-1]:
                 try:
                     check(folder, records[0]["fingerprint"], fingerprint)
@@ -165,7 +165,7 @@ def check(folder: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def unfinished(root: Path) -> Iterator[Path]:
-    """Folders of the sessions under `root` that have no end, the newest first."""
+    """Folders of the unfinished sessions under `root`, the newest first."""
     for path in sorted((root / FOLDER).glob(f"*/{FILE}"), reverse=True):
         records, _ = read(path)
         if records and "finished" not in records[-1]:
@@ -173,7 +173,7 @@ def unfinished(root: Path) -> Iterator[Path]:
 
 
 def others(journal: Journal) -> list[str]:
-    """The other sessions that run in the same checkout now, in words."""
+    """The other sessions that run in the same checkout now, as text."""
     found = []
     for lock in sorted(journal.folder.parent.glob(f"*/{LOCK}")):
         if lock.parent == journal.folder:
@@ -183,18 +183,18 @@ def others(journal: Journal) -> list[str]:
                 pass
         except Timeout:
             found.append(f"session {lock.parent.name} ({holder(lock.parent)})")
-        except OSError:  # somebody else's, who may be running or not
+        except OSError:  # another user's, which may be running or not
             continue
     return found
 
 
 def controller() -> str:
-    """This process, in words."""
+    """This process, as text."""
     return f"process {os.getpid()} on {platform.node()}"
 
 
 def holder(folder: Path) -> str:
-    """Who wrote a session's journal last, in words."""
+    """The process that wrote a session's journal last, as text."""
     records: list[dict[str, Any]] = []
     with suppress(JournalError):  # it has only begun, or is damaged
         records, _ = read(folder / FILE)
@@ -203,7 +203,7 @@ def holder(folder: Path) -> str:
 
 
 class Facts(BaseModel):
-    """A worker's handshake, as far as results are made of it."""
+    """The part of a worker's handshake that results need."""
 
     versions: dict[str, str]
     python: str
@@ -229,14 +229,14 @@ class Measured(BaseModel):
 
 
 class Failed(BaseModel):
-    """What it must have instead when it failed."""
+    """The entry of a contestant that failed."""
 
     cost: float
     error: str
 
 
 class Unavailable(BaseModel):
-    """What it must have instead when it cannot run here."""
+    """The entry of a contestant that cannot run here."""
 
     cost: float
     unavailable: str
@@ -250,7 +250,7 @@ class Expected(BaseModel):
 
 
 class Record(BaseModel):
-    """One line. Which of its fields it has tells its kind."""
+    """One line of a journal. The fields that it has show its kind."""
 
     fingerprint: dict[str, Any] = {}
     block: int = 0
@@ -264,7 +264,7 @@ class Record(BaseModel):
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records of a journal, and how many bytes they take: a kill may have cut the last line.
+    """The records of a journal, and their bytes. A last line that a kill has cut is not read.
 
     Raises JournalError when the file cannot be read, or when a whole line is damaged.
     """
@@ -311,7 +311,7 @@ def first_problem(error: ValueError) -> str:
 
 
 def unwritable(path: Path, error: OSError) -> JournalError:
-    """What to say when a session's folder cannot be written."""
+    """The error for a session's folder that cannot be written."""
     return JournalError(
         f"{path}: {error.strerror}; what was measured before is safe: "
         "mend this (a full disk needs space), then run the same command with --resume"
@@ -319,11 +319,11 @@ def unwritable(path: Path, error: OSError) -> JournalError:
 
 
 def value(fingerprint: dict[str, Any], key: str, width: int | None = 60) -> str:
-    """A fingerprint's value for a message of this width, whole where it is None."""
+    """A fingerprint's value as text of at most `width` characters, or of any length for None."""
     text = json.dumps(fingerprint[key]) if key in fingerprint else "not recorded"
     return text if width is None or len(text) <= width else text[: width - 1] + "…"
 
 
 def noted_confirmation(records: Iterable[Mapping[str, Any]]) -> dict[str, int] | None:
-    """The confirmation as it was planned (`suspects`, `blocks`, `rounds`); None before that."""
+    """The planned confirmation (`suspects`, `blocks`, `rounds`); None before it is planned."""
     return next((record["confirmation"] for record in records if "confirmation" in record), None)

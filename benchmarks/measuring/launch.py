@@ -1,4 +1,4 @@
-"""What runs first in a worker's process. execnet sends this file's source, so it stands alone."""
+"""The first code of a worker's process. execnet sends its source, so it is self-contained."""
 
 import ctypes
 import faulthandler
@@ -10,18 +10,18 @@ import threading
 
 
 def prepare(log: str, environment: dict[str, str]) -> None:
-    """Settle all that must be settled before NumPy or a framework is imported."""
+    """Do all that must be done before NumPy or a framework is imported."""
     for folder in (os.path.dirname(log), environment["KERAS_HOME"]):
         os.makedirs(folder, exist_ok=True)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     faulthandler.enable()
-    # Where its main thread is late, execnet runs this in another one, which may set no signal.
+    # If its main thread is late, execnet runs this in another one, which cannot set signals.
     if threading.current_thread() is threading.main_thread():
         signal.signal(
             signal.SIGINT, signal.SIG_IGN
-        )  # Ctrl-C reaches us too; the controller ends us
+        )  # Ctrl-C reaches workers, too; the controller ends them
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
@@ -30,10 +30,10 @@ def prepare(log: str, environment: dict[str, str]) -> None:
 
 
 def keep_bytecode(folder: str) -> None:
-    """Where nothing is compiled and nothing may be, compile into a folder of our own.
+    """If a package has no bytecode and none may be written, write it into a separate folder.
 
-    PYTHONDONTWRITEBYTECODE and an installer that does not compile would otherwise have every
-    worker compile its whole framework, which takes longer than all that is measured.
+    Otherwise, with PYTHONDONTWRITEBYTECODE and an installer that does not compile, every worker
+    would compile its whole framework, which takes longer than the measurement.
     """
     for package in ("numpy", "tensorflow", "keras", "torch", "jax"):
         found = importlib.util.find_spec(package) if sys.dont_write_bytecode else None
@@ -47,7 +47,7 @@ if __name__ == "__channelexec__":
     root, *settings = channel.receive()
     prepare(*settings)
     channel.send(("ok", os.getpid()))
-    # The controller's own source comes first; the folder it was started in must not slip in.
+    # The controller's source comes first. The current folder must not be on the path.
     sys.path[:] = [root, *(path for path in sys.path if path not in ("", os.getcwd()))]
     from mnist_models import worker
 

@@ -1,4 +1,4 @@
-"""Who else used the workers' CPUs while they were timed."""
+"""The use of the workers' CPUs by other programs during the timing."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,10 +10,10 @@ from mnist_models.counters import STAT, cpu_seconds
 
 
 class Meter:
-    """Runs from its construction; `foreign` reads it.
+    """Measures from its construction to a call of `foreign` or `stolen`.
 
-    It watches the `cpus` that the workers are bound to: the kernel's count of their busy time, less
-    what the workers themselves took of it.
+    It takes the kernel's busy time of the `cpus` that the workers are bound to, less the CPU time
+    of the workers themselves.
     """
 
     def __init__(self, pids: Iterable[int | None], cpus: Iterable[int]) -> None:
@@ -22,7 +22,7 @@ class Meter:
         self.began, self.before, self.own = monotonic(), cpu_seconds(), self.own_busy()
 
     def foreign(self) -> float | None:
-        """Share of the CPUs' time that went to others, other machines included; None if unknown."""
+        """Share of the CPUs' time that other programs and machines took; None if unknown."""
         return self.share("busy", ours=True)
 
     def stolen(self) -> float | None:
@@ -30,7 +30,7 @@ class Meter:
         return self.share("stolen")
 
     def share(self, what: str, ours: bool = False) -> float | None:
-        """What the watched CPUs spent since the construction, less `ours`; None if unknown."""
+        """Share of the CPUs' time that was `what`, less the workers' if `ours`; None if unknown."""
         after, seconds = cpu_seconds(), (monotonic() - self.began) * len(self.cpus)
         if seconds <= 0 or self.cpus - self.before.keys() or self.cpus - after.keys():
             return None
@@ -40,7 +40,7 @@ class Meter:
         if not ours:
             return max(0.0, spent / seconds)
         own = self.own_busy()
-        # What a worker that has ended took in between is not known.
+        # The CPU time of a worker that has ended is not known.
         if self.own.keys() - own.keys():
             return None
         return max(0.0, (spent - sum(own[pid] - self.own[pid] for pid in self.own)) / seconds)

@@ -1,7 +1,7 @@
-"""Environments that uv makes of exact versions, within a limit of disk, and the releases there are.
+"""Environments of exact versions, which uv makes within a limit of disk; and lists of releases.
 
-The folder holds the environments and uv's cache, whose files they share. Both are removed when the
-limit would be exceeded; what is asked for again is made again.
+The folder holds the environments and uv's cache, which share files. Both are removed when the limit
+would be exceeded. A removed environment is made again when it is needed.
 """
 
 import json
@@ -26,29 +26,29 @@ from benchmarks.measuring.environments import (
     from_interpreter,
 )
 
-# Exact version by package; "python" is one of them. A package that comes from another distribution
-# has both: "keras-nightly 3.16.0.dev2026102704".
+# Exact version by package, and by "python". If a package comes from another distribution, its name
+# precedes the version: "keras-nightly 3.16.0.dev2026102704".
 Pins = Mapping[str, str]
 NIGHTLY = {"keras": "keras-nightly", "tensorflow": "tf-nightly"}
 CACHE, MARK = "cache", "made.json"
-# Workers need NumPy; everything else is the controller's.
+# Workers always need NumPy; only the controller needs the suite's other requirements.
 ALWAYS = "numpy"
 # Seconds for an installation, and for a question to the index.
 INSTALL_LIMIT, INDEX_LIMIT = 3600.0, 180.0
 GIGABYTE = 10**9
-# What a package takes with all that it depends on, in bytes: of the largest build that there is.
+# Bytes of a package with its dependencies, in its largest build.
 SIZES = {"torch": 6 * GIGABYTE, "tensorflow": 2 * GIGABYTE, "jax": GIGABYTE // 2}
 SMALL = GIGABYTE // 2
 
 
 def title(pins: Pins) -> str:
-    """What an environment is called, such as python3.12-keras3.15.0-tensorflow2.21.0."""
+    """The name of an environment, such as python3.12-keras3.15.0-tensorflow2.21.0."""
     order = sorted(pins, key=lambda package: (package != "python", package))
     return folder_name("-".join("".join(distribution(package, pins[package])) for package in order))
 
 
 def distribution(package: str, pin: str) -> tuple[str, str]:
-    """Where a package comes from, and in which version."""
+    """The distribution and the version of a package."""
     name, _, version = pin.rpartition(" ")
     return name or package, version
 
@@ -59,14 +59,14 @@ def size(pins: Pins) -> int:
 
 
 class Unresolvable(EnvironmentProblem):
-    """Versions that cannot be installed together, as the resolver says."""
+    """Versions cannot be installed together; the message is the resolver's."""
 
 
 class Maker:
     """Makes environments in `folder`, which may take about `disk` bytes.
 
-    `say` is told what takes long. One process at a time uses a folder, because what it does not
-    need may be removed.
+    `say` prints a message before slow steps. One process at a time uses a folder, because it may
+    remove what it does not need.
     """
 
     def __init__(self, folder: Path, disk: int, say: Callable[[str], None]) -> None:
@@ -74,7 +74,7 @@ class Maker:
         self.lock = FileLock(self.folder / "lock")
 
     def begin(self) -> None:
-        """Take the folder for this process; raises EnvironmentProblem where another one has it."""
+        """Lock the folder for this process; raises EnvironmentProblem if another one has it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock.acquire(timeout=0)
@@ -85,9 +85,9 @@ class Maker:
             ) from None
 
     def make(self, pins: Pins, beside: Iterable[Pins] = ()) -> Environment:
-        """The environment of exactly these versions; one that is there is taken as it is.
+        """The environment of exactly these versions, which is made if it is missing.
 
-        What it stands `beside` is not removed to make room. Raises EnvironmentProblem.
+        The environments `beside` it are not removed to make room. Raises EnvironmentProblem.
         """
         name = title(pins)
         place = self.folder / name
@@ -106,16 +106,16 @@ class Maker:
             raise EnvironmentProblem(str(problem).removeprefix("--baseline ")) from None
 
     def install(self, place: Path, pins: Pins) -> None:
-        """Make it anew; the mark is written last, so that nothing half-made is ever used."""
+        """Make an environment anew; the mark is written last, so that no incomplete one is used."""
         shutil.rmtree(place, ignore_errors=True)
         self.uv("venv", "--python", interpreter(pins["python"]), str(place), pins=pins)
         self.uv("pip", "install", "--python", str(place), *requirements(pins), pins=pins)
         (place / MARK).write_text(json.dumps(dict(pins)), encoding="utf-8")
 
     def resolves(self, pins: Pins) -> str:
-        """Why these versions cannot be installed together; empty where they can.
+        """Why these versions cannot be installed together; empty if they can.
 
-        Raises EnvironmentProblem where that is not known, as without a network.
+        Raises EnvironmentProblem if that is unknown, for example without a network.
         """
         listed = "\n".join(requirements(pins)).encode()
         version = ("--python-version", pins["python"], "--only-binary", ":all:")
@@ -126,13 +126,13 @@ class Maker:
         return ""
 
     def make_room(self, pins: Pins, keep: set[str]) -> None:
-        """Remove environments that nobody needs now, and uv's cache, until `pins` fit."""
+        """Remove other environments than `keep`, and uv's cache, until `pins` fit."""
         there = (path for path in self.folder.iterdir() if (path / "pyvenv.cfg").exists())
         idle = sorted((p for p in there if p.name not in keep), key=lambda p: p.stat().st_mtime)
         while idle and self.room() < size(pins):
             self.say(f"removing {idle[0].name} to make room")
             shutil.rmtree(idle.pop(0), ignore_errors=True)
-            # Its files stay there as long as the cache has them.
+            # The environment's files stay on the disk as long as the cache has them.
             shutil.rmtree(self.folder / CACHE, ignore_errors=True)
         if self.room() < size(pins):
             shutil.rmtree(self.folder / CACHE, ignore_errors=True)
@@ -144,11 +144,11 @@ class Maker:
             )
 
     def room(self) -> int:
-        """Bytes that may still be taken, by the limit and by the disk."""
+        """Bytes that are left, by the limit and by the disk."""
         return min(self.disk - taken(self.folder), shutil.disk_usage(self.folder).free)
 
     def uv(self, *arguments: str, pins: Pins, given: bytes | None = None) -> None:
-        """Run uv with the cache of this folder; raises EnvironmentProblem with its reason."""
+        """Run uv with the cache of this folder; raises EnvironmentProblem with uv's reason."""
         cache = ("--cache-dir", str(self.folder / CACHE))
         try:
             ended = subprocess.run(
@@ -168,7 +168,7 @@ class Maker:
 
 
 def made(place: Path, pins: Pins) -> bool:
-    """Whether the whole environment is there, and runs."""
+    """Whether the complete environment of these versions is there."""
     with suppress(OSError, ValueError):
         return (
             json.loads((place / MARK).read_text(encoding="utf-8")) == dict(pins)
@@ -178,19 +178,19 @@ def made(place: Path, pins: Pins) -> bool:
 
 
 def interpreter(python: str) -> str:
-    """Where uv finds a Python: it is this process's own if that is of the same minor release."""
+    """A Python for uv: this process's own if it is of the same minor release."""
     own = ".".join(platform.python_version_tuple()[:2])
     return sys.executable if python in (own, platform.python_version()) else python
 
 
 def requirements(pins: Pins) -> list[str]:
-    """What is asked of the installer."""
+    """The requirements for the installer."""
     listed = ["==".join(distribution(*pair)) for pair in pins.items() if pair[0] != "python"]
     return listed if ALWAYS in pins else [*listed, ALWAYS]
 
 
 def why(complaint: str) -> str:
-    """What uv complains about, in one line."""
+    """The error of uv, on one line."""
     text = re.sub(r"\s+", " ", re.sub(r"[│╰─▶×├]", " ", complaint)).strip()
     for start in ("Because ", "error: "):
         if start in text:
@@ -199,7 +199,7 @@ def why(complaint: str) -> str:
 
 
 def taken(folder: Path) -> int:
-    """Bytes that a folder takes on the disk, each file once however many names it has."""
+    """Bytes of a folder on the disk; a file with several names counts once."""
     found: dict[tuple[int, int], int] = {}
     for place, _, names in os.walk(folder):
         for name in names:
@@ -210,14 +210,14 @@ def taken(folder: Path) -> int:
 
 
 def in_gigabytes(number: int) -> str:
-    """Bytes for people."""
+    """Bytes as text, in GB."""
     return f"{number / GIGABYTE:.1f} GB"
 
 
 def releases(package: str, python: str, pre: bool = False) -> list[str]:
     """All releases of a package that this Python can install, oldest first.
 
-    `pre` takes in candidates and nightly builds. Raises EnvironmentProblem.
+    `pre` includes candidates and nightly builds. Raises EnvironmentProblem.
     """
     command = [sys.executable, "-m", "pip", "index", "versions", package]
     command += ["--python-version", python, "--only-binary", ":all:", *(["--pre"] if pre else [])]

@@ -1,4 +1,4 @@
-"""How much memory workers need at once, how much there is, and who must wait where it is short."""
+"""How much memory the workers need, how much is free, and which to leave out if it is short."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -14,8 +14,8 @@ MEBIBYTE = 2**20
 # of all six networks on MNIST, CPU, Python 3.12, November 2026 (`peak_memory_bytes` of the run in
 # tools/recorded/run.json.gz). The images alone take 180 MiB.
 PEAKS = {"tensorflow": 1700, "torch": 1300, "jax": 700, "numpy": 700}
-# Limit and use of a control group, and of the use the file cache that gives way, in versions 2 and
-# 1 of their file system. https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
+# Limit and use of a control group, and the file cache in that use, which the kernel can free, in
+# versions 2 and 1 of their file system. https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
 GROUPS = Path("/sys/fs/cgroup")
 FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
@@ -34,7 +34,7 @@ def needed(contestants: Iterable[str]) -> int:
 
 
 def peak(contestant: str) -> int:
-    """Bytes that a contestant's worker takes at most, going by the packages that it imports."""
+    """Bytes that a contestant's worker takes at most, judged by the packages that it imports."""
     packages = implementations.packages(split(contestant)[0])
     return MEBIBYTE * max(
         (PEAKS[name] for name in packages if name in PEAKS), default=max(PEAKS.values())
@@ -62,8 +62,8 @@ def read(path: Path) -> str:
 def too_many(contestants: Sequence[str], environments: Sequence[str], free: int) -> list[str]:
     """The contestants to leave out so that the others fit into `free` bytes together.
 
-    Kept first are the pair here, then the pair in each of the `environments`, then the other
-    implementations. The pair, and with baselines the pair in the first of them, always stays.
+    The pair here is kept first, then the pair in each of the `environments`, then the other
+    implementations. The pair here and in the first of the `environments` always stays.
     """
 
     def importance(name: str) -> tuple[bool, int, int]:
@@ -81,5 +81,5 @@ def too_many(contestants: Sequence[str], environments: Sequence[str], free: int)
 
 
 def gibibytes(count: int) -> str:
-    """Bytes for people."""
+    """Bytes as text, in GiB."""
     return f"{count / 2**30:.1f} GiB"

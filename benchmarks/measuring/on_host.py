@@ -1,7 +1,7 @@
-"""What another host does before it measures. execnet sends this file's source, so it stands alone.
+"""The preparation of another host. execnet sends this file's source, so it is self-contained.
 
-Files lie in a cache under the digest of all of them, and are looked at again in every session.
-Environments are made by uv from pins.
+Files are in a cache, in a folder named by their digest, which every session checks again. uv makes
+the environments from pins.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ MADE = "made"
 
 
 def cache() -> str:
-    """The folder of everything that is kept on this host."""
+    """The folder with all that the suite keeps on this host."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(os.path.abspath(base), NAME)
 
 
 def about() -> dict[str, object]:
-    """This host: its cache, and what its results should be told with."""
+    """The cache of this host, and the name of its CPU."""
     model = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
@@ -39,7 +39,7 @@ def about() -> dict[str, object]:
 
 
 def digest(folder: str) -> str:
-    """SHA-256 over names and contents of all files of a folder but bytecode; "" without one."""
+    """SHA-256 over names and contents of a folder's files, except bytecode; "" without a folder."""
     if not os.path.isdir(folder):
         return ""
     found = {}
@@ -53,7 +53,7 @@ def digest(folder: str) -> str:
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
-    """The same of contents by name."""
+    """The same for files that are given as contents by name."""
     total = hashlib.sha256()
     for name in sorted(files):
         line = f"{name} {hashlib.sha256(files[name]).hexdigest()}\n"
@@ -62,13 +62,13 @@ def digest_of(files: Mapping[str, bytes]) -> str:
 
 
 def have(kind: str, wanted: str) -> str:
-    """The folder of files with this digest; "" where it is not there, or is damaged."""
+    """The folder of files with this digest; "" if it is missing or damaged."""
     folder = os.path.join(cache(), kind, wanted)
     return folder if digest(folder) == wanted else ""
 
 
 def put(kind: str, wanted: str, files: Mapping[str, bytes]) -> str:
-    """Keep files; their folder. Whole or not at all."""
+    """Store files, all or none, and return their folder; raises ValueError for other contents."""
     if digest_of(files) != wanted:
         raise ValueError("what came is not what was sent")
     parent = os.path.join(cache(), kind)
@@ -83,7 +83,7 @@ def put(kind: str, wanted: str, files: Mapping[str, bytes]) -> str:
     try:
         os.rename(part, folder)
     except OSError:
-        # Hosts may share their disk, and one of them was faster; or what is there is damaged.
+        # Another host that shares the disk was faster, or the folder there is damaged.
         if digest(folder) != wanted:
             damaged = tempfile.mkdtemp(dir=parent)
             os.rename(folder, damaged)
@@ -94,7 +94,7 @@ def put(kind: str, wanted: str, files: Mapping[str, bytes]) -> str:
 
 
 def environment(version: str, pins: list[str]) -> str:
-    """The Python of an environment with these packages, made where it is not there yet."""
+    """The Python of an environment with these packages, which is made if it is missing."""
     name = hashlib.sha256("\n".join([version, *pins]).encode()).hexdigest()[:16]
     folder = os.path.join(cache(), "environments", name)
     python = os.path.join(folder, "bin", "python")
@@ -118,15 +118,15 @@ def environment(version: str, pins: list[str]) -> str:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Nobody else makes an environment in this cache meanwhile: hosts may share their disk."""
+    """Lock the environments of this cache against other processes and hosts that share the disk."""
     os.makedirs(cache(), exist_ok=True)
     with open(os.path.join(cache(), "lock"), "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel gives it back if this process ends
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it if this process ends
         yield
 
 
 def find_uv() -> str:
-    """A uv: the one that is installed, or one in an environment of its own."""
+    """The path of uv: an installed one, or one in a separate environment."""
     own = os.path.join(cache(), "uv")
     made = os.path.join(own, "bin", "uv")
     for place in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), made):
@@ -138,7 +138,7 @@ def find_uv() -> str:
 
 
 def run(command: list[str]) -> None:
-    """Run a command to its end; RuntimeError with its last words where it fails."""
+    """Run a command to its end; raises RuntimeError with its last lines if it fails."""
     ended = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What one session will measure, and what must not change while it does."""
+"""What one session measures, and what must not change during it."""
 
 import platform
 import random
@@ -15,9 +15,9 @@ from mnist_models import implementations, networks
 from mnist_models.operations import FORWARD
 from mnist_models.worker import settings, source_hash
 
-# Seconds of CPU that a worker takes to start, about.
+# CPU seconds that a worker takes to start, roughly.
 START = 2.5
-# A plan that takes this share of what is likely does so on a fast machine.
+# On a fast machine, a plan takes only this share of its likely costs.
 LEAST = 0.7
 # The `importance` of the pair's training steps, which have rank 0, and of its forward passes.
 MOST = 4
@@ -29,8 +29,8 @@ class Plan:
     """Trials with their contestants, and the settings that they share.
 
     A contestant is an implementation here or in one of the `baselines` ("name@environment").
-    `threads` is per worker; `rounds` are samples per block of every operation but the epoch, which
-    is run once a block; `images` is what an epoch visits; `call_limit` and `time_budget` are in
+    `threads` is per worker. `rounds` are samples per block; whole operations, such as the epoch,
+    have one. `images` is the number of images of an epoch. `call_limit` and `time_budget` are in
     seconds.
     """
 
@@ -48,7 +48,7 @@ class Plan:
     call_limit: float
     time_budget: float
     baselines: dict[str, Environment] = field(default_factory=dict)
-    # Where contestants run that name no baseline; None means where this process does.
+    # The environment of contestants without a baseline; None means this process's own.
     here: Environment | None = None
     margin: float = 0.02
     # Seconds for further blocks of what the screen left undecided.
@@ -57,13 +57,13 @@ class Plan:
     allocator: str = "installed"
     # Whether suspects against the baselines are measured again.
     confirms: bool = True
-    # A GPU is fed by more than one thread; None means `threads`.
+    # CPU threads of a worker that uses a GPU; None means `threads`.
     gpu_threads: int | None = None
     # Machines that measure the blocks; none means this one.
     hosts: tuple[Host, ...] = ()
 
     def fingerprint(self) -> dict[str, Any]:
-        """All that a resumed session must have in common with the one it takes up."""
+        """All that a resumed session must have in common with the original one."""
         return {
             "trials": {str(trial): list(names) for trial, names in self.contests.items()},
             "blocks": self.blocks,
@@ -86,9 +86,9 @@ class Plan:
         }
 
     def environment(self, contestant: str, place: Place | None = None) -> Environment:
-        """Where a contestant's worker runs; this process's own environment for "".
+        """The environment of a contestant's worker; without a baseline, that of this session.
 
-        On another host it is the one that was made there.
+        At a `place` on another host, it is the one that was made there.
         """
         _, name = split(contestant)
         found = self.baselines[name] if name else self.here or own()
@@ -106,7 +106,7 @@ class Plan:
         return self.gpu_threads or self.threads if device == "gpu" else self.threads
 
     def precision_on(self, device: str) -> str:
-        """The precision in force on a device: TF32 is nothing that a CPU has."""
+        """The precision in force on a device; CPUs have no TF32."""
         return self.precision if device == "gpu" else "float32"
 
     def packages(self) -> set[str]:
@@ -116,8 +116,8 @@ class Plan:
     def order(self, block: int, session: str) -> list[Trial]:
         """The trials of a block: the first by priority, the others in random order.
 
-        The first block finds out what everything costs; whatever the budget cuts off is then what
-        matters least.
+        The first block shows the cost of each row. In its order, the budget cuts off what matters
+        least.
         """
         trials = sorted(self.contests, key=lambda trial: trial.kind.rank)
         if block > 0:
@@ -130,13 +130,13 @@ class Plan:
 
 
 def described(environment: Environment) -> list[Any]:
-    """All that an environment is, as a journal has it."""
+    """All properties of an environment, as the journal saves them."""
     more = environment.knob, environment.threads
     return [environment.spec, environment.versions, *filter(None, more)]
 
 
 def likely_costs(plan: Plan) -> dict[tuple[Trial, str], float]:
-    """Seconds that each row takes in a block, its part of its worker's start included: about."""
+    """Rough seconds of each row in a block, with its share of its worker's start."""
     rows = plan.rows()
     shares = Counter((trial.device, name) for trial, name in rows)
     return {
@@ -151,10 +151,10 @@ def estimate(plan: Plan) -> float:
 
 
 def foreseen(plan: Plan) -> list[tuple[Trial, str]]:
-    """Rows that are left out before anything is measured, where all of them cannot fit.
+    """Rows to leave out before anything is measured, if not all of them can fit.
 
-    Otherwise a first block of everything would use up the time of the pair's own steps and forward
-    passes, which are never among them.
+    Otherwise the first block, with all rows, would use up the time of the pair's training steps and
+    forward passes, which are never left out here.
     """
     costs = likely_costs(plan)
     total, time = sum(costs.values()), plan.time_budget / ceil(plan.blocks / plan.machines)
@@ -170,10 +170,10 @@ def foreseen(plan: Plan) -> list[tuple[Trial, str]]:
 def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[Trial, str]]:
     """Rows to leave out so that at least `saving` seconds a block are saved.
 
-    Of another implementation each row goes by itself (in all environments), of the pair all rows of
-    a trial go together; the pair's operations of rank 0 are always kept. What matters least goes
-    first (`importance`). Of that, the cheapest goes that suffices by itself; where nothing does,
-    the costliest, and the question is asked again. Of equal costs the last trial goes first.
+    A unit is a trial with both of the pair, or a row of another implementation, in all
+    environments. The pair's operations of rank 0 are always kept. Units of the least `importance`
+    are dropped first: the cheapest one that saves enough, or else the costliest one, until enough
+    is saved. Of equal costs the last trial is dropped first.
     """
     units: dict[int, dict[tuple[str, ...], list[tuple[Trial, str]]]] = {}
     for trial, name in costs:
@@ -200,9 +200,10 @@ def to_drop(costs: dict[tuple[Trial, str], float], saving: float) -> list[tuple[
 def importance(trial: Trial, implementation: str) -> int:
     """How late a row is dropped.
 
-    Epochs of networks that by default the pair alone is timed on go first, because one takes longer
-    than all else of such a network. The other implementations follow, then the pair's other epochs,
-    then its forward passes.
+    Epochs and other whole operations on networks that by default only the pair is timed on are
+    dropped first, because an epoch takes longer than all else of such a network. The other
+    implementations follow, with the pair's operations of rank 3, then its other epochs, then its
+    forward passes.
     """
     if trial.kind.whole and not networks.load(trial.architecture).for_all:
         return 0

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # An implementation that raises one of these is skipped with the reason, unless it was asked for.
 UNAVAILABLE = ("ModuleNotFoundError", "Unavailable")
-# Seconds of rounds that a contestant has in a trial, and the fewest rounds: of a network whose
-# calls are long, a block has fewer than --rounds.
+# Seconds of a contestant's rounds in a trial, and the fewest rounds. If calls are long, a block has
+# fewer rounds than --rounds.
 ROUNDS_SECONDS, LEAST_ROUNDS = 1.0, 10
 Entry = dict[str, Any]
 
@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 class WorkerPool:
     """The workers of this machine, or of the host at `place`, which measure a session's blocks.
 
-    `facts` are what each worker says of itself, `unavailable` is why one could not be started.
+    `facts` are the handshakes of the workers; `unavailable` is why one could not be started.
     """
 
     def __init__(self, session: "Session", place: Place | None = None) -> None:
@@ -49,7 +49,7 @@ class WorkerPool:
         self.unavailable: dict[str, Entry] = {}
 
     def run_block(self, block: int) -> None:
-        """Every trial of a block in workers of its own, those of one device after the other."""
+        """Run every trial of a block in fresh workers, one device after the other."""
         began = monotonic()
         done = {r["trial"] for r in self.journal.records if r.get("block") == block}
         todo = [t for t in self.plan.order(block, self.journal.session) if str(t) not in done]
@@ -88,7 +88,7 @@ class WorkerPool:
                         self.workers.pop(name).kill()
 
     def spawn(self, name: str, device: str) -> None:
-        """Start a worker and tell it what to prepare, without waiting for it."""
+        """Start a worker and send its first requests, without waiting for replies."""
         plan = self.plan
         environment = plan.environment(name, self.place)
         threads = environment.threads or plan.threads_on(device)
@@ -99,7 +99,7 @@ class WorkerPool:
             where, dataset = (folder, environment.spec, place.root, True), place.dataset
         self.workers[name] = WorkerProcess(name, device, threads, *where)
         implementation, _ = split(name)
-        # Before it starts, because it is bound to few CPUs from then on.
+        # `read` comes first, because `start` binds the worker to few CPUs.
         self.workers[name].send("read", dataset)
         settings = implementation, device, threads, plan.precision
         self.workers[name].send("start", *settings, environment.knob)
@@ -113,7 +113,7 @@ class WorkerPool:
         self.facts[name] = info
 
     def stop(self) -> None:
-        """End all workers, which two threads may do at once."""
+        """End all workers; two threads may do this at once."""
         with suppress(KeyError):
             while True:
                 self.workers.popitem()[1].kill()
@@ -165,22 +165,22 @@ class WorkerPool:
         self.journal.append(record | {"seconds": monotonic() - began})
 
     def check_place(self, entries: Mapping[str, Entry], names: Iterable[str]) -> None:
-        """Raise HostLost where nobody at all can measure on a host: that is the host's fault."""
+        """Raise HostLost if no contestant can measure on a host, which is the host's fault."""
         every = [entries.get(name, {}) for name in names]
         failed = [str(entry.get("error") or entry.get("unavailable") or "") for entry in every]
         if self.place and failed and all(failed):
             raise HostLost(failed[0].strip().splitlines()[0])
 
     def affordable(self, rounds: int, seconds: float) -> int:
-        """How many of the rounds fit, going by the seconds of a contestant in the first of them.
+        """How many of the rounds fit, judged by a contestant's `seconds` in the first one.
 
-        A confirmation, which has more rounds than the screen, has as much more time for them.
+        A confirmation has more rounds than the screen, and in proportion more time.
         """
         time = ROUNDS_SECONDS * max(1.0, self.session.rounds / max(1, self.plan.rounds))
         return min(rounds, max(LEAST_ROUNDS, round(time / seconds)))
 
     def attempt(self, entry: Entry, step: Callable[..., None], name: str, *arguments: Any) -> None:
-        """Take one step of a contestant; a failure is written into its entry and costs it alone."""
+        """Run one step of a contestant; a failure is noted in its entry and affects no other."""
         began = monotonic()
         try:
             if not (name in self.workers or name in self.unavailable):
@@ -197,7 +197,7 @@ class WorkerPool:
         entry["cost"] += monotonic() - began
 
     def prepare(self, entry: Entry, worker: WorkerProcess, trial: Trial, block: int) -> None:
-        """Build, make the first call, hold the answers against the reference's, choose a burst."""
+        """Build, make the first call, compare answers with the reference's, choose a burst."""
 
         def ask(method: str, *arguments: Any) -> Any:
             return worker.ask(method, *arguments, limit=self.plan.call_limit)
@@ -229,8 +229,8 @@ class WorkerPool:
         entry[kind] = check_all(trial.kind.questions, used, precision)
         began = monotonic()
         if precision == "tf32":
-            # TF32 rounds so much away that a wrong recipe would pass: the same code shows its
-            # recipe in float32.
+            # TF32 rounds so much that a wrong recipe would pass. The same code is therefore
+            # checked in float32.
             take(used, "float32")
             entry["parity"] = check_all(trial.kind.questions, used, "float32")
         draws = ("dropout",) if network.draws and trial.kind.learns else ()
@@ -245,10 +245,10 @@ class WorkerPool:
         entry["once_seconds"] = entry["first_call_seconds"] + monotonic() - began
         if not trial.kind.whole:
             entry["iterations"] = ask("iterations", trial.operation)
-        ask("threads_that_ran")  # from now on
+        ask("threads_that_ran")  # starts the count
 
     def sample(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
-        """One sample: a burst, or an epoch with its accuracy."""
+        """Take one sample: a burst, or a whole operation such as an epoch with its accuracy."""
         limit, iterations = self.plan.call_limit, entry.get("iterations", 1)
         found = worker.ask("sample", trial.operation, iterations, limit=limit)
         entry["samples"].append((found.pop("seconds"), found.pop("cpu_seconds")))
@@ -260,14 +260,14 @@ class WorkerPool:
         entry |= found
 
     def read_totals(self, entry: Entry, worker: WorkerProcess, trial: Trial) -> None:
-        """Note how much memory the worker has needed so far, and how many threads ran."""
+        """Note the worker's peak memory so far, and how many threads ran."""
         for what in ("peak_memory", "peak_gpu_memory"):
             entry[f"{what}_bytes"] = worker.ask(what, limit=self.plan.call_limit)
         entry["threads_that_ran"] = worker.ask("threads_that_ran", limit=self.plan.call_limit)
 
 
 def refuse_full_disk(error: WorkerError) -> None:
-    """Raise JournalError where the disk is full: that is nothing to blame a contestant for."""
+    """Raise JournalError if the disk is full, which is not a contestant's fault."""
     if os.strerror(errno.ENOSPC) in str(error):
         raise JournalError(
             f"a worker found the disk full; what was measured before is safe: make space, then run "
@@ -276,10 +276,10 @@ def refuse_full_disk(error: WorkerError) -> None:
 
 
 def same_bursts(entries: dict[str, Entry]) -> None:
-    """Let all environments of an implementation do as many operations in a burst.
+    """Give all environments of an implementation the same number of operations in a burst.
 
-    The first operations of a burst find caches that another worker has filled, so that one takes
-    less time in a longer burst: 5 % less in one of 6 than in one of 3, of identical code.
+    The first operations of a burst find caches that another worker has filled, so the mean is
+    shorter in a longer burst: with identical code, by 5 % in a burst of 6 against one of 3.
     """
     groups: dict[str, list[Entry]] = {}
     for name, entry in entries.items():
@@ -294,7 +294,7 @@ def same_bursts(entries: dict[str, Entry]) -> None:
 def shuffled(contestants: Iterable[str], chance: random.Random) -> list[str]:
     """Contestants in random order, an implementation's environments next to each other.
 
-    The machine changes within a tenth of a second, and neighbours share most of it.
+    The machine's state changes within a tenth of a second, and neighbours mostly share it.
     """
     groups: dict[str, list[str]] = {}
     for name in contestants:

@@ -1,4 +1,4 @@
-"""What an environment's frameworks do when nobody tells them otherwise, asked of their workers."""
+"""The defaults of an environment's frameworks, as their workers report them."""
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ def probe(environment: Environment, name: str) -> tuple[dict[str, str], Any]:
 
 
 def numbers(old: Environment, new: Environment, implementation: str) -> list[str]:
-    """The defaults and results that changed between two environments, in words.
+    """The defaults and results that changed between two environments, as text.
 
     Raises WorkerError.
     """
@@ -47,7 +47,7 @@ def numbers(old: Environment, new: Environment, implementation: str) -> list[str
 
 
 def told(old: Environment, new: Environment, implementation: str) -> list[str]:
-    """Like `numbers`; where an environment cannot answer, the reason alone."""
+    """Like `numbers`; if an environment cannot answer, only the reason."""
     try:
         return numbers(old, new, implementation)
     except WorkerError as error:
@@ -55,7 +55,7 @@ def told(old: Environment, new: Environment, implementation: str) -> list[str]:
 
 
 def frameworks(results: Results, name: str) -> dict[str, str]:
-    """The versions of a contestant's packages but NumPy; empty where it never ran."""
+    """The versions of a contestant's packages, except NumPy; empty if it never ran."""
     rows = (row for row in results.rows.values() if row.name == name)
     facts = (entry["facts"] for row in rows for entry in row.entries.values() if "facts" in entry)
     versions = dict(next(facts, {"versions": {}})["versions"])

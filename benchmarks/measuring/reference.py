@@ -14,7 +14,7 @@ PARITY_BATCHES = 3
 
 
 class Reference:
-    """Holds workers' answers against its own, on images that it reads itself."""
+    """Compares workers' answers with its own, on its own copy of the images."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.images, self.labels = preprocess(dataset.train_images), dataset.train_labels
@@ -31,8 +31,8 @@ class Reference:
     ) -> dict[str, float]:
         """Worst difference of each kind in the best of a few attempts, each on other images.
 
-        `ask` puts a request to the worker. A unit whose input is zero but for rounding may fall on
-        the other side of ReLU than here, so that one disagreement proves nothing.
+        `ask` sends a request to the worker. A unit whose input is zero except for rounding may fall
+        on the other side of ReLU than in the reference, so one disagreement proves nothing.
         """
         best: dict[str, float] = {}
         for attempt in range(parity.ATTEMPTS):

@@ -1,4 +1,4 @@
-"""What workers on another host answer, and whether it can be believed."""
+"""The answers of workers on another host, and whether they are valid."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -11,9 +11,9 @@ from benchmarks.measuring.hosts import HostLost
 from benchmarks.measuring.journal import Record
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 
-# A sample that lasts longer than this is none, in seconds.
+# The longest valid sample, in seconds.
 LONGEST = 1e6
-# What reading an answer raises that is none.
+# Exceptions from reading an invalid answer.
 NONSENSE = (
     ArithmeticError,
     AttributeError,
@@ -23,12 +23,12 @@ NONSENSE = (
     ValueError,
     BadZipFile,
 )
-# Seconds for a worker to tell what its machine has done.
+# Seconds for a worker to report the load of its machine.
 TELL_LIMIT = 60.0
 
 
 class FarMeter:
-    """Like `load.Meter`, by what workers on another host tell of their CPUs and of themselves."""
+    """Like `load.Meter`, from the CPU times that workers on another host report."""
 
     def __init__(self, workers: Mapping[str, WorkerProcess], names: Sequence[str]) -> None:
         self.workers = {name: workers[name] for name in names if name in workers}
@@ -36,7 +36,7 @@ class FarMeter:
         self.after: dict[str, dict[str, float]] | None = None
 
     def told(self) -> dict[str, dict[str, float]]:
-        """Seconds since any moment, by worker (`Worker.load`); nothing where one does not tell."""
+        """CPU times by worker (`Worker.load`); empty if a worker does not report them."""
         found = {}
         for name, worker in self.workers.items():
             try:
@@ -46,7 +46,7 @@ class FarMeter:
         return found
 
     def foreign(self) -> float | None:
-        """Share of the CPUs' time that went to others; None if unknown."""
+        """Share of the CPUs' time that other programs and machines took; None if unknown."""
         return self.share("busy", ours=True)
 
     def stolen(self) -> float | None:
@@ -54,7 +54,7 @@ class FarMeter:
         return self.share("stolen")
 
     def share(self, what: str, ours: bool = False) -> float | None:
-        """What was spent between the two readings; None if unknown."""
+        """Share of the CPUs' time that was `what`, less the workers' if `ours`; None if unknown."""
         self.after = self.told() if self.after is None else self.after
         common = self.before.keys() & self.after.keys()
         if not common:
@@ -72,7 +72,7 @@ class FarMeter:
 
 
 def check_answers(record: Mapping[str, Any]) -> None:
-    """Raise HostLost where what a host answered is no measurement: nothing of it is kept."""
+    """Raise HostLost if a host's answer is no measurement; none of it is saved."""
     try:
         Record.model_validate(record)
     except ValidationError as error:

@@ -22,12 +22,12 @@ from mnist_models.shipping import BOUND
 SETTINGS = ("versions", "python", "in_force", "compilation")
 
 
-# Shares of the calls that are no slower than what is told of them.
+# The quantiles of latencies that are saved.
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
 def headline(reason: str) -> str:
-    """What a reason says, on one line: the last of a traceback, the first of anything else."""
+    """A reason on one line: the last line of a traceback, the first line of anything else."""
     lines = reason.strip().splitlines()
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
@@ -63,25 +63,25 @@ class Row:
 
     @property
     def complete(self) -> bool:
-        """Measured in all its blocks."""
+        """Whether it was measured in all its blocks."""
         return bool(self.entries) and not (self.skip or self.error)
 
     @property
     def valid(self) -> bool:
-        """Complete, with nothing against it."""
+        """Whether it is complete and not void."""
         return self.complete and not self.void
 
     @property
     def fault(self) -> str:
-        """Why it is nothing to compare with, on one line; empty where it is valid."""
+        """Why it cannot be compared, on one line; empty if it is valid."""
         if self.valid:
             return ""
         return headline(self.error or self.skip or self.void[0])
 
     def mixed_settings(self) -> list[str]:
-        """Return the settings that changed between blocks, in words."""
+        """Return the settings that changed between blocks, as text."""
         measured = [e | e["facts"] for e in self.entries.values() if "facts" in e]
-        # Hosts may differ: what is compared was measured on the same one.
+        # Hosts may differ, because only samples of the same host are compared.
         found: dict[str, list[str]] = {}
         for host in dict.fromkeys(e.get("host", "") for e in measured):
             here = [e for e in measured if e.get("host", "") == host]
@@ -109,7 +109,7 @@ class Row:
         return float(np.median(self.samples()))
 
     def counters(self) -> dict[str, Any]:
-        """What was counted while it was timed, as it is saved."""
+        """The counters of its samples, as they are saved."""
         entries = self.entries
         counts = [len(entry["samples"]) for entry in entries.values()]
         return {
@@ -147,7 +147,7 @@ def settings(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def counted(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """What was counted in each sample, by name, block after block."""
+    """The counters of each sample, by name, block after block."""
     found: dict[str, list[float]] = {}
     for entry in entries:
         for name, values in entry.get("counted", {}).items():
@@ -156,7 +156,7 @@ def counted(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
 
 
 class Results:
-    """The rows of a session, with the verdict on each whether it may be used."""
+    """The rows of a session, each with the reasons why it must not be used."""
 
     def __init__(self, plan: Plan, journal: Journal) -> None:
         self.plan, self.journal = plan, journal
@@ -173,7 +173,7 @@ class Results:
             for name, entry in record.get("results", {}).items():
                 if "host" in record:
                     entry["host"] = record["host"]
-                # What fails in a further block has been measured without it.
+                # A row that fails in a further block is complete without that block.
                 if record["block"] < optional or not {"error", "unavailable"} & entry.keys():
                     self.rows[by_text[record["trial"]], name].entries[record["block"]] = entry
         for row in self.rows.values():
@@ -184,7 +184,7 @@ class Results:
             self.add_faults(row)
 
     def classify(self, row: Row, dropped: str) -> None:
-        """Say why a row has no complete set of samples, if so; `dropped` is the reason of that."""
+        """Note why a row's samples are incomplete, if they are; `dropped` is why it was dropped."""
         for entry in row.entries.values():
             row.error = row.error or entry.get("error", "")
         if dropped:
@@ -207,7 +207,7 @@ class Results:
         return next(reasons, "")
 
     def add_faults(self, row: Row) -> None:
-        """Void a row for its implementation's parity, and for its accuracy where it trained."""
+        """Note why a row is void: parity, exports, devices, feeds, or accuracy if it trained."""
         for other in self.rows.values():
             same = (other.name, other.trial.architecture, other.trial.device)
             if same == (row.name, row.trial.architecture, row.trial.device):
@@ -249,7 +249,7 @@ class Results:
         return networks.load(row.trial.architecture).has_state
 
     def bounds(self, architecture: str, batch_size: int) -> Bounds:
-        """Which accuracies count: as calibrated, or around what the reference reached."""
+        """The bounds of accepted accuracies: calibrated ones, or around the reference's."""
         if found := self.calibrated.get(self.plan.dataset, architecture, batch_size):
             return found
         place = [architecture, batch_size]
@@ -266,7 +266,7 @@ class Results:
         return [row for row in self.rows.values() if not split(row.name)[1]]
 
     def suspects(self) -> int:
-        """How many comparisons the journal says were confirmed; 0 where none were."""
+        """How many comparisons the confirmation measured, by the journal; 0 if there was none."""
         return (noted_confirmation(self.journal.records) or {"suspects": 0})["suspects"]
 
     def records(self, environment: str = "") -> dict[str, dict[str, Any]]:
@@ -304,7 +304,7 @@ class Results:
         return {self.test_id(row): row.fault for row in self.here() if not row.complete}
 
     def verdicts(self) -> dict[str, list[Judged]]:
-        """This environment against each baseline, by its name."""
+        """The verdicts on this environment against each baseline, by its name."""
         new, judged = self.records(), {}
         for environment in self.plan.baselines:
             old = self.records(environment)
@@ -319,7 +319,7 @@ class Results:
         return judged
 
     def unusable(self, row: Row) -> str:
-        """Why a row is nothing to compare with, on one line; empty where it is."""
+        """Why a row cannot be compared, on one line; empty if it can."""
         if row.fault:
             return row.fault
         first = next(iter(row.entries.values()))
@@ -333,9 +333,9 @@ class Results:
         return self.rows.get((replace(trial, operation=operation.name), name))
 
     def moments(self, row: Row) -> dict[str, Any]:
-        """At which moment the samples of an epoch end, and when its call returned.
+        """The moment at which an epoch's samples end, and when its call returned.
 
-        Runs saved without `moment` timed until the call returned.
+        Samples of runs that were saved without `moment` end when the call returned.
         """
         if row.trial.kind is not EPOCH:
             return {}
@@ -347,7 +347,7 @@ class Results:
         }
 
     def particulars(self, row: Row) -> dict[str, Any]:
-        """What only some rows have: hosts, slowest calls, the moments of a start."""
+        """Fields that only some rows have, such as hosts, latencies and the moments of a start."""
         found: dict[str, Any] = {}
         entries = row.entries.values()
         if any("host" in entry for entry in entries):

@@ -36,22 +36,22 @@ class Progress(Protocol):
     """The follower of a session, such as a progress bar."""
 
     def say(self, line: str) -> None:
-        """Something that must not be missed."""
+        """Print a line that must not be missed."""
 
     def trial(self, block: int, trial: Trial) -> None:
-        """A trial begins."""
+        """Show that a trial begins."""
 
     def block(self, block: int, seconds_left: float) -> None:
-        """A block has ended; `seconds_left` if the others take as long."""
+        """Show that a block has ended; `seconds_left` assumes that the others take as long."""
 
     def look(self, results: Results) -> None:
-        """A block has ended, and others follow; `results` are those so far."""
+        """Show the `results` so far, when a block has ended and others follow."""
 
     def confirm(self, suspects: int, trials: int) -> None:
-        """The screen is over; suspects, if any, are measured again in new blocks."""
+        """Show that the screen is over, and whether suspects are measured again in new blocks."""
 
     def decide(self, undecided: int, seconds: float) -> None:
-        """All is confirmed or refuted; what is undecided is measured further for some seconds."""
+        """Show that suspects are decided, and the rest is measured further for some seconds."""
 
 
 class Session:
@@ -103,14 +103,14 @@ class Session:
             dealer.deal(now)
 
     def expect_accuracy(self) -> None:
-        """Let the reference train the epochs that nobody calibrated, and note its accuracy.
+        """Let the reference train the epochs that are not calibrated, and note its accuracy.
 
-        Where it cannot within the limit of a call, an epoch need only be better than guessing.
+        If it exceeds the limit of a call, an epoch only has to be better than guessing.
         """
         noted = [r["expected"]["place"] for r in self.journal.records if "expected" in r]
         table = accuracy.Table()
         every = (trial for trial in self.plan.contests if trial.kind is EPOCH)
-        epochs = (trial for trial in every if self.contestants(trial))  # and was not dropped
+        epochs = (trial for trial in every if self.contestants(trial))  # not dropped
         for name, size in sorted({(trial.architecture, trial.batch_size) for trial in epochs}):
             place = [name, size]
             if place in noted or table.get(self.plan.dataset, name, size):
@@ -178,7 +178,7 @@ class Session:
     def confirmation(self) -> range:
         """The blocks in which suspects are measured again, noted in the journal beforehand."""
         noted = noted_confirmation(self.journal.records)
-        # A single block screens nothing.
+        # One block is not enough for a screen.
         several = self.plan.confirms and self.plan.rounds and self.plan.blocks > 1
         if not noted and self.plan.baselines and several:
             suspects = self.open_suspects()
@@ -193,7 +193,7 @@ class Session:
         return range(self.plan.blocks, self.plan.blocks + blocks)
 
     def decide(self, dealer: Dealer) -> None:
-        """Measure what is undecided in further blocks, until it is decided or time is over."""
+        """Measure undecided rows in further blocks, until they are decided or time is over."""
         plan, began, said = self.plan, monotonic(), False
         if not (plan.confirms and plan.baselines and plan.rounds):
             return
@@ -225,7 +225,7 @@ class Session:
     def first_deciding(self) -> int:
         """The block after the confirmation, or the later one that was cut off.
 
-        A block of the confirmation has had its processes: others in it would mix their memory.
+        A block of the confirmation is not reused: its memory figures would mix two processes.
         """
         confirming = (noted_confirmation(self.journal.records) or {"blocks": 0})["blocks"]
         last = max((r.get("block", 0) for r in self.journal.records), default=0)
@@ -234,7 +234,7 @@ class Session:
     def undecided(self) -> list[Comparison]:
         """Return the comparisons of times that some more blocks will probably find equal.
 
-        A side that failed in a further block is not measured any more, so nor is the other one.
+        If one side failed in a further block, neither side is measured any more.
         """
         results = Results(self.plan, self.journal)
         every = [one for judged in results.verdicts().values() for one in judged]
@@ -287,7 +287,7 @@ class Session:
         }
 
     def spent(self) -> float:
-        """Seconds of measuring so far, those of a killed session that is taken up included."""
+        """Seconds of measuring so far, including those of the session that was resumed."""
         return self.earlier + monotonic() - self.began
 
     def overdue(self, trial: Trial, began: float) -> bool:
@@ -300,13 +300,13 @@ class Session:
         return trial.kind.rank > 0 and self.spent() + rest > self.plan.time_budget
 
     def blocks_after(self, block: int) -> int:
-        """How many blocks' time is still to come."""
+        """How many blocks each machine still measures after this one."""
         return ceil((self.plan.blocks - block - 1) / self.plan.machines)
 
     def contestants(self, trial: Trial, block: int = 0) -> list[str]:
         """Return the contestants that still run in a trial: not dropped, failed or unavailable.
 
-        In a confirming block these are the suspects and their counterparts.
+        In a confirming or further block, these are the rows to measure again.
         """
         out = {name for t, name in self.dropped() if t == str(trial)}
         for record in self.journal.records:
@@ -321,18 +321,18 @@ class Session:
         return [name for name in names if name not in out]
 
     def dropped(self) -> list[list[str]]:
-        """[trial, contestant] of all that does not fit into the time budget."""
+        """[trial, contestant] of all that was dropped."""
         return [row for record in self.journal.records for row in record.get("dropped", [])]
 
     def drop(self, rows: list[tuple[Trial, str]], why: str = "to keep the time budget") -> None:
-        """Leave rows out from now on, and say so."""
+        """Leave rows out from now on, and report it."""
         if rows:
             dropped = [[str(trial), name] for trial, name in rows]
             self.journal.append({"dropped": dropped, "reason": why})
             self.progress.say(f"dropped {why}: {by_trial(rows)}")
 
     def keep_budget(self, block: int, seconds: float) -> None:
-        """Drop what would not fit if the blocks to come cost as much as this one.
+        """Drop what would not fit if the remaining blocks cost as much as this one.
 
         The costs that only the first block has, such as cold compilers, are not counted.
         """

@@ -1,4 +1,4 @@
-"""Worker processes: started, asked, and ended, whatever state they are in. Built on execnet."""
+"""Start worker processes, send them requests, and end them in any state. Built on execnet."""
 
 import os
 import signal
@@ -22,36 +22,36 @@ from mnist_models.worker import PROTOCOL, source_hash
 
 ROOT = Path(mnist_models.__file__).parents[1]
 START_LIMIT = 300.0
-# Seconds for a bare interpreter to run, for a request to be taken, for a process to be ended.
+# Seconds to start a bare interpreter, to send a request, and to end a process.
 INTERPRETER_LIMIT, SEND_LIMIT, END_LIMIT = 60.0, 60.0, 10.0
-# Held while a process is started, so that it is known which one that is.
+# Held while a process is started, so that it can be distinguished from others.
 STARTING = Lock()
-# Bytes of the largest message that is read. The largest that is sent are weights: some MiB.
+# Bytes of the largest message that is read. The largest ones that are sent are weights of some MiB.
 LARGEST = 256 * 2**20
 T = TypeVar("T")
 
 
 class TooLarge(EOFError):
-    """A process sends more than any answer has; for execnet its connection has ended."""
+    """A message is larger than any answer; execnet then ends the connection."""
 
 
 class Connection(gateway_io.Popen2IOMaster):  # type: ignore[misc]
-    """As execnet's own, which would read up to 2 GiB into memory before anybody looks at it."""
+    """Like execnet's own, which would read up to 2 GiB into memory without a check."""
 
     def read(self, numbytes: int) -> bytes:
-        """Raises TooLarge."""
+        """Read this many bytes; raises TooLarge."""
         if numbytes > LARGEST:
             most = f"{LARGEST // 2**20} MiB"
             raise TooLarge(f"it sends a message of {numbytes:,} bytes, and {most} are the most")
         return super().read(numbytes)
 
 
-# execnet has no other way to choose it.
+# execnet has no other way to set its class.
 gateway_io.Popen2IOMaster = Connection
 
 
 class WorkerError(Exception):
-    """A request failed; `fatal` tells that the worker is gone with it."""
+    """A request failed; `fatal` means that the worker has ended."""
 
     def __init__(self, message: str, kind: str = "", fatal: bool = False) -> None:
         super().__init__(message)
@@ -71,9 +71,9 @@ class WorkerProcess:
         root: str = "",
         elsewhere: bool = False,
     ) -> None:
-        """`root` holds the source, ours by default.
+        """`root` holds the source, by default that of this process.
 
-        `elsewhere`, that and `folder` are on another machine.
+        If `elsewhere`, `root` and `folder` are on another machine.
         """
         self.contestant, self.root, self.elsewhere = contestant, root or str(ROOT), elsewhere
         self.log = folder / f"{contestant}-{device}-{os.urandom(3).hex()}.log"
@@ -81,12 +81,12 @@ class WorkerProcess:
         self.pid: int | None = None
         variables = variables_of(device, threads, folder, split(contestant)[1])
         if not elsewhere:
-            self.log.touch()  # a full disk is the session's trouble, not the worker's
+            self.log.touch()  # a full disk is an error of the session, not of the worker
         try:
             with nullcontext() if elsewhere else alone():
                 begin = INTERPRETER_LIMIT, self.begin, spec, variables
                 self.channel = within(*begin, until=self.over)
-        except Exception as error:  # execnet's own, OSError, and whatever the far side says
+        except Exception as error:  # execnet's own, OSError, and errors of the other side
             self.over.set()
             words = (
                 f"{contestant}: execnet cannot start a worker with {spec}: {reason(error, spec)}"
@@ -97,13 +97,13 @@ class WorkerProcess:
         except BaseException:
             self.kill()
             raise
-        # Elsewhere, the number is that of a process of another machine.
+        # Elsewhere, it is the number of a process on another machine.
         self.pid = pid if spec.startswith("popen") and not elsewhere else None
 
     def begin(self, spec: str, variables: dict[str, str]) -> execnet.Channel:
-        """Start the process and tell it what to prepare."""
+        """Start the process and send it its settings."""
         with ExitStack() as undo:
-            # execnet takes a process that was ended for one that has started.
+            # execnet takes an ended process for a started one.
             undo.callback(self.group.terminate, timeout=2)
             channel = self.group.makegateway(spec).remote_exec(launch)
             channel.send((self.root, str(self.log), variables))
@@ -111,9 +111,9 @@ class WorkerProcess:
         return channel
 
     def send(self, method: str, *arguments: Any) -> None:
-        """Ask without waiting for the reply; every `send` needs its `receive`."""
+        """Send a request without waiting for the reply; every `send` needs a `receive`."""
         try:
-            # A worker that has stopped reads nothing, and a pipe holds less than the weights.
+            # A stopped worker reads nothing, and a pipe holds less than the weights.
             within(SEND_LIMIT, self.channel.send, (method, arguments))
         except TimeoutError as error:
             raise self.late(SEND_LIMIT) from error
@@ -121,7 +121,7 @@ class WorkerProcess:
             raise self.death() from error
 
     def receive(self, limit: float) -> Any:
-        """The next reply; WorkerError when it is an error, or none comes within `limit` s."""
+        """The next reply; raises WorkerError if it is an error, or none comes within `limit` s."""
         try:
             status, *reply = self.channel.receive(limit)
         except self.channel.TimeoutError as error:
@@ -142,13 +142,13 @@ class WorkerProcess:
         return self.receive(limit)
 
     def late(self, limit: float) -> WorkerError:
-        """What to say when the process is silent, which ends it."""
+        """End a silent process; returns the error."""
         self.kill()
         words = f"{self.contestant}: no answer within {limit:g} s, so its worker was ended"
         return WorkerError(words + self.last_output(), fatal=True)
 
     def death(self, error: BaseException | None = None) -> WorkerError:
-        """What to say when the process is gone."""
+        """Clean up after a process that has ended; returns the error."""
         self.kill()
         text = f"{self.contestant}: its worker died (crashed, or killed for want of memory)"
         if isinstance(error, TooLarge):
@@ -158,7 +158,7 @@ class WorkerProcess:
         return WorkerError(text + self.last_output(), fatal=True)
 
     def last_output(self, lines: int = 40) -> str:
-        """The end of what the worker printed; elsewhere, the place of its log."""
+        """The last lines that the worker printed; elsewhere, the path of its log."""
         if self.elsewhere:
             return f"\nits log is {self.log} there"
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -178,7 +178,7 @@ class WorkerProcess:
 
 @contextmanager
 def alone() -> Generator[None, None, None]:
-    """Nothing else is started meanwhile; what was started is ended where that fails."""
+    """Start nothing else meanwhile; if the start fails, end the started processes."""
     with STARTING:
         known = offspring()
         try:
@@ -195,11 +195,11 @@ def within(
     until: Event | None = None,
     **options: Any,
 ) -> T:
-    """The result of a call that is made in a thread; TimeoutError when it takes over `limit` s.
+    """The result of a call in a thread; raises TimeoutError if it takes over `limit` s.
 
-    For calls of execnet that wait for ever for a process that is silent. The thread is left alone
-    and ends with that process. It lives until the event is there: Linux takes a process whose
-    thread of birth has ended for one that has lost its parent.
+    It is for calls of execnet, which wait for a silent process forever. The thread is not ended;
+    it ends with that process. It lives until the event `until` is set, because Linux treats a
+    process as an orphan when the thread that started it ends.
     """
     outcome: Future[T] = Future()
 
@@ -231,7 +231,7 @@ def last_line(trace: str) -> str:
 
 
 def check_handshake(worker: WorkerProcess, info: dict[str, Any]) -> None:
-    """Refuse a worker that would measure something else than this controller means."""
+    """Raise WorkerError for a worker of another protocol or source, or with other frameworks."""
     if info["protocol"] != PROTOCOL:
         speaks = f"speaks protocol {info['protocol']}, this session {PROTOCOL}"
         remedy = "its environment must not hold a mnist_models of another version"
@@ -254,12 +254,11 @@ def variables_of(device: str, threads: int, folder: Path, environment: str) -> d
         # Files that the first block exports, and later ones load.
         shipping.FOLDER: str(folder / "exports" / place),
         "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
-        # What was compiled in earlier sessions, or in another environment, must not make this
-        # one's first calls look cheap.
+        # First calls must not find code that another session or environment has compiled.
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor" / environment),
         "TRITON_CACHE_DIR": str(folder / "triton" / environment),
     }
     if device == "gpu":
-        # Keras on PyTorch would choose by itself; JAX would take most of the memory at its start.
+        # Otherwise Keras on PyTorch would choose the device, and JAX would take most of its memory.
         return variables | {"KERAS_TORCH_DEVICE": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     return variables | {"CUDA_VISIBLE_DEVICES": "-1", "KERAS_TORCH_DEVICE": "cpu"}

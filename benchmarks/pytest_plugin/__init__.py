@@ -1,1 +1,1 @@
-"""All that knows pytest and pytest-benchmark: options, selection, replay, saving, summary."""
+"""Everything that uses pytest and pytest-benchmark: options, replay, saving, summary."""

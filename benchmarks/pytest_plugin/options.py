@@ -1,4 +1,4 @@
-"""The pytest options. pyproject.toml loads them with `-p`, so that they are known at the root."""
+"""The pytest options. pyproject.toml loads them with `-p`, so that they work in the root folder."""
 
 import os
 from collections.abc import Collection, Iterable
@@ -156,7 +156,7 @@ class Settings:
     report: Path | None
 
     def asked_for(self, device: str, name: str) -> bool:
-        """Whether it is an error, and no mere skip, when `name` cannot be had on `device`."""
+        """Whether it is an error, and not a skip, if `name` cannot run on `device`."""
         asked = self.implementations_asked or name in implementations.PAIR
         return asked and self.device_asked if device == "gpu" else self.implementations_asked
 
@@ -194,7 +194,7 @@ def pytest_configure(config: pytest.Config) -> None:
     choose_baseline(config)
     saves = ("benchmark_save", "benchmark_autosave", "benchmark_json")
     if any(config.getoption(option, None) for option in saves):
-        # Without its raw data a run can never be analysed again.
+        # Without its raw data a run cannot be analysed again.
         config.option.benchmark_save_data = True
 
 
@@ -219,7 +219,7 @@ def choose_baseline(config: pytest.Config) -> None:
     except (RunError, ValueError) as error:
         raise pytest.UsageError(f"--benchmark-compare: {error}") from error
     if path is not None:
-        # pytest-benchmark's tables are narrower for what lies in its storage.
+        # pytest-benchmark's tables are narrower for runs in its storage.
         stored = path.parent == storage / get_machine_id()
         config.option.benchmark_compare = path.stem if stored else str(path)
     elif passed:
@@ -242,7 +242,7 @@ def settings(config: pytest.Config) -> Settings:
     except (EnvironmentProblem, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
     names = asked or (implementations.PAIR if quick or baselines else everybody)
-    # The others would leave no time for epochs, and with them none for accuracies.
+    # Other networks would leave no time for epochs, and so for accuracies.
     small = [name for name in networks.names() if networks.load(name).for_all]
     architectures = option("architecture") or (small if quick else None)
     defaults = QUICK if quick else DEFAULTS
@@ -313,7 +313,7 @@ def settings(config: pytest.Config) -> Settings:
 
 
 def until_decided(seconds: float) -> float:
-    """Seconds from 0 on; UsageError for others."""
+    """The seconds; raises UsageError if they are out of range."""
     if not 0 <= seconds <= LARGEST_NUMBER:
         limits = f"from 0 to {LARGEST_NUMBER}"
         raise pytest.UsageError(f"--until-decided {seconds}: must be {limits}")
@@ -321,7 +321,7 @@ def until_decided(seconds: float) -> float:
 
 
 def report_folder(text: str | None) -> Path | None:
-    """Where a report goes; UsageError where it cannot."""
+    """The folder of a report; raises UsageError if it cannot be written."""
     if not text:
         return None
     folder = Path(text)
@@ -336,7 +336,7 @@ def report_folder(text: str | None) -> Path | None:
 
 
 def chosen(option: str, values: Iterable[str] | None, allowed: Collection[str]) -> tuple[str, ...]:
-    """The values, each once and each allowed; all that is allowed where none were given."""
+    """The values, each once, or all `allowed` ones without values; raises UsageError."""
     for value in values or ():
         if value not in allowed:
             choices = ", ".join(allowed)
@@ -345,7 +345,7 @@ def chosen(option: str, values: Iterable[str] | None, allowed: Collection[str]) 
 
 
 def batch_sizes(values: list[int]) -> tuple[int, ...]:
-    """Positive batch sizes, each once."""
+    """The batch sizes, each once; raises UsageError if one is out of range."""
     for value in values:
         if not 1 <= value <= LARGEST_BATCH:
             limits = f"between 1 and {LARGEST_BATCH}"
@@ -367,10 +367,10 @@ def devices(values: list[str] | None) -> tuple[str, ...]:
 
 
 def threads(value: int | None) -> int:
-    """CPU threads per worker: all fast physical cores but one, unless told otherwise.
+    """CPU threads per worker, by default one for each fast physical core except one.
 
-    The one left over is for the controller and whatever else is going on. Threads that wait for
-    each other while one of them has lost its CPU make a framework look many times slower.
+    That core is left for the controller and other programs. If one thread of a framework loses its
+    CPU, the others wait for it, and the framework looks many times slower. Raises UsageError.
     """
     available = len(cpus.available())
     if value is None:

@@ -31,7 +31,7 @@ from mnist_models import data, implementations, recipe
 from mnist_models.worker import source_hash
 
 DATASET = pytest.StashKey[data.Dataset]()
-# The runs that --benchmark-compare loaded, as they came.
+# The unchanged runs that --benchmark-compare loaded.
 COMPARED = pytest.StashKey[list[dict[str, Any]]]()
 
 
@@ -43,28 +43,28 @@ class Clock:
         self.reading = 0.0
 
     def __call__(self) -> float:
-        """The reading, which then falls back to 0."""
+        """Return the reading and set it to 0."""
         reading, self.reading = self.reading, 0.0
         return reading
 
     def advance(self) -> None:
-        """What pytest-benchmark believes to be the benchmarked function."""
+        """Set the next reading; pytest-benchmark calls this as the benchmarked function."""
         self.reading = next(self.samples, 0.0)
 
 
 @dataclass
 class Timed:
-    """The measured results of a pytest session; without results, the reason."""
+    """The measured results of a pytest session, or the reason why there are none."""
 
     why_not: str = ""
     results: Results | None = None
     journal: journals.Journal | None = None
     dataset: data.Dataset | None = None
     interrupted: bool = False
-    # Against each baseline environment and each saved run, by its name.
+    # By the name of each baseline environment and each saved run.
     verdicts: dict[str, list[Judged]] = field(default_factory=dict)
     saved_runs: dict[str, saved.Run] = field(default_factory=dict)
-    # What changed besides times, in words, against each baseline environment.
+    # Changed defaults and results, as text, by baseline environment.
     numbers: dict[str, list[str]] = field(default_factory=dict)
     written: list[Path] = field(default_factory=list)
     # Why pytest-benchmark could not save the run.
@@ -78,7 +78,7 @@ class Timed:
         return beside_the_rows(self)
 
     def finish(self, session: pytest.Session) -> None:
-        """After all was judged and saved: the baselines' files, the exit status, the journal."""
+        """Save the baselines' files, set the exit status, and finish and close the journal."""
         config = session.config
         try:
             if self.unsaved:
@@ -106,7 +106,7 @@ class Timed:
         session.exitstatus = status
 
     def end(self, session: pytest.Session) -> None:
-        """Note the end of a session that was judged to its end; Ctrl-C is not its end."""
+        """Mark a session as finished if all of it was judged, and Ctrl-C did not end it."""
         if self.interrupted:
             session.exitstatus = pytest.ExitCode.INTERRUPTED
         elif self.journal and session.exitstatus in (0, 1) and not session.shouldfail:
@@ -126,7 +126,7 @@ def place(item: Any) -> tuple[Trial, str]:
 
 
 def impossible(trial: Trial, name: str) -> str:
-    """Why a row cannot be measured on this machine, as far as no framework has to be asked."""
+    """Why this machine cannot measure a row, without asking a framework; empty if unknown."""
     if lacks := implementations.missing(name):
         return f"not installed: pip install {' '.join(lacks)}"
     if trial.device == "gpu" and not has_gpu():
@@ -190,7 +190,7 @@ def measure_session(session: pytest.Session) -> Timed:
 
 
 def changed_numbers(results: Results, say: Callable[[str], None]) -> dict[str, list[str]]:
-    """For each baseline, which defaults and results of an upgraded framework changed, in words."""
+    """For each baseline, the changed defaults and results of an upgraded framework, as text."""
     found: dict[str, list[str]] = {}
     for environment in results.plan.baselines:
         for name in probes.upgraded(results, environment):
@@ -203,7 +203,7 @@ def changed_numbers(results: Results, say: Callable[[str], None]) -> dict[str, l
 
 
 def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> None:
-    """Judge against the runs that --benchmark-compare names; take out what cannot be compared."""
+    """Judge against the runs of --benchmark-compare; remove rows that cannot be compared."""
     session = config._benchmarksession  # type: ignore[attr-defined]
     new = results.run(session.get_machine_info())
     rows_here = saved.by_name(new)
@@ -225,7 +225,7 @@ def judge_saved_runs(config: pytest.Config, timed: Timed, results: Results) -> N
 
 
 def load_dataset(config: pytest.Config) -> data.Dataset:
-    """The data set of this pytest run, read once; raises pytest.UsageError if it cannot be had."""
+    """The data set of this pytest run, read once; raises pytest.UsageError if it cannot be read."""
     if DATASET not in config.stash:
         try:
             config.stash[DATASET] = data.load(config.stash[SETTINGS].dataset)
@@ -265,7 +265,7 @@ def make_plan(
 
 
 def judge(item: Any, timed: Timed, benchmark: Any) -> Row:
-    """Replay a test's samples through pytest-benchmark; skip or fail where there are none."""
+    """Replay a test's samples through pytest-benchmark; skip or fail if there are none."""
     trial, name = place(item)
     reason = impossible(trial, name) or timed.why_not
     if reason or timed.results is None:

@@ -1,4 +1,4 @@
-"""Saving: notes in the session's own run, and a run of each baseline environment."""
+"""Saving: fields that are added to the session's run, and a run of each baseline environment."""
 
 import json
 from collections.abc import Generator
@@ -17,7 +17,7 @@ from benchmarks.measuring.results import Results, Row
 from benchmarks.reporting.pictures import exploration
 from benchmarks.trial import contestant
 
-# Below this, each environment has a storage of its own, so that none of its files ever is taken
+# Below this, each baseline environment has a separate storage, so that its files are never taken
 # for the newest run of this environment.
 FOLDER = Path("environments")
 
@@ -63,9 +63,9 @@ def save_environments(config: Any, results: Results) -> list[Path]:
 
 @contextmanager
 def no_halves(storage: FileStorage, also: Path | None = None) -> Generator[None, None, None]:
-    """Remove what a full disk left half-written in a storage, or of the file `also`.
+    """After an OSError, remove incomplete files in a storage, and the file `also` if incomplete.
 
-    Files that were there before and are unchanged stay, and so do those that are whole.
+    Unchanged files and complete ones stay.
     """
 
     def there() -> dict[Path, tuple[int, int]]:
@@ -93,9 +93,9 @@ def whole(path: Path) -> bool:
 
 
 def guard_saving(session: Any, timed: Any) -> None:
-    """Let pytest-benchmark's `session` leave no half file, and `timed` know why it could not save.
+    """Let pytest-benchmark's `session` leave no incomplete file, and note an OSError in `timed`.
 
-    Its exception would end pytest in a traceback, without the panels.
+    The exception would end pytest with a traceback, without the panels.
     """
     save = session.handle_saving
 
@@ -144,7 +144,7 @@ def baseline_run(results: Results, environment: str, run: dict[str, Any]) -> dic
 
 
 def unfit_as_baseline(timed: Any) -> list[str]:
-    """Why a run must not become the next baseline by itself: void rows, confirmed regressions."""
+    """Why a run must not become a baseline by default: void rows, confirmed regressions."""
     void = [f"{row.trial} {row.name}: void" for row in timed.results.here() if row.void]
     regressed = [
         f"{one.comparison.trial} {one.comparison.implementation}: {one.comparison.metric.name} "

@@ -1,4 +1,4 @@
-"""How a pytest run ends: pytest-benchmark's tables, the panels, the report."""
+"""The end of a pytest run: pytest-benchmark's tables, the panels, the report."""
 
 import shlex
 from pathlib import Path
@@ -26,7 +26,7 @@ Groups = list[tuple[str, list[dict[str, Any]]]]
 
 
 def strike_out(groups: Groups, results: Results | None) -> Groups:
-    """pytest-benchmark's groups, with the rows that do not count moved into one of their own."""
+    """The groups of pytest-benchmark, with void rows moved into a group of their own."""
     if results is None:
         return groups
     void = {results.test_id(row) for row in results.here() if row.void}
@@ -41,7 +41,7 @@ def strike_out(groups: Groups, results: Results | None) -> Groups:
 
 
 def conclude(timed: Any, reporter: Any) -> None:
-    """End a pytest run: the panels, the report, and what to do where nothing was compared."""
+    """Print the panels, write the report, and print advice if no saved run matches."""
     option, results = reporter.config.getoption, timed.results
     if option("benchmark_compare", None) and not reporter.config._benchmarksession.compared_mapping:
         reporter.write_line(NOTHING_SAVED)
@@ -63,7 +63,7 @@ def conclude(timed: Any, reporter: Any) -> None:
 
 
 def written(config: Any, timed: Any, folder: Path) -> str:
-    """Write the report of a session; returns where it is, in words."""
+    """Write the report of a session; returns a line with its path."""
     results = timed.results
     run = this_run(config, timed)
     others = {}
@@ -75,7 +75,7 @@ def written(config: Any, timed: Any, folder: Path) -> str:
 
 
 def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
-    """How to read the verdicts against an environment or a saved run."""
+    """Notes on the verdicts against an environment or a saved run."""
     results = timed.results
     margin = f"{results.plan.margin:.1%}"
     if run := timed.saved_runs.get(name):
@@ -99,7 +99,7 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
 
 
 def next_steps(results: Results, name: str, judged: list[Judged]) -> list[str]:
-    """What to ask where something changed: which release did it, and which numbers changed, too."""
+    """Commands after a change: which release made it, and which numbers changed, too."""
     changed = [one.comparison for one in judged if one.verdict.status in CALLED]
     folders = [folder_of(results.plan.environment(f"x@{name}")), folder_of(own())]
     if not changed or None in folders:

@@ -1,1 +1,1 @@
-"""What people look at."""
+"""Everything that users see: panels, tables, charts and pages."""

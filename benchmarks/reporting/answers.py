@@ -36,7 +36,7 @@ RETURNED = (
 
 @dataclass(frozen=True)
 class SavedRow:
-    """A saved row; `void` is why it does not count, empty where it does."""
+    """A saved row; `void` is why it does not count, empty if it does."""
 
     record: Record
     void: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class SavedRow:
 
     @property
     def name(self) -> str:
-        """The implementation's."""
+        """The implementation's name."""
         return str(self.info["implementation"])
 
     @property
@@ -80,18 +80,18 @@ class SavedRow:
         return float(np.median(known)) if known else None
 
     def late(self) -> str:
-        """That the call returned long after the last step, and why; empty where it did not."""
+        """A note if the call returned long after the last step, and why; else empty."""
         returned = self.info.get("returned_seconds", ())
         words = returned_late(self.seconds(), returned, self.info.get("returns_late", ""))
         return words and f"{label(self.name)}: {words}"
 
     @cached_property
     def counts(self) -> causes.Counts | None:
-        """What was counted while it was timed; None in a run from before anything was."""
+        """The counters of its samples; None in older runs without counters."""
         return causes.Counts.of(self.record)
 
     def findings(self) -> list[causes.Finding]:
-        """The causes that matter, what takes most first; none of a row that does not count."""
+        """The causes that matter, the largest first; none for a void row."""
         return causes.findings(self.counts) if self.counts and not self.void else []
 
     def first_call(self) -> float:
@@ -118,7 +118,7 @@ class Contest:
 
     @property
     def title(self) -> str:
-        """Return the trial in words, such as "training step, lenet5, batch 128, cpu"."""
+        """Return the trial's title, such as "training step, lenet5, batch 128, cpu"."""
         architecture, batch_size, device = self.place
         return f"{OPERATIONS[self.operation]}, {architecture}, batch {batch_size}, {device}"
 
@@ -131,12 +131,12 @@ class Contest:
 
     @cached_property
     def verdict(self) -> Pair | None:
-        """The verdict on the pair; None where there is but one of it."""
+        """The verdict on the pair; None if there is only one row."""
         pair = self.pair()
         return pair[0].against(pair[1]) if len(pair) == 2 else None
 
     def ratio(self) -> Ratio | None:
-        """Seconds of the first of the pair over the second's; None where it cannot be had."""
+        """Seconds of the first of the pair over the second's; None if one is missing or void."""
         found = self.verdict
         return None if found is None or found.outcome is Outcome.VOID else found.ratio
 
@@ -146,14 +146,14 @@ class Contest:
         return self.operation == EPOCH.name and any("moment" not in row.info for row in self.rows)
 
     def answer(self) -> str:
-        """Return the faster side, its factor and the interval in words, or why there is none."""
+        """Return the faster side, its factor and the interval, or why there is none, as text."""
         if (found := self.verdict) is None:
             return NOBODY
         first, second = self.pair()
         return verdict(first.name, second.name, found)
 
     def fastest(self) -> SavedRow | None:
-        """Return the fastest row that beats both of the pair for sure, or None."""
+        """Return the fastest row that is surely faster than both of the pair, or None."""
         valid = [row for row in self.rows if not row.void and row.name != REFERENCE]
         pair = {row.name for row in self.pair()}
         best = min((row for row in valid if row.name in pair), key=SavedRow.seconds, default=None)
@@ -164,13 +164,13 @@ class Contest:
         return min(surer, key=SavedRow.seconds, default=None)
 
     def accuracies(self) -> str:
-        """Test accuracy of each of the pair after one epoch, in words."""
+        """Test accuracy of each of the pair after one epoch, as text."""
         pair = [row for row in self.pair() if row.info["accuracy"] is not None]
         found = ", ".join(f"{label(row.name)} {row.info['accuracy']:.2%}" for row in pair)
         return found or "not measured"
 
     def accepted(self) -> str:
-        """Within which bounds an accuracy counts as having learned the same."""
+        """The bounds of an accepted accuracy, as text."""
         bounds = next((row.info["accuracy_bounds"] for row in self.pair()), None)
         return f"{bounds[0]:.1%} to {bounds[1]:.1%}" if bounds else ""
 
@@ -180,10 +180,10 @@ class Contest:
         return min(rows, key=SavedRow.first_call, default=None)
 
     def pays_after(self, row: SavedRow) -> float | Outcome | None:
-        """Operations after which a longer first call is made up for.
+        """Operations after which a row has made up for its longer first call.
 
-        0 for the one that starts first, infinite for who is slower than it; the verdict where
-        neither is called faster; None for who takes no part.
+        It is 0 for `starter`, and infinite for a slower row. It is the outcome if neither is
+        faster, and None for void rows and the reference.
         """
         starter = self.starter()
         if starter is None or row.void or row.name == REFERENCE:
@@ -199,7 +199,7 @@ class Contest:
 
 
 def contests(run: Run) -> list[Contest]:
-    """All that was measured in a run, training steps first; void rows stay in their places."""
+    """All that was measured in a run, training steps first, void rows included."""
     rows = [SavedRow(record, no_measurement(record)) for record in run["benchmarks"]]
     rows += [SavedRow(record, tuple(record["reasons"])) for record in run.get("void", ())]
     found: dict[tuple[str, Place], list[SavedRow]] = {}

@@ -1,4 +1,4 @@
-"""What a search found, in words that can be pasted into an issue tracker."""
+"""The result of a search, as Markdown that can be pasted into an issue tracker."""
 
 from benchmarks.comparing.changes import Change
 from benchmarks.comparing.search import Found, Part, Place
@@ -6,7 +6,7 @@ from benchmarks.comparing.verdicts import FAMILY, Status
 from benchmarks.measuring.making import requirements
 from benchmarks.reporting.words import format_seconds, label
 
-# How more and less are called, of times and of memory.
+# The words for more and less: of times, and of memory.
 WORDS = (("slower", "faster"), ("larger", "smaller"))
 
 
@@ -20,8 +20,8 @@ def text(
 ) -> str:
     """Everything that was found, as Markdown.
 
-    `numbers` are what else changed at each step, `refused` why environments on the way were left
-    out.
+    `numbers` are the changed defaults and results of each step. `refused` is why environments on
+    the way were left out.
     """
     parts = [
         step(part, others, machine, dataset, implementation)
@@ -51,7 +51,7 @@ def text(
 
 
 def step(part: Part, numbers: list[str], machine: str, dataset: str, implementation: str) -> str:
-    """One release, or one exchange, that changed something."""
+    """A section on one release, or one exchange, that changed something."""
     called = [one for one in part.changes if one.called]
     lines = [
         f"**{names(changed(part))}** changed {label(implementation)}, compared with "
@@ -87,18 +87,18 @@ def made(folder: str, place: Place) -> str:
 
 
 def changed(part: Part, old: bool = False) -> Place:
-    """The packages in which both ends differ, as they are at the one or the other."""
+    """The packages in which both ends differ, as they are at the new end, or the `old` one."""
     here, there = (part.old, part.new) if old else (part.new, part.old)
     return tuple(sorted(set(here) - set(there)))
 
 
 def names(place: Place) -> str:
-    """Packages with their versions, for people."""
+    """Packages with their versions, as text."""
     return ", ".join(f"{name} {pin}" for name, pin in place)
 
 
 def span(part: Part) -> str:
-    """From where to where, for people."""
+    """Both ends of a part, as text."""
     return f"{names(changed(part, old=True))} and {names(changed(part))}"
 
 
@@ -108,7 +108,7 @@ def summary(changes: list[Change]) -> str:
 
 
 def told(change: Change) -> str:
-    """One verdict in words."""
+    """One verdict as text."""
     what = f"`{change.trial}`"
     if change.metric != "time":
         what = f"the {change.metric} of {what}"
@@ -125,7 +125,7 @@ def told(change: Change) -> str:
 
 
 def why(change: Change) -> list[str]:
-    """What the counters say of one side only: causes that came or went."""
+    """The causes that the counters show on one side only, as text."""
     if len(change.causes) != 2:
         return []
     before, after = change.causes

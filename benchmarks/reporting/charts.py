@@ -30,7 +30,7 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "x", "
 DISTURBED = COLORS.index("#7F7F7F")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
-# Of a ratio's axis, by how far its decimal logarithm goes.
+# Ticks of a ratio's axis, by the largest decimal logarithm on it.
 TICKS = {
     0.08: (0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15),
     0.18: (0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4),
@@ -41,7 +41,7 @@ TICKS = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A Plotly figure (`data` and `layout`) with what it shows in words and in numbers."""
+    """A Plotly figure (`data` and `layout`), with a text and a table of its numbers."""
 
     key: str
     title: str
@@ -59,7 +59,7 @@ def series(number: int, **more: Any) -> dict[str, Any]:
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:
-    """What all charts have in common; without a size of text or paper of their own."""
+    """The layout that all charts share, without a text size, and with a transparent background."""
     return {
         "height": height,
         "margin": {"l": 10, "r": 10, "t": 50, "b": 40},
@@ -71,7 +71,7 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
 
 
 def whiskers(points: Sequence[tuple[float, float | None, float | None]]) -> dict[str, Any]:
-    """Error bars from (value, low, high), none where there is no interval."""
+    """Error bars from (value, low, high), of no length without an interval."""
     return {
         "type": "data",
         "symmetric": False,
@@ -83,7 +83,7 @@ def whiskers(points: Sequence[tuple[float, float | None, float | None]]) -> dict
 
 
 def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
-    """A logarithmic axis around 1, with ticks where people expect them."""
+    """A logarithmic axis around 1, with ticks at round numbers."""
     logs = [0.0, *map(log10, values)]
     room = 0.03 + 0.05 * (max(logs) - min(logs))
     ends = [min(logs) - room, max(logs) + room]
@@ -151,14 +151,14 @@ CONTAMINATED = f"{Outcome.CONTAMINATED}: other programs used the CPUs"
 
 
 def is_disturbed(contest: Contest) -> bool:
-    """Whether others disturbed a contest too much for a verdict."""
+    """Whether other programs disturbed a contest too much for a verdict."""
     return contest.verdict is not None and contest.verdict.outcome is Outcome.CONTAMINATED
 
 
 def short(contest: Contest, places: set[tuple[int, str]]) -> str:
-    """A contest's name on an axis, as long as is needed to tell it from those in other `places`.
+    """A contest's name on an axis, with batch and device only if there are several `places`.
 
-    What looks like a tag would be one to Plotly.
+    It is escaped, because Plotly interprets tags.
     """
     architecture, batch_size, device = contest.place
     name = f"{architecture} {OPERATIONS[contest.operation]}"

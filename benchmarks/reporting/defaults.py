@@ -47,7 +47,7 @@ def frameworks(found: Found) -> str:
 
 
 def releases(old: Found, new: Found, name: str) -> str:
-    """What numbers, and which defaults, changed from one environment to another."""
+    """A table of the defaults and results that changed from one environment to another."""
     lines = [f"From {versions(old)} ({name}) to {versions(new)}. Figures: before / after.", ""]
     lines += ["| framework | topic | what changed |", "|---|---|---|"]
     count = 0
@@ -62,7 +62,7 @@ def releases(old: Found, new: Found, name: str) -> str:
 
 
 def write(block: str, text: str, page: Path = PAGE) -> None:
-    """Replace what stands between <!-- block --> and <!-- end of block --> on the page."""
+    """Replace the text between <!-- block --> and <!-- end of block --> on the page."""
     old = page.read_text(encoding="utf-8")
     pattern = re.compile(rf"(?<=<!-- {block} -->\n).*?(?=<!-- end of {block} -->)", re.DOTALL)
     new, count = pattern.subn(lambda _: f"\n{text}\n\n", old)

@@ -1,4 +1,4 @@
-"""What moves the times, in Markdown: for the terminal and for docs/causes.md."""
+"""Which changes affect the times, in Markdown: for the terminal and for docs/causes.md."""
 
 from math import exp
 
@@ -23,13 +23,13 @@ ORDER = [*TITLES]
 
 
 def title(trial: str) -> str:
-    """A trial in words."""
+    """A trial's title."""
     parsed = Trial.parse(trial)
     return f"{OPERATIONS[parsed.operation]}, {parsed.architecture}, batch {parsed.batch_size}"
 
 
 def in_order(found: Explained) -> dict[str, list[Moved]]:
-    """What was moved in each trial, knobs before mistakes, as they are listed."""
+    """The effects in each trial, knobs before mistakes, in the order of their lists."""
     trials: dict[str, list[Moved]] = {}
     for one in sorted(found.moved, key=lambda o: (o.knob in MISTAKES, ORDER.index(o.knob))):
         trials.setdefault(one.trial, []).append(one)
@@ -37,7 +37,7 @@ def in_order(found: Explained) -> dict[str, list[Moved]]:
 
 
 def cell(one: Moved, who: str) -> str:
-    """By what a knob multiplies a side's time; a star where the answers are others."""
+    """The factor of a knob on a side's time, with a star if the answers are wrong."""
     if who in one.failed:
         return "failed"
     if who not in one.sides:
@@ -53,14 +53,14 @@ def cell(one: Moved, who: str) -> str:
 
 
 def effects(one: Moved) -> str:
-    """What it does to the verdict, and in whom it must be changed for that."""
+    """The effects on the verdict, each with the side that has the knob."""
     said = {who: effect for who in one.changed if (effect := one.effect(who)) is not Effect.SAME}
     names = {"both": "changed in both", **{who: f"changed in {label(who)}" for who in PAIR}}
     return "; ".join(f"{effect}, {names[who]}" for who, effect in said.items())
 
 
 def table(found: Explained) -> str:
-    """A table for each trial: each knob's factor for both, and what it does to the verdict."""
+    """A table for each trial: each knob's factor for both, and its effect on the verdict."""
     lines: list[str] = []
     for trial, every in in_order(found).items():
         seconds = every[0].seconds

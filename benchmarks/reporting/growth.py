@@ -1,4 +1,4 @@
-"""How times grow with the batch, in words and tables."""
+"""How times grow with the batch, as text and tables."""
 
 from collections.abc import Mapping
 from itertools import groupby
@@ -20,7 +20,7 @@ from mnist_models.operations import OPERATIONS
 
 
 def text(found: Growth) -> str:
-    """A table for each network and operation, with what it says in a sentence."""
+    """Tables for each network and operation, with a sentence on which side is faster."""
     lines = []
     for (architecture, operation), group in groupby(
         found.rows, lambda row: (row.architecture, row.operation)
@@ -60,7 +60,7 @@ def cells(row: Row) -> list[str]:
 
 
 def measured(rows: list[Row], limits: Mapping[str, float]) -> list[str]:
-    """Images a second at each batch size, and the share of the machine's limit that they are."""
+    """Images a second at each batch size, and their share of the machine's limit."""
     sizes = rows[0].batches()
     heads = ["images a second in batches of", *(f"{size:,}" for size in sizes)]
     lines = [[label(row.implementation), *map(rate, row.rates())] for row in rows]
@@ -71,12 +71,12 @@ def measured(rows: list[Row], limits: Mapping[str, float]) -> list[str]:
 
 
 def rate(value: float) -> str:
-    """Images a second for people."""
+    """Images a second, as text."""
     return f"{value:,.0f}"
 
 
 def meets(first: Row, second: Row) -> str:
-    """Who is faster where, in a sentence."""
+    """Which side is faster at which sizes, as a sentence."""
     names = [label(row.implementation) for row in (first, second)]
     sizes, ahead = first.batches(), winners(first, second)
     if len(set(ahead)) == 1 and ahead[0] is not None:
@@ -85,7 +85,7 @@ def meets(first: Row, second: Row) -> str:
     for place, name in enumerate(names):
         if won := [f"{size:,}" for size, who in zip(sizes, ahead, strict=True) if who == place]:
             where.append(f"{name} is faster at {', '.join(won)}")
-    said = "; ".join(where) or "Nobody is surely faster at any size"
+    said = "; ".join(where) or "Neither is surely faster at any size"
     if found := crossing(first, second):
         below = max(size for size in sizes if size <= found.value)
         above = min(size for size in sizes if size > found.value)

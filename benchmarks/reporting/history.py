@@ -83,7 +83,7 @@ def changes(timeline: Timeline) -> list[str]:
 
 
 def about(timeline: Timeline) -> str:
-    """What the figures are."""
+    """An explanation of the figures."""
     return (
         f"Times are divided by those of {timeline.package} {timeline.anchor}, measured in the same "
         f"rounds. Bold: the whole 95 % interval is more than {MARGIN:.0%} away from 1. The list "

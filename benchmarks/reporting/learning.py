@@ -1,4 +1,4 @@
-"""Learning curves in words: a table for the terminal and for pages, in Markdown."""
+"""The ends of learning curves as a Markdown table, for the terminal and for pages."""
 
 from benchmarks.comparing.curves import FAMILY, MARGIN, Curves, band, cases, endings
 from mnist_models.implementations import PAIR

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 # What begins a heading, list or quotation, code, emphasis, a cell, a formula or the address of a
 # link or picture. An underscore within a word, as in numpy_reference, begins nothing.
 MARKUP = re.compile(r"^[#>+=-]|[\\`*~$|]|(?<!\w)_|_(?!\w)|\](?=[\[(:])")
-# What GitHub makes links of, in text as well: addresses, people who are told, issues.
+# What GitHub turns into links in text: addresses, mentions of people, issues.
 LINKS = re.compile(r"@|:(?=//)|(?<=www)\.|#(?=\d)", re.IGNORECASE)
 
 
@@ -16,7 +16,7 @@ def printable(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as itself in GitHub's Markdown: one cell of a table, no HTML, link, picture or mention.
+    """Text for one table cell of GitHub's Markdown, without HTML, links, pictures or mentions.
 
     A space of no width is put into what would become a link, as Dependabot does.
     """

@@ -85,7 +85,7 @@ class Report:
         return [tables.operation(name, some, images) for name, some in of.items() if some]
 
     def tax(self) -> Table:
-        """What Keras takes over its backend."""
+        """Time of Keras over that of its backend alone."""
         return tables.tax(self.contests, TAXED)
 
     def learned(self) -> list["Mistakes"]:
@@ -95,7 +95,7 @@ class Report:
         return [one for one in found if one.rows]
 
     def causes(self) -> Table:
-        """What was counted beside the clock, and which causes matter."""
+        """The counters of the samples, and which causes matter."""
         return tables.causes(self.contests)
 
     def memory(self) -> Table:
@@ -103,7 +103,7 @@ class Report:
         return tables.peaks(self.run)
 
     def glossary(self) -> dict[str, str]:
-        """What each implementation is, in the first line of its file."""
+        """A description of each implementation: the first line of its file."""
         names = dict.fromkeys(row.name for contest in self.contests for row in contest.rows)
         files = {name: IMPLEMENTATIONS / f"{name}.py" for name in names}
         docs = {
@@ -122,7 +122,7 @@ class Report:
         return tables.in_force(self.run)
 
     def changes(self) -> list[Chart]:
-        """The run against each other one."""
+        """Charts of this run against each other run."""
         return [
             charts.changes(other.judged, f"Against {name}", f"against-{number}")
             for number, (name, other) in enumerate(self.others.items())
@@ -217,18 +217,18 @@ class Mistakes:
                 group[image] = pictures[str(image)]
 
     def misread_by(self, image: int) -> str:
-        """Who misread an image, in words."""
+        """The implementations that misread an image, as text."""
         names = [label(row.name) for row in self.rows if image in self.answers[row.name]]
         if len(names) == len(self.rows) > 1:
             return "by both" if len(names) == 2 else "by all"
         return f"by {' and '.join(names)} alone"
 
     def confusions(self) -> list[Table]:
-        """Each one's errors, digit by digit."""
+        """Each implementation's errors, digit by digit."""
         return [tables.confusion(self.contest, row) for row in self.rows]
 
     def digit(self, image: int) -> int:
-        """What an image is."""
+        """The digit in an image."""
         return next(a[image][0] for a in self.answers.values() if image in a)
 
     def read(self, row: SavedRow, image: int) -> int:
@@ -237,7 +237,7 @@ class Mistakes:
         return answer
 
     def counts(self) -> str:
-        """How many were misread by whom."""
+        """How many images each implementation misread, as text."""
         groups = Counter(map(self.misread_by, set().union(*self.answers.values())))
         listed = ", ".join(f"{count} {group}" for group, count in sorted(groups.items()))
         each = ", ".join(f"{label(row.name)} {len(self.answers[row.name])}" for row in self.rows)

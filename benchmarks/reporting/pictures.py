@@ -49,7 +49,7 @@ def misread(rows: Iterable[Row]) -> dict[str, list[int]]:
 
 
 def chosen(by_name: Mapping[str, Iterable[int]]) -> list[int]:
-    """Of the images that each misread, some of each group that the same ones misread, in turn.
+    """Some of the misread images, in turn from each group that the same implementations misread.
 
     So each implementation's own mistakes are shown equally often.
     """

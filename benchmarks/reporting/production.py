@@ -20,7 +20,7 @@ from benchmarks.reporting.words import (
 )
 from mnist_models.profiles import PARTS
 
-# Kernels that are shown of each.
+# Kernels that are shown for each row.
 KERNELS = 5
 
 
@@ -30,7 +30,7 @@ def of(contests: Iterable[Contest], operation: str) -> list[Contest]:
 
 
 def verdicts(contests: Sequence[Contest]) -> list[str]:
-    """What is said of each, as a list."""
+    """The verdict on each contest, as a list."""
     return [f"- {one.place[0]}: {one.answer()}" for one in contests]
 
 
@@ -46,7 +46,7 @@ def starts(contests: Sequence[Contest]) -> list[str]:
 
 
 def predictions(contests: Sequence[Contest]) -> list[str]:
-    """How long calls take at most, by the share of them, with intervals over blocks."""
+    """Seconds within which each share of the calls ends, with intervals over blocks."""
     shares = next(iter(contests)).rows[0].info["latency_seconds"]
     heads = (f"{100 * float(share):g}% of calls within" for share in shares)
     rows = [
@@ -100,7 +100,7 @@ def taken_apart(contests: Sequence[Contest]) -> list[str]:
 
 
 def kernels(contests: Sequence[Contest]) -> list[str]:
-    """What takes most of a training step, by name."""
+    """The longest kernels of a training step."""
     rows = [
         [contest.place[0], label(row.name), f"`{name}`", format_seconds(took), f"{calls:.0f}"]
         for contest in contests
@@ -121,9 +121,9 @@ def kept(contests: Sequence[Contest]) -> list[str]:
 
 
 def devices(run: Mapping[str, Any]) -> list[str]:
-    """What a step takes on each number of devices, and whether all compute the same.
+    """Seconds of a step on one and on two devices, and the difference of their weights.
 
-    Void rows are there, too: that devices compute something else is a result.
+    Void rows are included, because a difference between devices is a result.
     """
     heads = ("network", "who", "one device", "two devices", "two over one", "lost", "off by")
     rows = [

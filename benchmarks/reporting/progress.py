@@ -1,4 +1,4 @@
-"""How far the measuring is: a live bar on a terminal, plain lines elsewhere."""
+"""The progress of a session: a live bar on a terminal, plain lines elsewhere."""
 
 import os
 from collections.abc import Generator
@@ -27,7 +27,7 @@ class LineProgress:
         self.blocks = plan.blocks
 
     def confirm(self, suspects: int, trials: int) -> None:
-        """The screen is over; suspects, if any, are measured again in new blocks."""
+        """Report that the screen is over, and whether suspects are measured again."""
         if not suspects:
             self.say("screened: no suspects")
             return
@@ -37,25 +37,25 @@ class LineProgress:
         self.say(f"screened: {suspects} suspect(s), to be confirmed in {new}")
 
     def decide(self, undecided: int, seconds: float) -> None:
-        """Say what is measured further, and for how long."""
+        """Report what is measured further, and for how long."""
         self.say(f"{undecided} undecided: measured further for up to {seconds:.0f} s")
 
     def trial(self, block: int, trial: Trial) -> None:
-        """A trial begins."""
+        """Print nothing when a trial begins."""
 
     def block(self, block: int, seconds_left: float) -> None:
-        """A block has ended; `seconds_left` if the others take as long."""
+        """Report that a block has ended; `seconds_left` assumes that the others take as long."""
         left = f", about {duration(seconds_left)} to go" if seconds_left else ""
         of = f" of {self.blocks}" if block < self.blocks else ""
         self.say(f"block {block + 1}{of} done{left}")
 
     def look(self, results: Results) -> None:
-        """What is known after a block, others to come."""
+        """Report the ratios so far, if other blocks follow."""
         if said := look(results):
             self.say(said)
 
     def say(self, line: str) -> None:
-        """Something that must not be missed."""
+        """Print a line that must not be missed."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -93,7 +93,7 @@ class BarProgress(LineProgress):
 def progress(
     console: Console, plan: Plan, dataset: Dataset, seconds: float
 ) -> Generator[LineProgress, None, None]:
-    """Say what will be measured and how long it takes, then follow it."""
+    """Print what will be measured and how long it takes, then follow it."""
     lines = LineProgress(console, plan)
     lines.say("")
     if dataset.fallback:
@@ -112,7 +112,7 @@ def progress(
         )
     if plan.threads >= (quota := cpus.quota()):
         lines.say(
-            f"this container may use the time of {quota:g} CPUs, and is halted where it uses more: "
+            f"this container may use the time of {quota:g} CPUs; above that, the kernel stops it: "
             f"use --threads {cpus.default_threads()}, or give it more CPUs"
         )
     if not console.is_terminal:
@@ -129,7 +129,7 @@ def progress(
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people."""
+    """Seconds as text, in a fitting unit."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds >= 570 else f"{seconds / 60:.1f} min"

@@ -22,7 +22,7 @@ CODE = {
 
 
 class Section(NamedTuple):
-    """A network or a task in both frameworks' code, and what differs; a network's reference."""
+    """A network or a task in both frameworks' code, a note, and a network's reference."""
 
     title: str
     note: str
@@ -92,7 +92,7 @@ LEFT_OUT = {
 
 
 def source(file: str) -> str:
-    """A file of mnist_models, which is read and not run."""
+    """The text of a file of mnist_models."""
     return (HOME / file).read_text(encoding="utf-8")
 
 
@@ -118,7 +118,7 @@ def functions(text: str) -> dict[str, str]:
 
 
 def of_network(name: str) -> Section:
-    """A network's three files, and what its package says of it."""
+    """A network's three files, and its package's docstring."""
     files = [f"networks/{name}/in_{manner}.py" for manner in ("keras", "pytorch", "numpy")]
     note = ast.get_docstring(ast.parse(source(f"networks/{name}/__init__.py"))) or ""
     return Section(name, note, *(without_docstring(source(file)) for file in files))

@@ -1,4 +1,4 @@
-"""The numbers of a report as tables: what a page shows, sorts, filters and lets people save."""
+"""The numbers of a report as tables, which a page can show, sort, filter and save."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -117,7 +117,7 @@ def answers(every: Iterable[Contest]) -> Table:
 
 
 def operation(name: str, every: Sequence[Contest], images: int | None) -> Table:
-    """All implementations at one operation. `images` is what an epoch visits, if known."""
+    """All implementations at one operation. `images` are those of an epoch, if known."""
     rows, notes = [], []
     kind = operations.OPERATIONS[name]
     places = [index for index in range(3) if index == 0 or len({c.place[index] for c in every}) > 1]
@@ -179,8 +179,8 @@ def pays(contest: Contest, row: SavedRow) -> tuple[float | None, str]:
 def peaks(run: Run) -> Table:
     """The most memory that each implementation's processes held.
 
-    Processes are shared by the trials of a block. In the first block these come in a fixed order,
-    training steps first, so that what they alone took is known.
+    All trials of a block share a process. The first block runs training steps first, so that their
+    own memory is known.
     """
     steps: dict[str, int] = {}
     whole: dict[str, int] = {}
@@ -207,7 +207,7 @@ def peaks(run: Run) -> Table:
 
 
 def causes(every: Iterable[Contest]) -> Table:
-    """What kernel and Python did during the samples of each row, per operation."""
+    """The counters of kernel and Python during the samples of each row, per operation."""
     rows = []
     for contest in every:
         for row in contest.rows:
@@ -252,7 +252,7 @@ def classes(dataset: dict[str, Any]) -> Table:
 
 
 def confusion(contest: Contest, row: SavedRow) -> Table:
-    """How often each digit was taken for which other one."""
+    """How often each digit was misread as each other one."""
     counts = np.zeros((10, 10), int)
     for _, label_, answer in row.info["misread"]:
         counts[label_, answer] += 1
@@ -282,7 +282,7 @@ def in_force(run: Run) -> Table:
 
 
 def certificate(run: Run) -> Table:
-    """How far each implementation's answers were from the reference's, and how far they may be."""
+    """The difference of each implementation's answers from the reference's, and its limit."""
     worst: dict[tuple[str, str, str], dict[str, float]] = {}
     allowed: dict[tuple[str, str, str], dict[str, float]] = {}
     usual: dict[str, float] = parity.TOLERANCES
@@ -293,7 +293,7 @@ def certificate(run: Run) -> Table:
             for kind, difference in row.info["parity"].items():
                 kinds[kind] = max(kinds.get(kind, 0.0), difference)
             allowed.setdefault(place, {}).update(row.info.get("parity_limits", {}))
-            # Runs of TF32 from before it was checked in float32, too.
+            # Older runs of TF32, in which float32 was not checked.
             old = "parity_tf32" not in row.info
             if old and row.info["in_force"]["precision"] == "tf32" and contest.place[2] == "gpu":
                 usual = parity.TF32_TOLERANCES
@@ -353,7 +353,7 @@ def over_versions(runs: dict[str, Run]) -> Table:
 
 
 def tax(every: Iterable[Contest], pairs: Iterable[tuple[str, str]]) -> Table:
-    """What Keras takes over what its backend takes without it."""
+    """Time of Keras over that of its backend alone."""
     rows = []
     for contest in every:
         valid = {row.name: row for row in contest.rows if not row.void}
@@ -369,7 +369,7 @@ def tax(every: Iterable[Contest], pairs: Iterable[tuple[str, str]]) -> Table:
 
 
 def tasks(ease: dict[str, Any]) -> Table:
-    """How much there is to write for each task, in both frameworks."""
+    """How much code each task takes in both frameworks."""
     measures = {"logical_lines": "lines", "api_names": "names", "api_words": "words"}
     measures |= {name: name for name in ("tokens", "nesting")}
     rows = [
@@ -384,7 +384,7 @@ def tasks(ease: dict[str, Any]) -> Table:
 
 
 def told(ease: dict[str, Any]) -> Table:
-    """What each framework says to a mistake, and what a silent one costs."""
+    """The message of each framework on a mistake, and the cost of a silent one."""
     rows = []
     for mistake in ease["mistakes"]:
         row = [cell(mistake["title"])]
@@ -405,7 +405,7 @@ def told(ease: dict[str, Any]) -> Table:
 
 
 def outcome(said: dict[str, Any]) -> str:
-    """What became of a mistake, in a few words."""
+    """The outcome of a mistake, as text."""
     words = str(said["outcome"])
     if said["names_culprit"] is not None:
         words += ", names the culprit" if said["names_culprit"] else ", does not name the culprit"

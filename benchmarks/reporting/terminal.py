@@ -44,9 +44,9 @@ def panel(results: Results) -> Panel | None:
 
 
 def look(results: Results) -> str:
-    """The pair's ratios so far in a session that is under way, on a line; empty without any.
+    """The pair's ratios so far in a running session, on a line; empty without any.
 
-    They are no verdicts, which come when all blocks are there.
+    They are no verdicts, which need all blocks.
     """
     ratios: dict[Trial, float] = {}
     for trial in results.plan.contests:
@@ -66,9 +66,9 @@ def look(results: Results) -> str:
 
 
 def contest(results: Results, trial: Trial) -> list[Row]:
-    """The complete rows that a trial is about: the pair's, or the first two of the others.
+    """The complete rows that a trial compares: the pair's, or the first two of the others.
 
-    The reference is no opponent.
+    The reference is not compared.
     """
     rows = {name: results.rows[trial, name] for name in results.plan.contests[trial]}
     complete = {name: row for name, row in rows.items() if row.complete}
@@ -104,13 +104,13 @@ def lines(trial: Trial, rows: list[Row], results: Results) -> list[Text]:
 
 
 def hosts(rows: list[Row]) -> str:
-    """What each host says of a pair; empty where there was but one."""
+    """The ratio of a pair on each host, as text; empty if there was only one host."""
     first, second = rows
     return words.of_hosts(first.name, second.name, judge_pair(side(first), side(second)))
 
 
 def cause(row: Row, results: Results) -> str:
-    """What takes most of a row's time beside its arithmetic, and what to do; mostly empty."""
+    """The largest cause of a row's time beside its arithmetic, and the remedy; usually empty."""
     entries = row.entries.values()
     if row.void or not all(entry.get("counted") for entry in entries):
         return ""
@@ -125,7 +125,7 @@ def cause(row: Row, results: Results) -> str:
 
 
 def late(row: Row) -> str:
-    """That an epoch's call returned long after the last step, and why; mostly empty."""
+    """A note if an epoch's call returned long after its last step, and why; else empty."""
     if row.trial.kind is not EPOCH:
         return ""
     entries = row.entries.values()
@@ -136,7 +136,7 @@ def late(row: Row) -> str:
 
 
 def taxes(trial: Trial, results: Results) -> list[Text]:
-    """A line for each backend: what Keras takes over what its backend takes without it."""
+    """A line for each backend: time of Keras over that of the backend alone."""
     text = []
     for pair in TAXED:
         rows = [row for name in pair if (row := results.rows.get((trial, name))) and row.valid]
@@ -147,7 +147,7 @@ def taxes(trial: Trial, results: Results) -> list[Text]:
 
 
 def verdict(rows: list[Row]) -> Text:
-    """Who of two is faster, by which factor, within which interval; or why that is not said."""
+    """Which of two rows is faster, by which factor and interval; or why there is no verdict."""
     if len(rows) < 2:
         return Text(NOBODY)
     first, second = rows
@@ -225,7 +225,7 @@ def bounds(complete: list[Row]) -> list[str]:
 
 
 def unequal(results: Results) -> list[str]:
-    """Epochs after which the pair knows more or less than rounding can part it."""
+    """Warnings on epochs after which the pair's accuracies differ more than rounding explains."""
     pairs = [
         (trial, rows)
         for trial in results.plan.contests

@@ -10,8 +10,8 @@ from benchmarks.reporting.words import label
 def text(nights: Mapping[str, list[Change] | str]) -> str:
     """A line for each row and night, oldest first; what the gate confirmed is in bold.
 
-    A night that told nothing has one line, which says why. Each ratio is that of two environments
-    in the same rounds, so that no drift of the machine lies between the nights.
+    A night without a result has one line with the reason. Each ratio is of two environments in the
+    same rounds, so the drift of the machine between nights does not affect it.
     """
     rows = []
     for night, changes in nights.items():
@@ -26,7 +26,7 @@ def text(nights: Mapping[str, list[Change] | str]) -> str:
 
 
 def said(change: Change) -> str:
-    """The ratio with its interval and the word."""
+    """The ratio with its interval and the verdict."""
     if change.ratio is None or change.low is None or change.high is None:
         return f"{change.verdict}: {change.reason}"
     figures = f"{change.ratio:.3f} [{change.low:.3f}, {change.high:.3f}] {change.verdict}"

@@ -32,8 +32,8 @@ HEADINGS = ("what", "verdict", "ratio", "interval", "blocks", "sees", "reason")
 def exit_status(verdicts: Iterable[Sequence[Judged]], fail_on: str | None, strict: bool) -> int:
     """Return the exit status for the verdicts on each baseline; 0 when all is well.
 
-    That nothing could be compared with one of them is never a pass, and for a gate that is to fail
-    on a regression nothing may be missing.
+    It is never 0 if nothing could be compared with one of them. With `fail_on`, no comparison may
+    be missing.
     """
     several = [[one.verdict.status for one in judged] for judged in verdicts]
     words = [word for each in several for word in each]
@@ -47,7 +47,7 @@ def exit_status(verdicts: Iterable[Sequence[Judged]], fail_on: str | None, stric
 
 
 def headline(judged: Iterable[Judged]) -> str:
-    """How often each word fell."""
+    """How often each status was given, as text."""
     counts = Counter(one.verdict.status for one in judged)
     return (
         ", ".join(f"{counts[word]} {word}" for word in Status if counts[word]) or "nothing compared"
@@ -55,7 +55,7 @@ def headline(judged: Iterable[Judged]) -> str:
 
 
 def cells(one: Judged) -> tuple[str, ...]:
-    """A comparison as text: ratio of new to old, its interval, blocks, what could be seen."""
+    """A comparison as text: status, ratio of new to old, interval, blocks, detectable change."""
     verdict = one.verdict
     found = verdict.ratio
     ratio = f"{found.value:.3f}" if found and isfinite(found.value) else ""
@@ -67,7 +67,7 @@ def cells(one: Judged) -> tuple[str, ...]:
 
 
 def name(one: Judged) -> str:
-    """Return the name of a comparison, for people."""
+    """Return the name of a comparison, as text."""
     comparison = one.comparison
     words = re.sub(r"[\[\]-]", " ", comparison.trial).rstrip()
     metric = "" if comparison.metric.name == "time" else f", {comparison.metric.name}"
@@ -75,7 +75,7 @@ def name(one: Judged) -> str:
 
 
 def by_urgency(judged: Iterable[Judged]) -> list[Judged]:
-    """What asks for action first; times before the rest."""
+    """The most urgent comparisons first; times before the rest."""
     order = list(Status)
     return sorted(
         judged,
@@ -84,7 +84,7 @@ def by_urgency(judged: Iterable[Judged]) -> list[Judged]:
 
 
 def panel(judged: Sequence[Judged], title: str, notes: Iterable[str]) -> Panel:
-    """The verdicts: all on times; on first calls, memory and accuracy those that are not good."""
+    """The verdicts: all on times, and those on other metrics that are not good."""
     table = Table("", "", "ratio", "", "n", "sees", box=None, pad_edge=False)
     good = (Status.EQUIVALENT, Status.IMPROVED)
     shown = [

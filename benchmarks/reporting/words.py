@@ -1,4 +1,4 @@
-"""Names and quantities as people read them."""
+"""Names and quantities as text for users."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -20,13 +20,13 @@ OPERATIONS = {
 
 # Figures of each way to ship or to feed, by its name, in each block.
 Blocks = Sequence[Mapping[str, Mapping[str, Any]]]
-# The share by which a call may return later than its work is done before the page says so.
+# The share of time by which a call may return after its last step before this is reported.
 LATE = 0.05
-# Changes of an upgrade that are told; `python -m benchmarks defaults --against` has all.
+# Changes of an upgrade that are listed; `python -m benchmarks defaults --against` has all.
 MOST_CHANGES = 3
 # Where a prediction's quantiles were taken, by their key in a saved run.
 PLACES = {"latency_seconds": "alone", "latency_busy_seconds": "beside a busy CPU"}
-# The moments of a start, in words.
+# The titles of the moments of a start.
 MOMENTS = {
     "python": "Python runs",
     "imported": "framework imported",
@@ -37,12 +37,12 @@ MOMENTS = {
 
 
 def label(implementation: str) -> str:
-    """What people call a contestant."""
+    """The name of an implementation for users."""
     return LABELS.get(implementation, implementation)
 
 
 def numbers(implementation: str, changes: Sequence[str]) -> str:
-    """What an upgrade changed besides times; `changes` are of layers and optimisers alone."""
+    """A line on the defaults and results that an upgrade changed, MOST_CHANGES of them."""
     said = "; ".join(changes[:MOST_CHANGES]) or "no default and no result of a layer changed"
     if (more := len(changes) - MOST_CHANGES) > 0:
         said += f"; and {more} more"
@@ -58,7 +58,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def returned_late(seconds: float, returned: Sequence[float | None], cause: str) -> str:
-    """When the call of an epoch returned and why so late; empty where it returned in time.
+    """When the call of an epoch returned and why so late; empty if it returned in time.
 
     `seconds` is the median time until the weights were trained, `returned` each call's.
     """
@@ -70,13 +70,13 @@ def returned_late(seconds: float, returned: Sequence[float | None], cause: str) 
 
 
 def cause(implementation: str, found: Finding) -> str:
-    """Whose time a cause takes, how much of it, and the remedy where there is one."""
+    """A line on a cause: the implementation, the share of its time, and the remedy, if any."""
     said = f"{label(implementation)}: {found.words}"
     return f"{said}; {found.remedy}" if found.remedy else said
 
 
 def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
-    """What only one operation has: slowest calls, moments of a start, ways to ship or to feed."""
+    """Lines on what only some operations have, such as latencies, moments of a start, routes."""
     lines = []
     for key, place in PLACES.items():
         if quantiles := info.get(key):
@@ -104,7 +104,7 @@ def particulars(implementation: str, info: Mapping[str, Any]) -> list[str]:
 
 
 def taken_apart(blocks: parts.Blocks) -> str:
-    """Where a step goes, in words, and what takes most of it."""
+    """The parts of a step and its longest kernel, as text."""
     pieces = (f"{part} {format_seconds(parts.seconds(blocks, part).value)}" for part in PARTS)
     said = f"{', '.join(pieces)}; the profiler {agreement(blocks)}"
     if kernels := parts.kernels(blocks):
@@ -114,14 +114,14 @@ def taken_apart(blocks: parts.Blocks) -> str:
 
 
 def agreement(blocks: parts.Blocks) -> str:
-    """Whether the profiler says the same as the subtraction."""
+    """Whether the profiler agrees with the subtraction, as text."""
     points = 100 * parts.apart(blocks)
     word = "agrees within" if parts.apart(blocks) <= parts.AGREE else "differs by up to"
     return f"{word} {points:.0f} points"
 
 
 def on_devices(blocks: Blocks) -> str:
-    """What a step takes on each number of devices, and the worst difference from one."""
+    """Seconds of a step on each number of devices, and the worst difference from one device."""
     every = {count: median(block[count]["seconds"] for block in blocks) for count in blocks[0]}
     times = (f"{count} device(s) {format_seconds(seconds)}" for count, seconds in every.items())
     worst = max(group["difference"] for block in blocks for group in block.values())
@@ -129,7 +129,7 @@ def on_devices(blocks: Blocks) -> str:
 
 
 def kept(blocks: leaks.Blocks) -> str:
-    """What grows from call to call, in words; of what does not, which calls were made."""
+    """The quantities that grow from call to call, as text; if none does, the calls made."""
     every = [(call, quantity) for call in blocks[0] for quantity in leaks.LEAST]
     states = {one: leaks.grows(blocks, *one) for one in every}
     growing = [
@@ -179,7 +179,7 @@ def route(name: str, blocks: Blocks) -> tuple[str, ...] | str:
 
 
 def shipped(name: str, blocks: Blocks) -> str:
-    """One way to ship in words."""
+    """One way to ship, as text."""
     found = route(name, blocks)
     if isinstance(found, str):
         return found
@@ -206,7 +206,7 @@ def feed(name: str, blocks: Blocks) -> tuple[str, str, str] | str:
 
 
 def fed(name: str, blocks: Blocks) -> str:
-    """One way to feed in words."""
+    """One way to feed, as text."""
     found = feed(name, blocks)
     if isinstance(found, str):
         return found
@@ -226,9 +226,9 @@ def without_onednn(implementations: Iterable[str]) -> str:
 
 
 def verdict(first: str, second: str, pair: Pair) -> str:
-    """Return the verdict on two implementations in words: the faster one, or why there is none.
+    """Return the verdict on two implementations as text: the faster one, or why there is none.
 
-    Where no difference was found, it is what the interval still allows, to either side.
+    If no difference was found, it is the most that the interval allows on either side.
     """
     names, found = (label(first), label(second)), pair.ratio
     match pair.outcome:
@@ -254,7 +254,7 @@ def verdict(first: str, second: str, pair: Pair) -> str:
 
 
 def of_hosts(first: str, second: str, pair: Pair) -> str:
-    """What each host says: seconds of the first over those of the second."""
+    """The ratio on each host, as text: seconds of the first over those of the second."""
     every = (
         f"{host} {found.value:.2f} ({found.blocks} blocks)" for host, found in pair.hosts.items()
     )
@@ -262,7 +262,7 @@ def of_hosts(first: str, second: str, pair: Pair) -> str:
 
 
 def tax(first: str, second: str, pair: Pair) -> str:
-    """Return the ratio of two implementations that differ for sure; else the verdict in words."""
+    """Return the ratio of two implementations that surely differ; else the verdict as text."""
     if pair.outcome is Outcome.FASTER:
         return quotient(first, second, pair.ratio)
     return verdict(first, second, pair)

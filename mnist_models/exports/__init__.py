@@ -15,7 +15,7 @@ import numpy as np
 
 from mnist_models.implementations import FILES, not_installed
 
-# A loaded network: images as the framework takes them, to logits.
+# A loaded network: a function from the framework's images to logits.
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -23,10 +23,10 @@ Predict = Callable[[np.ndarray], np.ndarray]
 class Route:
     """One way to ship.
 
-    `export` writes the trainer's network to a path that ends in `suffix`; `load` takes it with a
-    number of threads and returns what predicts. `own` marks a framework's own format, which needs
-    its source. `needs` are packages, `program` is one that must be on the PATH. `runtime` is the
-    distribution that a machine needs which only predicts.
+    `export` writes the trainer's network to a path that ends in `suffix`. `load` reads it and
+    returns a function that predicts on a number of threads. `own` marks a framework's own format.
+    `needs` are packages. `program` must be on the PATH. `runtime` is the distribution that a
+    machine needs to predict only.
     """
 
     suffix: str
@@ -38,7 +38,7 @@ class Route:
     runtime: str = field(kw_only=True)
 
     def missing(self) -> str:
-        """What is not installed, in words; empty where it can be tried."""
+        """What is not installed, as text; empty if nothing is missing."""
         if lacks := not_installed(self.needs, "deploy"):
             return lacks
         if self.program and shutil.which(self.program) is None:
@@ -47,7 +47,7 @@ class Route:
 
 
 def routes(implementation: str) -> dict[str, Route]:
-    """The routes of an implementation by name, its own format first; none of most."""
+    """The routes of an implementation by name, its own format first; most have none."""
     if implementation not in FILES:
         return {}
     found: dict[str, Route] = import_module(f"{__name__}.{FILES[implementation]}").ROUTES
@@ -64,7 +64,7 @@ def environment_size(distribution: str) -> int | None:
     """Bytes of a distribution's installed files and of all that it requires; None if unknown."""
     try:
         return sum(path.stat().st_size for path in installed_files(distribution))
-    except ImportError:  # no such distribution, or nothing to read requirements with
+    except ImportError:  # the distribution, or `packaging`, is not installed
         return None
 
 

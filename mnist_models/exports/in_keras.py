@@ -9,7 +9,7 @@ from mnist_models.exports import Route, runtimes
 
 
 def save_keras(trainer, path: Path) -> None:
-    # A compiled model saves its optimiser as well, which nobody needs to predict.
+    # A compiled model saves its optimiser as well, which is not needed to predict.
     if not hasattr(trainer, "plain"):
         trainer.plain = trainer.network.in_keras()
         trainer.plain.set_weights(trainer.model.get_weights())
@@ -31,7 +31,7 @@ def exporting(form: str):
 def load_saved_model(trainer, path: Path, threads: int):
     import tensorflow as tf
 
-    # What it computes with belongs to the object: without it, a call fails.
+    # The object owns the weights: after it is deleted, a call fails.
     loaded = tf.saved_model.load(str(path))
     return lambda images, loaded=loaded: loaded.serve(images).numpy()
 

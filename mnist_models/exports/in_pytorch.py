@@ -57,7 +57,7 @@ def save_onnx(trainer, path: Path) -> None:
         trainer.model.eval(),
         (example(trainer),),
         str(path),
-        dynamo=True,  # by default from 2.9 on
+        dynamo=True,  # the default from 2.9 on
         dynamic_shapes=(batch,),
         external_data=False,
         verbose=False,

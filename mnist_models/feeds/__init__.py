@@ -14,17 +14,17 @@ import numpy.typing as npt
 from mnist_models import data
 from mnist_models.implementations import FILES, not_installed
 
-# An image moves by at most so many pixels each way; what comes in is black.
+# The largest shift of an image in each direction, in pixels; new pixels are black.
 SHIFT = 2
 Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Part:
-    """What an epoch feeds: raw `images` (n, 28, 28), `labels` (n,), and what becomes of them.
+    """What an epoch feeds: raw `images` (n, 28, 28), `labels` (n,), their shifts and their order.
 
-    `order` (n,) are the places in which they come. `shifts` (n, 2) are the pixels, down and to the
-    right, by which each image moves.
+    `order` (n,) has the index of each image in turn. `shifts` (n, 2) are the pixels, down and to
+    the right, by which each image moves.
     """
 
     images: Images
@@ -38,9 +38,9 @@ class Part:
 class Feed:
     """One way to feed.
 
-    `make` prepares it, once for all epochs; whoever iterates over what it returns gets an epoch of
-    (images, labels). `train` trains a trainer for an epoch of it, and calls its third argument
-    right after the last step. `needs` are packages.
+    `make` prepares it once for all epochs. Each iteration over its result is an epoch of (images,
+    labels). `train` trains a trainer for such an epoch, and calls its third argument right after
+    the last step. `needs` are packages.
     """
 
     make: Callable[[Part], Iterable[tuple[Any, Any]]]
@@ -48,12 +48,12 @@ class Feed:
     needs: tuple[str, ...] = ()
 
     def missing(self) -> str:
-        """What is not installed, in words; empty where it can be tried."""
+        """What is not installed, as text; empty if nothing is missing."""
         return not_installed(self.needs, "feed")
 
 
 def feeds(implementation: str) -> dict[str, Feed]:
-    """The ways of an implementation by name, the usual one first; none of most."""
+    """The ways of an implementation by name, the usual one first; most have none."""
     if implementation not in FILES:
         return {}
     found: dict[str, Feed] = import_module(f"{__name__}.{FILES[implementation]}").FEEDS

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mnist_models.feeds import SHIFT, Feed, Part
 
-# Seconds that a worker of a loader may be silent.
+# Seconds that a loader's worker may take for a batch.
 LIMIT = 60
 
 

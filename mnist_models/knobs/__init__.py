@@ -1,8 +1,8 @@
-"""What moves a time: changes of one thing about an implementation, each a small class or function.
+"""Changes of one property of an implementation that may affect a time, each a small function.
 
-`changed` makes one in a worker that is about to build its trainers. in_keras.py and in_pytorch.py
-have what one of the pair alone can change, this file what any implementation can.
-`benchmarks/causes/knobs.py` lists them with those that are no code: variables and threads.
+`changed` makes one in a worker before it builds trainers to time. in_keras.py and in_pytorch.py
+have the changes of one of the pair, this file those of any implementation.
+`benchmarks/causes/knobs.py` lists them together with variables and threads, which need no code.
 """
 
 import gc
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def changed(module: Any, knob: str) -> Any:
-    """An implementation's trainer with one thing changed; raises LookupError for what is unknown.
+    """An implementation's trainer with one thing changed; raises LookupError for unknown knobs.
 
     A knob is a function of the implementation's module that returns a class in place of its
     Trainer.
@@ -34,14 +34,14 @@ def gc_off(module: Any) -> Any:
 
 def both_frameworks(module: Any) -> Any:
     """The other framework is imported into the same process."""
-    # The worker hides what is not its own.
+    # The worker hides other frameworks.
     sys.meta_path[:] = [getattr(finder, "finder", finder) for finder in sys.meta_path]
     import_module("torch" if "keras" in module.versions() else "tensorflow")
     return module.Trainer
 
 
 def float64(module: Any) -> Any:
-    """It computes in float64."""
+    """The trainer computes in float64."""
 
     class Trainer(module.Trainer):  # type: ignore[misc]
         def __init__(self, network: Any, recipe: Any, device: str, dtype: str) -> None:
@@ -64,7 +64,7 @@ def other_epsilon(module: Any) -> Any:
 
 
 def from_numpy(module: Any) -> Any:
-    """Batches lie in NumPy arrays and are moved in at each call."""
+    """Batches are NumPy arrays, and are moved to the device at each call."""
 
     class Trainer(module.Trainer):  # type: ignore[misc]
         def put(self, images: Any, labels: Any) -> tuple[Any, Any]:

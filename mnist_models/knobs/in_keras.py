@@ -1,4 +1,4 @@
-"""What Keras's users change, or forget to change, that moves a time."""
+"""What Keras's users change, or forget to change, with an effect on times."""
 
 import keras
 
@@ -61,12 +61,12 @@ def call(module):
 
 
 def bfloat16(module):
-    """`mixed_bfloat16`: it computes in bfloat16, with weights in float32."""
+    """`mixed_bfloat16`: the model computes in bfloat16, with weights in float32."""
 
     class Trainer(module.Trainer):
         def __init__(self, network, recipe, device, dtype):
             policy = keras.mixed_precision.set_dtype_policy
-            # What the trainer sets for itself is not what its layers are to have.
+            # The trainer sets a policy itself, which must not replace this one.
             keras.mixed_precision.set_dtype_policy = lambda name: policy("mixed_bfloat16")
             try:
                 super().__init__(network, recipe, device, dtype)
@@ -85,7 +85,7 @@ def steps_per_execution(module):
 
 
 def shuffled(module):
-    """`fit(shuffle=True)`, Keras's default: it draws an order of its own, inside the clock."""
+    """`fit(shuffle=True)`, Keras's default: `fit` draws its own order, inside the clock."""
 
     class Trainer(module.Trainer):
         def train_epoch(self, images, labels, order, trained):

@@ -1,4 +1,4 @@
-"""What PyTorch's users change, or forget to change, that moves a time."""
+"""What PyTorch's users change, or forget to change, with an effect on times."""
 
 from functools import partial
 
@@ -84,7 +84,7 @@ def compiled(module):
 
 
 def gradients_kept(module):
-    """A forward pass outside `inference_mode`, which keeps what a backward pass would need."""
+    """A forward pass outside `inference_mode`, which keeps data for a backward pass."""
 
     class Trainer(module.Trainer):
         def forward(self, images):

@@ -1,7 +1,7 @@
-"""The reference's layers by hand: each remembers its input going forward and uses it going back.
+"""The reference's layers in NumPy. Each keeps in `forward` what it needs in `backward`.
 
-`forward` takes a batch of inputs to outputs; `backward` takes the gradient of the loss with respect
-to the outputs to that with respect to the inputs, and leaves those of the weights in `gradients`.
+`forward` maps a batch of inputs to outputs. `backward` maps the gradient of the loss with respect
+to the outputs to that with respect to the inputs, and stores those of the weights in `gradients`.
 Images are (n, height, width, channels), sequences (n, steps, features).
 """
 

@@ -1,4 +1,4 @@
-"""Attention of a sequence (n, steps, width) to itself."""
+"""Self-attention over sequences (n, steps, width)."""
 
 from math import sqrt
 
@@ -16,7 +16,7 @@ class Attention(Layer):
     With `causal`, no step attends to a later one. Kernels are (width, heads, features of a head),
     the output's (heads, features, width). Source: Vaswani et al., "Attention Is All You Need"
     (2017), section 3.2. A bias of the keys adds the same to all scores of a query, which softmax
-    takes away again.
+    cancels.
     """
 
     def __init__(self, width: int, heads: int, causal: bool = False) -> None:
@@ -82,7 +82,7 @@ class Attention(Layer):
         return gradient
 
     def note(self, name: str, inputs: np.ndarray, delta: np.ndarray) -> None:
-        """The gradient of a kernel, from its inputs and that of its outputs."""
+        """Store the gradient of a kernel, from its inputs and the gradient of its outputs."""
         product = inputs.reshape(-1, inputs.shape[-1]).T @ delta.reshape(-1, delta.shape[-1])
         self.gradients[f"{name}_kernel"] = product.reshape(self.weights[f"{name}_kernel"].shape)
 

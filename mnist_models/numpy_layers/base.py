@@ -1,4 +1,4 @@
-"""What a layer is, how layers are put together, and where their weights start."""
+"""Layers, their combinations, and the starting values of their weights."""
 
 from collections.abc import Iterator
 from math import prod, sqrt
@@ -13,9 +13,9 @@ class Weight(NamedTuple):
     """One weight of a layer: its shape, and where training starts.
 
     Starting values are uniform in `centre` ± `spread`. A weight that is not `trained` is state,
-    such as a running mean. The gradient of one that is not `compared` is zero but for rounding.
-    `grid` is the (height, width, channels) that a dense kernel's inputs were flattened from: who
-    lays channels out first needs it.
+    such as a running mean. A weight that is not `compared` has a gradient of zero, except for
+    rounding. `grid` is the (height, width, channels) that a dense kernel's inputs were flattened
+    from, which frameworks with channels first need.
     """
 
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ def kernel_and_bias(
     """The weights of a layer with a kernel of `shape`, inputs before outputs.
 
     The kernel has the variance 2 / fan-in (He et al., "Delving Deep into Rectifiers", 2015). The
-    bias is not zero, so that a bias left out is seen at once. Neither is a framework's default.
+    bias is not zero, so that a missing bias is noticed. Neither is a framework's default.
     """
     fan_in = prod(shape[:-1])
     return {
@@ -87,7 +87,7 @@ class Sequential(Chain):
 
 
 class Residual(Layer):
-    """What the layers make of x, plus x, or plus what the `shortcut` makes of it.
+    """The layers' output for x, plus x, or plus the output of the `shortcut` for x.
 
     Source: He et al., "Deep Residual Learning for Image Recognition" (2016), equations 1 and 2.
     """
@@ -107,7 +107,7 @@ class Residual(Layer):
 
 
 def leaves(layer: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield the layers that are made of no other ones, with names such as "block1_conv1"."""
+    """Yield the layers that contain no others, with names such as "block1_conv1"."""
     for name, inner in layer.layers.items():
         if inner.layers:
             yield from leaves(inner, f"{prefix}{name}_")

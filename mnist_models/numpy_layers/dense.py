@@ -1,4 +1,4 @@
-"""Dense layers, tables of vectors, activations, dropout, and what only changes the shape."""
+"""Dense layers, embeddings, activations, dropout, means, and changes of shape."""
 
 from math import erf, pi, prod, sqrt
 
@@ -77,7 +77,7 @@ class Reshape(Layer):
 
 
 class Mean(Layer):
-    """The mean over all axes but the first and the last: global average pooling, of tokens too."""
+    """The mean over all axes except the first and the last: global pooling, also of tokens."""
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.shape = x.shape
@@ -92,8 +92,8 @@ class Mean(Layer):
 class Dropout(Layer):
     """In training, zero the share `rate` of the inputs and divide the others by 1 - rate.
 
-    A `mask` that is given decides which are kept, instead of chance.
-    Source: Srivastava et al., "Dropout" (2014), in the form that leaves inference alone.
+    A `mask`, if given, decides which are kept, instead of chance.
+    Source: Srivastava et al., "Dropout" (2014), in the form that does not change inference.
     """
 
     def __init__(self, rate: float, seed: int = 0) -> None:

@@ -14,7 +14,7 @@ def windows(x: np.ndarray, size: int, stride: int) -> np.ndarray:
 
 
 class MaxPool(Layer):
-    """The largest of each non-overlapping square; the first where several are equal."""
+    """The largest of each non-overlapping square; the first one if several are equal."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Convolution(Layer):
         return self.scatter(delta, lambda i, j: delta @ self.kernel[i, j].T)
 
     def scatter(self, delta: np.ndarray, share: Callable[[int, int], np.ndarray]) -> np.ndarray:
-        """Add the shares of each pixel (i, j) of the kernel up where they came from."""
+        """Add up the shares of each pixel (i, j) of the kernel in the pixels they came from."""
         _, rows, columns, _ = delta.shape
         padded, step = np.zeros(self.padded, delta.dtype), self.stride
         for i, j in np.ndindex(*self.kernel.shape[:2]):
@@ -109,7 +109,7 @@ class Convolution(Layer):
 
 
 class DepthwiseConvolution(Convolution):
-    """Each channel by itself, to `multiplier` channels: c · multiplier + m is the m-th of c."""
+    """Each channel to `multiplier` channels: number c · multiplier + m is the m-th of channel c."""
 
     def __init__(
         self, channels: int, multiplier: int, size: int, padding: int = 0, stride: int = 1

@@ -6,7 +6,7 @@ from mnist_models.numpy_layers.base import Layer, Weight
 
 
 def gamma_and_beta(channels: int) -> dict[str, Weight]:
-    """The scale near 1 and the shift near 0, so that leaving either out is seen."""
+    """A scale near 1 and a shift near 0, so that a missing one is noticed."""
     return {"gamma": Weight((channels,), 0.1, centre=1.0), "beta": Weight((channels,), 0.1)}
 
 

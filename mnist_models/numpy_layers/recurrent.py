@@ -8,7 +8,7 @@ from mnist_models.numpy_layers.base import Layer, Weight
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), by way of a function that does not overflow."""
+    """1 / (1 + exp(-x)), by a function that does not overflow."""
     return (1 + np.tanh(x / 2)) / 2
 
 
@@ -124,7 +124,7 @@ class GRU(Layer):
 def input_gradient(
     layer: LSTM | GRU, flat: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
 ) -> np.ndarray:
-    """Leave the layer its gradients; return that of its input, from that of `x @ kernel`."""
+    """Store the layer's gradients; return that of its input. `flat` is that of `x @ kernel`."""
     kernel = np.einsum("ntf,ntg->fg", layer.x, flat)
     layer.gradients = {"kernel": kernel, "recurrent_kernel": recurrent, "bias": bias}
     return flat @ layer.kernel.T

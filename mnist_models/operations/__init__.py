@@ -1,4 +1,4 @@
-"""What can be timed: one object for each operation, with all that the suite must know of it.
+"""What can be timed: one object for each operation, with all that the suite must know about it.
 
 A new operation is a new class here, an object below, and a test in benchmarks/test_<name>.py.
 """

@@ -1,4 +1,4 @@
-"""What can be timed: what the suite must know of each operation."""
+"""What the suite must know about each operation that can be timed."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# A sample is a burst of calls that lasts about so long, after a warm-up. Longer ones are no less
-# noisy, because what disturbs them lasts longer still: more of them tell more (docs/measured.md).
+# A sample is a burst of calls of about this length, after a warm-up. Longer bursts are no less
+# noisy, because disturbances last longer still. More bursts are better (docs/measured.md).
 BURST_SECONDS = 0.010
 WARM_UP_SECONDS = 0.006
 
@@ -15,11 +15,12 @@ WARM_UP_SECONDS = 0.006
 class Operation:
     """An operation whose samples are bursts of many calls, each on another prepared batch.
 
-    `name` is part of test ids. `title` is its name in sentences. A report counts `counted` of them.
-    `questions` of `parity.observe` are asked in every block before anything is timed, and `once`
-    in the first block, of a trainer with plain SGD. The higher the `rank`, the sooner a row is
-    dropped when time is short; of the pair, rank 0 never is. A wrong test accuracy voids what
-    `learns`. `for_all` tells whether every implementation is timed, or by default the pair alone.
+    `name` is part of test ids. `title` is its name in sentences. `counted` is its plural in
+    reports. `questions` of `parity.observe` are asked in every block before anything is timed, and
+    `once` in the first block, of a trainer with plain SGD. If time is short, rows of the highest
+    `rank` are dropped first; the pair's rows of rank 0 are never dropped. A wrong test accuracy
+    voids an operation that `learns`. `for_all` is whether every implementation is timed by default,
+    or the pair alone.
     """
 
     name: str
@@ -30,19 +31,19 @@ class Operation:
     once: tuple[str, ...] = ()
     learns = False
     for_all = True
-    # Whether it is timed where nobody asks for it with --operation.
+    # Whether it is timed without --operation.
     by_default = True
     # Whether --quick times it.
     at_a_glance = True
-    # What it is timed on where nobody asks for others; empty means all networks, and the batch
-    # sizes of the session.
+    # Networks by default, and batch sizes that replace those of the session; empty means all
+    # networks, and the batch sizes of the session.
     networks: tuple[str, ...] = ()
     batch_sizes: tuple[int, ...] = ()
     # Whether a block has one sample, of one call.
     whole = False
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
-        """Do it once, on a batch that is on the device."""
+        """Run it once, on a batch that is on the device."""
         raise NotImplementedError
 
     def bind(self, worker: "Worker") -> Callable[[int], Any]:
@@ -65,11 +66,11 @@ class Operation:
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Wall and CPU seconds per call, as `seconds` and `cpu_seconds`, after a fresh reset.
 
-        `counted` is what the process did meanwhile, per call (`counters.Counters.read`).
+        `counted` is the increase of the counters per call (`counters.Counters.read`).
         """
         worker.trainer.reset()
         call = self.bind(worker)
-        # Caches are cold, and the threads of the worker before may still be spinning.
+        # Caches are cold, and the threads of the previous worker may still be spinning.
         worker.clock(call, max(1, round(iterations * WARM_UP_SECONDS / BURST_SECONDS)))
         wall, cpu, counted = worker.counted(lambda: worker.clock(call, iterations), iterations)
         worker.limited((wall, cpu), iterations)
@@ -80,5 +81,5 @@ class Operation:
         return batch_size
 
     def estimate(self, rounds: int) -> float:
-        """Seconds that a block takes of one contestant with its checks, about, on two cores."""
+        """Rough seconds of one contestant in a block, with its checks, on two cores."""
         return 0.6 + (WARM_UP_SECONDS + BURST_SECONDS) * rounds

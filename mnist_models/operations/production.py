@@ -1,4 +1,4 @@
-"""From import to production: starts, single predictions, shipping, feeding, and where time goes."""
+"""From import to production: starts, single predictions, shipping, feeding, leaks, and parts."""
 
 import gc
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,18 @@ from mnist_models.start import start
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# Predictions that are clocked one by one in a sample: 4,000 in a block of 40 rounds.
+# Predictions that are timed one by one in a sample: 4,000 in a block of 40 rounds.
 CLOCKED = 100
-# What each list of latencies in a sample is called in a saved run, as quantiles.
+# The keys of a sample's lists of latencies, and of their quantiles in a saved run.
 LATENCIES = {"latencies": "latency_seconds", "busy_latencies": "latency_busy_seconds"}
 
 
 class Latency(Operation):
-    """One prediction: the forward pass of one image, with how its slowest calls do.
+    """One prediction: the forward pass of one image, and its slowest calls.
 
-    The time of a sample is the mean of a burst, as everywhere. Then CLOCKED calls are clocked one
-    by one, of everybody as many: the slowest of more calls is slower. Then as many while another
-    process copies memory on another CPU.
+    The time of a sample is the mean of a burst, as for other operations. Then CLOCKED calls are
+    timed one by one. Their number is the same for all, because the slowest of more calls is slower.
+    Then as many are timed while another process copies memory on another CPU.
     """
 
     name, title, counted, rank = "latency", "one prediction", "predictions", 3
@@ -42,9 +42,9 @@ class Latency(Operation):
         return trainer.forward(images)
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """As for others; `latencies` are the seconds of each of CLOCKED further calls.
+        """As for other operations; `latencies` are the seconds of each of CLOCKED further calls.
 
-        `busy_latencies` are those beside a busy neighbour, where there is another CPU.
+        `busy_latencies` are those beside a busy neighbour, if there is another CPU.
         """
         found = super().sample(worker, iterations)
         call = self.bind(worker)
@@ -65,7 +65,7 @@ class Latency(Operation):
 class Startup(Operation):
     """The start: from starting a process to its first training step.
 
-    What takes long is importing, building, tracing and compiling. The framework's files and their
+    Most of it is importing, building, tracing and compiling. The framework's files and their
     bytecode are in the file cache, because another process was started before.
     """
 
@@ -91,19 +91,19 @@ class Startup(Operation):
         }
 
     def images(self, batch_size: int, training_set: int) -> int:
-        """None: what a start takes has little to do with images."""
+        """0, because the time of a start hardly depends on images."""
         return 0
 
     def estimate(self, rounds: int) -> float:
-        """One start in a block."""
+        """Rough seconds of one start in a block."""
         return 5.0
 
 
 class Deploy(Operation):
-    """Shipping: exported to a file, loaded by a runtime, answering like the network it was.
+    """Shipping: export a network to a file, load it with a runtime, and check its answers.
 
     Its time is that of saving and loading in the framework's own format; every other route has
-    figures of its own. The first block exports; later ones load the same files in new processes.
+    separate figures. The first block exports; later ones load the same files in new processes.
     """
 
     name, title, counted, rank = "deploy", "saving and loading", "times", 3
@@ -114,29 +114,29 @@ class Deploy(Operation):
     shipping: Shipping
 
     def first_call(self, worker: "Worker") -> float:
-        """Export whatever no earlier block did; seconds of the framework's own format."""
+        """Export what no earlier block has exported; seconds of the framework's own format."""
         self.shipping = Shipping(worker)
         return self.shipping.export()
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Seconds of saving and loading; `routes` has what was found of each."""
+        """Seconds of saving and loading; `routes` has the figures of each route."""
         wall, cpu, counted = worker.counted(self.shipping.round_trip, 1)
         routes = {name: self.shipping.found(name) for name in self.shipping.routes}
         return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "routes": routes}
 
     def images(self, batch_size: int, training_set: int) -> int:
-        """None: it is a file that is moved."""
+        """0, because only a file is saved and loaded."""
         return 0
 
     def estimate(self, rounds: int) -> float:
-        """Some runtimes take seconds to load."""
+        """Rough seconds; some runtimes take several to load."""
         return 10.0
 
 
 class Feed(Operation):
     """Feeding: an epoch of training on images that are shuffled and shifted as they come.
 
-    Its time is that of the framework's usual way; every other way has figures of its own.
+    Its time is that of the framework's usual way; every other way has separate figures.
     """
 
     name, title, counted, rank = "feed", "training with its feeding", "epochs", 3
@@ -147,13 +147,13 @@ class Feed(Operation):
     feeding: Feeding
 
     def first_call(self, worker: "Worker") -> float:
-        """Make the usual way and prove it; seconds of its first epoch of training."""
+        """Make the usual way and check it; seconds of its first epoch of training."""
         self.feeding = Feeding(worker)
         self.feeding.prepare(self.feeding.usual)
         return self.feeding.training(self.feeding.usual)[0]
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Seconds of the usual way's epoch; `feeds` has what was found of each way."""
+        """Seconds of the usual way's epoch; `feeds` has the figures of each way."""
         usual = self.feeding.usual
         wall, cpu, counted = worker.counted(lambda: self.feeding.training(usual), 1)
         found = {usual: self.feeding.figures(usual, wall)}
@@ -161,18 +161,18 @@ class Feed(Operation):
         return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "feeds": found}
 
     def images(self, batch_size: int, training_set: int) -> int:
-        """So many as an epoch feeds."""
+        """How many images an epoch feeds."""
         return min(FED, training_set)
 
     def estimate(self, rounds: int) -> float:
-        """Each way feeds four epochs."""
+        """Rough seconds; each way feeds four epochs."""
         return 15.0
 
 
 class Leak(Operation):
-    """What stays behind: memory, threads and open files that calls keep when they are over.
+    """What calls leave behind: memory, threads and open files.
 
-    Its time is that of a training step, over all of them.
+    Its time is that of a training step, over all of its training steps.
     """
 
     name, title, counted, rank = "leak", "repeated calls", "steps", 3
@@ -186,10 +186,10 @@ class Leak(Operation):
         return trainer.train_step(images, labels)
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Seconds of a step, of STEPS; `leaks` has what each call keeps, by the call's name."""
+        """Seconds of a step, over STEPS; `leaks` has what each call keeps, by the call's name."""
         worker.trainer.reset()
         step, times = self.bind(worker), []
-        # What is there already is of no interest, and would be looked through at every collection.
+        # Existing objects do not matter, and every collection would look through them.
         gc.collect()
         gc.freeze()
         found: dict[str, Any] = {}
@@ -208,14 +208,15 @@ class Leak(Operation):
         return {"seconds": wall, "cpu_seconds": cpu, "counted": counted, "leaks": found}
 
     def estimate(self, rounds: int) -> float:
-        """Steps, and 150 calls."""
+        """Rough seconds of the steps, and of 150 calls."""
         return 20.0
 
 
 class Parts(Operation):
-    """Where a training step goes: forward, backward, optimiser, and the rest.
+    """The parts of a training step: forward, backward, optimiser, and the rest.
 
-    Told twice, by subtraction and by the framework's profiler. Its time is that of the whole step.
+    They are measured by subtraction and by the framework's profiler. The time of the operation is
+    that of the whole step.
     """
 
     name, title, counted, rank = "parts", "training step, taken apart", "steps", 3
@@ -228,7 +229,7 @@ class Parts(Operation):
         return trainer.train_step(images, labels)
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """As for others; `parts` are seconds `subtracted` and `profiled`, and the `kernels`."""
+        """As for others; `parts` has seconds `subtracted` and `profiled`, and the `kernels`."""
         iterations = self.iterations(worker)
         found = super().sample(worker, iterations)
         parts = {"subtracted": profiles.subtracted(worker, iterations)}
@@ -236,14 +237,14 @@ class Parts(Operation):
         return found | {"parts": parts | {"profiled": told, "kernels": kernels}}
 
     def estimate(self, rounds: int) -> float:
-        """All stages in turns, and the profiler."""
+        """Rough seconds of all stages in turns, and of the profiler."""
         return 6.0
 
 
 class DataParallel(Operation):
     """Training on several devices with the same global batch, each with its part of it.
 
-    Its time is that of a step on two devices. Every number of devices has figures of its own, and
+    Its time is that of a step on two devices. Every number of devices has separate figures, and
     must compute what one device computes with the whole batch.
     """
 
@@ -255,17 +256,17 @@ class DataParallel(Operation):
     parallel: Parallel
 
     def first_call(self, worker: "Worker") -> float:
-        """Start a group of two untimed, which fills caches; seconds of it all."""
+        """Start a group of two devices, which fills caches; seconds of its whole run."""
         self.parallel = Parallel(worker)
         return worker.clock(lambda _: self.parallel.run(2, ("float32", "")), 1)[0]
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Seconds of a step on two devices; `devices` has what was found of each number."""
+        """Seconds of a step on two devices; `devices` has the figures of each number."""
         counts = sorted({1, 2, self.parallel.most})
         found = {str(count): self.parallel.found(count) for count in counts}
         seconds = found["2"]["seconds"]
         return {"seconds": seconds, "cpu_seconds": 2 * seconds, "counted": {}, "devices": found}
 
     def estimate(self, rounds: int) -> float:
-        """Two or three groups start, compile and train."""
+        """Rough seconds; two or three groups start, compile and train."""
         return 20.0

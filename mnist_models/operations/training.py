@@ -1,4 +1,4 @@
-"""Training and its forward pass: what is timed by default, of all networks."""
+"""Training and its forward pass, which are timed by default on all networks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -43,16 +43,16 @@ class Epoch(Operation):
     for_all = False
 
     def first_call(self, worker: "Worker") -> float:
-        """As for others, on two whole batches and the last partial one: its shape is then known."""
+        """Seconds of a first call on two whole batches and the last partial one, for its shape."""
         part = parity.part(self.name, 2, worker.batch_size, len(worker.images))
         (seconds, _), _ = worker.run_epoch(np.arange(part.stop))
         return seconds
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """Seconds until the last step's weights are there, and what it learned.
+        """Seconds until the last step's weights are there, and the accuracy.
 
-        `returned_seconds` end when the call has come back. `misread` has [image, label, answer] of
-        every test image that it misread.
+        `returned_seconds` end when the call returns. `misread` has [image, label, answer] of every
+        test image that it misread.
         """
         worker.trainer.reset()
         order, returned = weights.order(len(worker.images), worker.seed), 0.0
@@ -76,9 +76,9 @@ class Epoch(Operation):
         }
 
     def images(self, batch_size: int, training_set: int) -> int:
-        """All of them."""
+        """All images of the training set."""
         return training_set
 
     def estimate(self, rounds: int) -> float:
-        """One epoch in a block."""
+        """Rough seconds of one epoch in a block."""
         return 4.0

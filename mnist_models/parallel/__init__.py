@@ -31,20 +31,20 @@ FRAMEWORKS = {
     "pytorch_eager": "in_pytorch",
     "tensorflow_function": "in_tensorflow",
 }
-# Why the others have no row.
+# Why some other implementations have no row.
 REASONS = {
     "keras_tensorflow": "MultiWorkerMirroredStrategy does not run fit of Keras 3 (keras#20585)",
     "keras_torch": "keras.distribution has no torch backend before Keras 3.16",
 }
-# Steps that are proved, those before the clock, and those that are timed.
+# Steps that are proved, steps before the timing, and steps that are timed.
 PROVED, WARM_UP, TIMED = 3, 10, 40
-# Cases in which the last batch lacks an image: averaged by device, and weighed by their shares.
+# Cases in which the last batch lacks an image: gradients averaged, or weighed by shares of images.
 UNEVEN = ("uneven", "uneven, weighed")
 # A planted fault: the group never sees the last batch.
 LOST = "last batch lost"
 # Largest relative difference of the weights after PROVED steps in float64.
 BOUND = 1e-10
-# Devices that are tried at most: each is a process, or a share of one.
+# The largest number of devices; each is a process, or a share of one.
 MOST = 8
 # Seconds for a group to start, train and end.
 LIMIT = 180.0
@@ -69,14 +69,14 @@ class Parallel:
             raise Unavailable(f"two devices cannot have equal parts of a batch of {batch} images")
         self.name, self.architecture, self.record = name, architecture, record
         self.images, self.labels, self.start = worker.images, worker.labels, worker.start_weights
-        # The weights that one device ends with, by whether its last batch is uneven.
+        # The weights of one device after training, by whether the last batch is uneven.
         self.references: dict[bool, weights.Weights] = {}
 
     def run(self, devices: int, *trainings: tuple[str, str]) -> list[dict[str, Any]]:
         """Train a group once for each (dtype, case); the plain case is empty.
 
-        Each has the `weights` at its end and, in float32, `seconds` a step and `alone`. Raises
-        RuntimeError when a rank fails.
+        Each result has its `weights` at the end and, in float32, `seconds` a step, and `alone`
+        without communication. Raises RuntimeError when a rank fails.
         """
         with TemporaryDirectory() as folder:
             size = PROVED * self.record["batch_size"]
@@ -97,7 +97,7 @@ class Parallel:
         return found
 
     def differences(self, devices: int, *cases: str) -> list[float]:
-        """In each case, the worst relative difference of a weight to one device alone."""
+        """The worst relative difference of a weight to one device alone, in each case."""
         every = self.run(devices, *(("float64", case) for case in cases))
         return [
             self.difference(one["weights"], case) for one, case in zip(every, cases, strict=True)
@@ -116,7 +116,7 @@ class Parallel:
         return self.references[uneven]
 
     def found(self, devices: int) -> dict[str, Any]:
-        """Figures of a number of devices."""
+        """The figures of this number of devices."""
         timed, proved = self.run(devices, ("float32", ""), ("float64", ""))
         if devices == 1:
             self.references[False] = proved["weights"]
@@ -128,24 +128,25 @@ class Parallel:
 
 
 def most_devices(count: int, batch_size: int) -> int:
-    """The largest number of devices, of `count` CPUs, that get equal parts of a batch."""
+    """The largest number of devices, up to `count`, that get equal parts of a batch."""
     return max(n for n in range(1, min(count, MOST) + 1) if batch_size % n == 0)
 
 
 def end(folder: Path, number: int) -> Path:
-    """Where a group leaves the weights of its so-manieth training."""
+    """The file with the weights of a group's training of this number."""
     return folder / f"end-{number}.npz"
 
 
 def everywhere() -> list[int]:
-    """The CPUs that a group may use, whatever this process is bound to."""
+    """The CPUs that a group may use, even if this process is bound to few."""
     return cpus.inherited()
 
 
 def group(name: str, job: dict[str, Any]) -> str:
-    """The last line that the first rank prints, when all have ended.
+    """Run all ranks to their end; returns the last line that the first one prints.
 
-    Raises RuntimeError as soon as a rank fails, which the others would wait for, and after LIMIT.
+    Raises RuntimeError as soon as a rank fails, because the others would wait for it, and after
+    LIMIT seconds.
     """
     ranks = job["devices"] if FRAMEWORKS[name] == "in_pytorch" else 1
     ours = variables() | {"JAX_NUM_CPU_DEVICES": str(job["devices"]), "OMP_NUM_THREADS": "1"}
@@ -177,7 +178,7 @@ def text(file: IO[str]) -> str:
 
 @contextmanager
 def bound_to(job: dict[str, Any]) -> Iterator[None]:
-    """Keep a rank on one CPU, its own where there are enough, and all devices on as many."""
+    """Bind a rank to a CPU, its own if there are enough, or a single process to one per device."""
     every = everywhere()
     rank, ranks = job["rank"], job["ranks"]
     own = [every[rank % len(every)]] if ranks > 1 else every[: job["devices"]]
@@ -188,7 +189,7 @@ def bound_to(job: dict[str, Any]) -> Iterator[None]:
 def seconds(
     step: Callable[..., object], batches: Sequence[Any], synchronize: Callable[[], object]
 ) -> float:
-    """Seconds of a step, over TIMED of them, when all devices have done theirs."""
+    """Seconds of a step, over TIMED of them, until all devices have finished."""
     for number in range(WARM_UP):
         step(*batches[number % len(batches)])
     synchronize()
@@ -200,7 +201,7 @@ def seconds(
 
 
 def main() -> None:
-    """Train as one rank, once or more, and print what it took."""
+    """Train as one rank, once or more, and print the figures."""
     job = json.loads(sys.argv[1])
     folder = Path(job["folder"])
     sample = weights.from_bytes((folder / "data.npz").read_bytes())

@@ -8,5 +8,5 @@ from mnist_models.parallel import main
 if __name__ == "__main__":
     main()
     sys.stdout.flush()
-    # A framework's threads now and then abort a process while Python ends; its work is done.
+    # A framework's threads sometimes abort the process while Python ends, after its work is done.
     os._exit(0)

@@ -39,7 +39,7 @@ def train(job, images, labels, start):
     trainer.set_weights(start)
     weights, size = trainer.weights, recipe.batch_size
     if job["case"] == "unsynchronised start":
-        # What DistributedDataParallel does not copy at its start.
+        # DistributedDataParallel then does not copy the weights of the first rank.
         trainer.model = DistributedDataParallel(trainer.model, init_sync=False)
         if job["rank"]:
             trainer.set_weights({name: array * 1.01 for name, array in start.items()})
@@ -67,7 +67,7 @@ def train(job, images, labels, start):
 
 
 def weighed(loss):
-    """Every image weighs the same, also where a rank has fewer than others."""
+    """Weigh every image the same, even if a rank has fewer than others."""
 
     def mean(outputs, labels):
         images = torch.tensor(float(len(labels)))
@@ -78,6 +78,6 @@ def weighed(loss):
 
 
 def summed(state, bucket):
-    """Gradients are summed over ranks, not averaged."""
+    """Sum gradients over ranks, in place of their mean."""
     work = distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
     return work.then(lambda done: done.value()[0])

@@ -15,7 +15,7 @@ from mnist_models.recipe import Recipe
 def group(job):
     count = job["devices"]
     tensorflow_function.configure(1)
-    # One thread for each device: with one for all they would take turns.
+    # One thread for each device, because with one for all they would take turns.
     tf.config.threading.set_inter_op_parallelism_threads(count)
     [cpu] = tf.config.list_physical_devices("CPU")
     logical = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
@@ -49,7 +49,7 @@ def train(job, images, labels, start):
 
 @cache
 def mirrored(count):
-    """One strategy for the process: a second one's collectives collide with the first one's."""
+    """The only strategy of the process: the collectives of a second one would collide with it."""
     return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(count)])
 
 
@@ -62,7 +62,7 @@ def split(strategy, *tensors):
 
 
 def part(tensor, context):
-    """This replica's part of a tensor: the first ones have one more where it does not divide."""
+    """This replica's part of a tensor; the first ones have one more if it does not divide."""
     replicas, number = context.num_replicas_in_sync, context.replica_id_in_sync_group
     sizes = [(len(tensor) + replicas - 1 - one) // replicas for one in range(replicas)]
     return tf.split(tensor, sizes)[number]
@@ -71,14 +71,14 @@ def part(tensor, context):
 def stepping(strategy, trainer, case):
     """A training step on all replicas; Keras's optimiser sums their gradients.
 
-    Keras's losses divide by the number of replicas themselves. Whoever divides once more, as
-    TensorFlow's guide does with losses of its own, trains with a part of the gradient.
+    Keras's losses already divide by the number of replicas. A second division, as in TensorFlow's
+    guide for custom losses, would train with a part of the gradient.
     """
     model, replicas = trainer.model, strategy.num_replicas_in_sync
     variables = model.trainable_variables
 
     def weight(labels):
-        """What this replica's loss is multiplied with."""
+        """The factor of this replica's loss."""
         if case == "summed":
             return replicas
         if case == "uneven, weighed":
