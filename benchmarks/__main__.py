@@ -416,7 +416,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on where it stopped" if "output" in options else ""
+        continues = "output" in options and options.function is not report
+        goes_on = "; the same command goes on where it stopped" if continues else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
         return INTERRUPTED
 

@@ -108,7 +108,7 @@ def plant(folder, files):
 def test_default_threads_are_fast_physical_cores_but_one(tmp_path, files, allowed, threads):
     """Neither a second hyper-thread nor an efficiency core makes a thread more."""
     plant(tmp_path, files)
-    assert cpus.default_threads(allowed, tmp_path) == threads
+    assert cpus.default_threads(allowed, tmp_path, tmp_path) == threads
 
 
 @pytest.mark.parametrize(

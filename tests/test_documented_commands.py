@@ -101,7 +101,7 @@ SHORT = {
     "python -m tools.peers record --baseline OTHER --sessions 24": "--sessions 1",
     # They measure for minutes, and other tests run what they do.
     "python -m benchmarks selfcheck": "--help",  # test_gate
-    "python -m tools.campaigns doses --baseline OTHER --sessions 40": "--help",
+    "python -m tools.campaigns doses --baseline OTHER --sessions 40": "--sessions 1",
     "python -m tools.repeats RUN …": "--help",  # test_repeats
     "python -m examples": "--help",  # test_ease_of_use
     "python -m examples write": "--help",

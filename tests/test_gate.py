@@ -510,7 +510,13 @@ def test_suspects_of_a_saved_run_are_never_more(earlier):
 # Command lines that measure nothing: one process runs them all
 
 
-PATCHED = "import os\nos.sched_getaffinity = lambda process: set(range(8))\n"
+PATCHED = """
+import os
+from pathlib import Path
+from mnist_models import cpus
+os.sched_getaffinity = lambda process: set(range(8))
+cpus.quota = lambda groups=None: float("inf")
+"""
 OLD_PYTHON = "#!/bin/sh\necho '[[3, 8, 1], {}]'\n"
 REFUSED = {
     "--baseline nowhere": ["--baseline nowhere", "no such folder or file", "tox run --notest -e"],

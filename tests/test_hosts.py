@@ -12,7 +12,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event
-from time import process_time, sleep
+from time import monotonic, process_time, sleep
 from types import SimpleNamespace
 
 import psutil
@@ -676,7 +676,8 @@ def test_a_host_that_is_cut_off_loses_its_block_to_the_others(ssh, tmp_path):
         return '"host": "127.0.0.1"' in text or process.poll() is not None
 
     assert wait_for(busy)
-    while process.poll() is None:
+    deadline = monotonic() + 300
+    while process.poll() is None and monotonic() < deadline:
         for one in psutil.Process(ssh.process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 one.kill()

@@ -186,6 +186,20 @@ def test_accuracies_of_a_session_are_paired_by_their_images():
         assert verdict.status == word
 
 
+def test_accuracies_are_tested_together_with_those_of_other_baselines():
+    """What one comparison of twenty finds at 1 %, 2,000 do not."""
+    more = {"recipe": recipe.DEFAULT.record()}
+    ours = record(str(EPOCH), PYTORCH, [[1.0]] * 6, misread=misread(range(490)), **more)
+    ours["extra_info"]["accuracy"] = 1 - 490 / IMAGES
+    theirs = record(str(EPOCH), PYTORCH, [[1.0]] * 6, **more)
+    rows = by_name([ours]), by_name([theirs])
+    compared = compare(*rows, "older", MARGIN, {})
+    for environments, word in ((1, "REGRESSED"), (10**30, "INCONCLUSIVE")):
+        found = judge_all(compared, *rows, environments)
+        [verdict] = [one.verdict for one in found if one.comparison.metric is ACCURACY]
+        assert verdict.status == word
+
+
 @pytest.mark.parametrize(("alone", "said"), [(10, False), (700, True)])
 def test_the_panel_says_where_the_pair_does_not_learn_alike(alone, said):
     """More than rounding parts them: a hint at parity."""

@@ -158,6 +158,13 @@ def test_a_refuted_suspicion_is_measured_to_the_last_look_and_no_longer():
         assert blocks_to_decide(Verdict(Status.INCONCLUSIVE, narrow), one) == more
 
 
+def test_heavy_load_is_not_waited_out():
+    """Further blocks do not make the disturbed ones fewer."""
+    row = replace(compared([0.0, 0.001] * 3), foreign=dict.fromkeys(range(2), 0.3))
+    assert judge(row).status.value == "CONTAMINATED"
+    assert blocks_to_decide(judge(row), row) is None
+
+
 @pytest.mark.parametrize(
     ("records", "first"),
     [

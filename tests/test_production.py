@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from types import SimpleNamespace
 
 import psutil
@@ -25,6 +25,7 @@ from mnist_models.neighbour import COPY, neighbour
 from mnist_models.operations import CLOCKED, LATENCY, STARTUP, production
 from tests.hostile import small_run
 from tests.test_command_lines import variables
+from tests.test_robustness import survivors
 from tests.test_statistics import make_results
 from tools.pages import recorded
 
@@ -191,10 +192,8 @@ def test_a_neighbour_ends_with_the_process_that_began_it():
     command = [sys.executable, "-c", lines]
     pids = subprocess.check_output(command, cwd=ROOT, text=True, timeout=60).split()
     assert len(pids) == 1
-    deadline = monotonic() + 20
-    while psutil.pid_exists(int(pids[0])):
-        assert monotonic() < deadline
-        sleep(0.02)
+    with suppress(psutil.NoSuchProcess):
+        assert survivors([psutil.Process(int(pids[0]))]) == []
 
 
 def test_the_slowest_predictions_are_told():

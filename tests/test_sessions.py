@@ -126,7 +126,9 @@ def test_a_newer_session_of_another_command_is_passed_over(tmp_path):
     mine.close()
     other = journal.create(tmp_path, FINGERPRINT | {"rounds": 99})
     other.close()
-    assert journal.resume(tmp_path, FINGERPRINT).session == mine.session
+    again = journal.resume(tmp_path, FINGERPRINT)
+    assert again.session == mine.session
+    again.close()
     with pytest.raises(journal.JournalError, match=f"{other.session} cannot be resumed: rounds"):
         journal.resume(tmp_path, FINGERPRINT | {"rounds": 5})
 
@@ -144,6 +146,25 @@ def test_a_lock_of_somebody_else_stops_nobody(tmp_path, monkeypatch):
 
     monkeypatch.setattr(journal, "FileLock", locked)
     assert journal.others(mine) == []
+
+
+def test_a_session_that_cannot_be_locked_is_not_resumed(tmp_path, monkeypatch):
+    journal.create(tmp_path, FINGERPRINT).close()
+
+    def acquire(self, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(journal.JournalError, match=r"cannot be locked \(Permission denied\)"):
+        journal.resume(tmp_path, FINGERPRINT)
+
+
+def test_a_running_session_is_named_before_another_command_s(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "PATIENCE", 0.1)
+    journal.create(tmp_path, FINGERPRINT | {"rounds": 99}).close()
+    running = journal.create(tmp_path, FINGERPRINT)
+    with pytest.raises(journal.JournalError, match=f"{running.session} is still running"):
+        journal.resume(tmp_path, FINGERPRINT)
 
 
 def test_sessions_of_one_second_and_one_process_number_have_names_of_their_own(tmp_path):

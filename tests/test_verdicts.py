@@ -1163,6 +1163,12 @@ def test_a_session_measures_on_what_is_undecided_until_it_is_equal(seconds, meas
     session.decide(dealer)
     assert done == measured_on
     assert said == ([(1, 60.0)] if measured_on else [])
+    # One that failed in a further block is measured no more, and so is its counterpart.
+    place = verdicts.Comparison(str(step), PYTORCH, "older", METRIC)
+    assert session.whole(place)
+    failed = {f"{PYTORCH}@older": {"cost": 0.0, "error": "gone"}}
+    records.append({"block": 99, "trial": str(step), "results": failed})
+    assert not session.whole(place)
 
 
 @pytest.mark.parametrize(("block", "valid"), [(5, False), (6, True)])

@@ -27,6 +27,7 @@ from benchmarks.commands.bisect import Bisection
 from benchmarks.comparing import curves, moves
 from benchmarks.comparing.growth import Growth
 from benchmarks.comparing.machines import cpu_name
+from benchmarks.comparing.pair import Pair
 from benchmarks.comparing.ratios import Ratio, of_logs
 from benchmarks.comparing.saved import read
 from benchmarks.comparing.timeline import Timeline
@@ -111,21 +112,25 @@ def winners() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for processor, every in on_processors().items():
         for contest in every:
-            if contest.operation in (FORWARD.name, TRAIN_STEP.name) and (ratio := contest.ratio()):
-                found.setdefault(contest.title, {})[processor] = faster(ratio)
+            verdict = (
+                contest.verdict if contest.operation in (FORWARD.name, TRAIN_STEP.name) else None
+            )
+            if verdict:
+                found.setdefault(contest.title, {})[processor] = faster(verdict)
     return {title: of for title, of in found.items() if len(of) > 1}
 
 
-def faster(ratio: Ratio) -> str:
-    """The faster side of the pair with its factor; "none" where that cannot be told."""
-    side, factor = ratio.winner, max(ratio.value, 1 / ratio.value)
+def faster(found: Pair | Ratio) -> str:
+    """The faster side of the pair with its factor; "none" if no side surely is."""
+    ratio = found.ratio if isinstance(found, Pair) else found
+    side, factor = found.winner, max(ratio.value, 1 / ratio.value)
     return "none" if side is None else f"{label(PAIR[side])} {factor:.2f}×"
 
 
 def processors() -> list[str]:
     """The faster side on each processor that was recorded."""
     cpus = [*on_processors()]
-    rows = ([title, *(of[cpu] for cpu in cpus)] for title, of in winners().items())
+    rows = ([title, *(of.get(cpu, "") for cpu in cpus)] for title, of in winners().items())
     return markdown.table(("faster", *cpus), rows)
 
 
@@ -152,7 +157,8 @@ def elsewhere() -> list[str]:
     here, *others = on_processors()
     lines = []
     for other in others:
-        both = [(of[here].split()[0], of[other].split()[0]) for of in winners().values()]
+        shared = (of for of in winners().values() if here in of and other in of)
+        both = [(of[here].split()[0], of[other].split()[0]) for of in shared]
         turned = sum("none" not in sides and len({*sides}) == 2 for sides in both)
         lines.append(
             f"On an {other}, {turned} of these {len(both)} verdicts on training steps and forward "

@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.comparing.machines import cpu_name
 from benchmarks.comparing.saved import read
 from benchmarks.reporting import markdown
-from benchmarks.reporting.answers import circumstances, contests
+from benchmarks.reporting.answers import circumstances, contests, versions
 from tools import pages
 from tools.campaigns import RECORDED
 
@@ -46,6 +47,13 @@ def contradictions(runs: Iterable[Interval]) -> int:
 def half_width(interval: Interval) -> float:
     """Half the width of an interval, as a share of the ratio."""
     return sqrt(interval[2] / interval[1]) - 1
+
+
+def machine(run: Mapping[str, Any]) -> str:
+    """The processor and the versions of a run, without its date."""
+    cpu = run["machine_info"].get("cpu", {})
+    listed = ", ".join(f"{name} {version}" for name, version in versions(run).items())
+    return f"{cpu_name(cpu)}, {cpu.get('count')} CPUs; {listed}"
 
 
 def kept() -> list[dict[str, Any]]:
@@ -135,7 +143,7 @@ def main() -> None:
     for path in parser.parse_args().run:
         run = read(path)
         began = str(run["datetime"])[:16].replace("T", " ")
-        runs[began] = {"began": began, "rows": intervals(run), "machine": circumstances(run)}
+        runs[began] = {"began": began, "rows": intervals(run), "machine": machine(run)}
     text = json.dumps([runs[began] for began in sorted(runs)], indent=0)
     REPEATS.write_text(text + "\n", encoding="utf-8")
 

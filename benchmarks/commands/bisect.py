@@ -42,14 +42,15 @@ class Asked(BaseModel):
     old: list[str]
     changes: list[list[Change]]
     seconds: float
+    # How often it was measured, until it told anything; older files have it once.
+    attempts: int = 1
 
 
 class Bisection(BaseModel):
     """All sessions of the search for an implementation's change, on one machine and data set.
 
-    `source` is the digest of mnist_models. `attempts` counts all sessions, also those without a
-    result; older files lack it. `numbers` are the defaults and results that changed at each step
-    that was found, by the names of its two ends. `answer` is the result as text.
+    `source` is the digest of mnist_models. `numbers` are the defaults and results that changed at
+    each step that was found, by the names of its two ends. `answer` is the result as text.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -59,7 +60,6 @@ class Bisection(BaseModel):
     source: str
     trials: list[str]
     asked: list[Asked] = []
-    attempts: int = 0
     numbers: dict[str, list[str]] = {}
     answer: str = ""
 
@@ -220,35 +220,37 @@ def bisect(
     )
     same, read = ("machine", "dataset", "source", "trials"), Bisection.model_validate_json
     kept = experiments.continued(kept, output, read, "bisect", same)
-    way = Way(maker, console)
+    way, attempts = Way(maker, console), list[int]()
 
     def ask(new: Place, old: Sequence[Place]) -> list[list[Change]]:
         names = [making.title(dict(one)) for one in (new, *old)]
-        asked_before = (one.changes for one in kept.asked if [one.new, *one.old] == names)
-        if (answer := next(asked_before, None)) is not None:
-            return answer
+        before = (one for one in kept.asked if [one.new, *one.old] == names)
+        if (known := next(before, None)) is not None:
+            attempts.append(known.attempts)
+            return known.changes
         every = [dict(one) for one in (new, *old)]
         here, *others = (maker.make(pins, beside=every) for pins in every)
         rows = [(trial, implementation) for trial in trials]
         changes: list[list[Change]] = []
-        for _ in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             began = monotonic()
             console.print(f"comparing {names[0]} with {' and '.join(names[1:])}")
             results = gates.gate(dataset, here, others, rows, maker.folder, console, hosts=hosts)
             found = gates.changes(results)
-            kept.attempts += 1
             changes = [[one for one in found if one.old == other.name] for other in others]
             if all(one.told for one in found if one.metric == "time"):
                 seconds = round(monotonic() - began, 1)
                 asked = Asked(new=names[0], old=names[1:], changes=changes, seconds=seconds)
+                asked.attempts = attempt
                 kept.asked.append(asked)
+                experiments.write(kept, output)
                 break
-        experiments.write(kept, output)
+        attempts.append(attempt)
         return changes
 
     old, new = map(place, alike(*ends))
     found = search(old, new, way.between, ask)
-    found.sessions = max(found.sessions, kept.attempts)
+    found.sessions = sum(attempts)
     for part in found.steps:
         if (key := step_name(part)) not in kept.numbers:
             sides = [dict(one) for one in (part.old, part.new)]

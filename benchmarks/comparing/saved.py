@@ -84,7 +84,9 @@ def compare_runs(old: Run, new: Run, old_name: str, margin: float) -> list[Judge
         comparisons = compare(ours, theirs, old_name, margin, {})
         if not asked_then(ours, theirs, margin):
             comparisons = [replace(one, suspects=0) for one in comparisons]
-        return judge_all(comparisons, ours, theirs)
+        rows = [row["extra_info"] for side in (ours, theirs) for row in side.values()]
+        compared = {v["environment"] for row in rows for v in row.get("verdicts", ())}
+        return judge_all(comparisons, ours, theirs, max(1, len(compared)))
     machines = new["machine_info"], old["machine_info"]
     names = list(dict.fromkeys((*ours, *theirs)))
     # The reference removes the drift of the other rows; it is no result itself.

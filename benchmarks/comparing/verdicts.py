@@ -380,13 +380,14 @@ def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
     found = verdict.ratio
     if verdict.status not in UNDECIDED or found is None or found.blocks < 2:
         return None
-    if disagreement(comparison):
+    # Heavy load stays, however many blocks follow.
+    common = comparison.new.keys() & comparison.old.keys()
+    if disagreement(comparison) or contaminated(comparison.foreign, common, HEAVY):
         return None
     room = log(1 + comparison.metric.margin) - abs(log(found.value))
     # A refuted suspicion is judged by fewer blocks than there are.
-    there = len(comparison.new.keys() & comparison.old.keys())
     for count in looks(comparison.screened):
-        if count > there and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
+        if count > len(common) and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
             return count
     return None
 

@@ -42,6 +42,7 @@ class Dealer:
         try:
             found = [*threads.map(self.prepared, self.plan.hosts)]
         except BaseException:  # the threads wait for the hosts' answers
+            self.session.halt.set()
             for caretaker in [*self.asked]:
                 caretaker.close()
             raise
@@ -50,12 +51,18 @@ class Dealer:
         self.pools = {one.host.name: WorkerPool(self.session, one) for one in found if one}
         self.check_left()
 
+    def opened(self, caretaker: Caretaker) -> None:
+        """Remember a conversation with a host; raises HostLost if the session has ended."""
+        self.asked.append(caretaker)
+        if self.session.halt.is_set():
+            raise HostLost("the session was ended")
+
     def prepared(self, host: Host) -> Place | None:
         """A prepared host, or None if it is not available."""
         try:
             here = {"": self.plan.here or own()}
             every = here | self.plan.baselines
-            place = prepare(host, Path(self.plan.dataset_folder), every, self.asked)
+            place = prepare(host, Path(self.plan.dataset_folder), every, self.opened)
         except HostLost as error:
             self.lose(host.name, str(error))
             return None

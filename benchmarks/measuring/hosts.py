@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ SSH = "-oBatchMode=yes -oStrictHostKeyChecking=yes -oServerAliveInterval=15 -oSe
 # Paths that are accepted from a host.
 PATH = re.compile(r"/[\w./+@~ -]{1,500}")
 # Code that prints an interpreter's packages, except those from a path or URL, like this project.
+# Packages of PyTorch's index, from which uv takes a build such as 2.9.0+cpu.
+TORCH = ("torch", "torchaudio", "torchvision")
 PINS = """
 import json, sys
 from importlib import metadata
@@ -174,17 +176,16 @@ def prepare(
     host: Host,
     dataset: Path,
     environments: Mapping[str, Environment],
-    asked: list[Caretaker] | None = None,
+    opened: Callable[[Caretaker], None] = lambda caretaker: None,
 ) -> Place:
     """Send a host the source, the data set and the environments that it lacks.
 
-    The caretaker is added to `asked`, so that the caller can close it. Raises HostLost, and
+    `opened` gets the caretaker, so that the caller can close it. Raises HostLost, and
     EnvironmentProblem for an environment that cannot be made elsewhere.
     """
     caretaker = Caretaker(host)
     try:
-        if asked is not None:
-            asked.append(caretaker)
+        opened(caretaker)
         found = caretaker.ask("about")
         if not (isinstance(found, dict) and PATH.fullmatch(str(found.get("cache")))):
             raise HostLost(f"about: answered {found!r:.80}")
@@ -224,4 +225,6 @@ def pins(environment: Environment) -> tuple[str, list[str]]:
         minor, found = json.loads(answer(python, PINS))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise EnvironmentProblem(f"{environment.name}: {python}: {error}") from error
-    return minor, sorted(f"{name}=={one}" for name, one in found.items())
+    # A local part, as in 2.9.0+cpu, names a build of another index.
+    parts = {name: one if name in TORCH else one.partition("+")[0] for name, one in found.items()}
+    return minor, sorted(f"{name}=={one}" for name, one in parts.items())

@@ -140,7 +140,7 @@ def resume(root: Path, fingerprint: dict[str, Any]) -> Journal:
         finally:
             if journal is None:
                 lock.release()
-    if other:
+    if other and not passed:
         raise other
     if passed:
         raise JournalError(

@@ -1,5 +1,6 @@
 """The first code of a worker's process. execnet sends its source, so it is self-contained."""
 
+import contextlib
 import ctypes
 import faulthandler
 import importlib.util
@@ -22,6 +23,8 @@ def prepare(log: str, environment: dict[str, str]) -> None:
         signal.signal(
             signal.SIGINT, signal.SIG_IGN
         )  # Ctrl-C reaches workers, too; the controller ends them
+    with contextlib.suppress(OSError):  # the leader of a session, as over ssh, has a group
+        os.setpgid(0, 0)  # of its own, which can be ended as a whole
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -78,6 +78,7 @@ class WorkerPool:
         self.session.chance.shuffle(order)
         for step in (self.spawn, self.check):
             for name in (name for name in order if name not in self.unavailable):
+                self.check_halt()
                 try:
                     step(name, device)
                 except WorkerError as error:
@@ -158,11 +159,15 @@ class WorkerPool:
         record = {"block": block, "trial": str(trial), "results": entries}
         if self.place:
             self.check_place(entries, names)
-            if self.session.halt.is_set():
-                raise HostLost("the session was ended")
+            self.check_halt()
             record["host"] = self.place.host.name
             check_answers(record)
         self.journal.append(record | {"seconds": monotonic() - began})
+
+    def check_halt(self) -> None:
+        """Raise HostLost on a host if the session has ended."""
+        if self.place and self.session.halt.is_set():
+            raise HostLost("the session was ended")
 
     def check_place(self, entries: Mapping[str, Entry], names: Iterable[str]) -> None:
         """Raise HostLost if no contestant can measure on a host, which is the host's fault."""
@@ -182,6 +187,7 @@ class WorkerPool:
     def attempt(self, entry: Entry, step: Callable[..., None], name: str, *arguments: Any) -> None:
         """Run one step of a contestant; a failure is noted in its entry and affects no other."""
         began = monotonic()
+        self.check_halt()
         try:
             if not (name in self.workers or name in self.unavailable):
                 self.start_workers([name], arguments[0].device)

@@ -1,8 +1,7 @@
 """The defaults of an environment's frameworks, as their workers report them."""
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from mnist_models.implementations import PAIR
 
 # Seconds for all of a framework's layers, initialisers and optimisers.
 LIMIT = 600.0
+# Seconds between two looks at probes that are ended.
+POLL = 0.2
 
 
 def probe(environment: Environment, name: str) -> tuple[dict[str, str], Any]:
@@ -36,10 +37,12 @@ def numbers(old: Environment, new: Environment, implementation: str) -> list[str
     Raises WorkerError.
     """
     known, pool = offspring(), ThreadPoolExecutor(2)
+    asked = [pool.submit(probe, environment, implementation) for environment in (old, new)]
     try:
-        (_, before), (_, after) = pool.map(probe, (old, new), repeat(implementation))
-    except BaseException:  # the threads wait for these processes
-        end(offspring() - known)
+        (_, before), (_, after) = (one.result() for one in asked)
+    except BaseException:  # the threads wait for processes, one of which may be about to start
+        while wait(asked, POLL).not_done:
+            end(offspring() - known)
         raise
     finally:
         pool.shutdown()

@@ -128,8 +128,8 @@ class Session:
         """The test accuracy that the reference reaches in the same epoch; raises WorkerError."""
         trial = Trial(EPOCH.name, architecture, batch_size, "cpu")
         pool = WorkerPool(self)
-        pool.start_workers([REFERENCE], trial.device)
         try:
+            pool.start_workers([REFERENCE], trial.device)
             if REFERENCE in pool.unavailable:
                 raise WorkerError(str(next(iter(pool.unavailable[REFERENCE].values()))))
             worker = pool.workers[REFERENCE]

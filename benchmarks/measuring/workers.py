@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from itertools import chain
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 
 import execnet
+import psutil
 from execnet import gateway_io
 
 import mnist_models
@@ -172,6 +174,9 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             end(started)
+            # The others of its process group: what it started meanwhile, or left when it died.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
         with suppress(TimeoutError):
             within(END_LIMIT, self.group.terminate, timeout=2)
 
@@ -180,11 +185,13 @@ class WorkerProcess:
 def alone() -> Generator[None, None, None]:
     """Start nothing else meanwhile; if the start fails, end the started processes."""
     with STARTING:
-        known = offspring()
+        known = {*psutil.Process().children()}
         try:
             yield
         except BaseException:
-            end(offspring() - known)
+            # Not what the workers of before start meanwhile.
+            begun = {*psutil.Process().children()} - known
+            end([*begun, *chain.from_iterable(offspring(one.pid) for one in begun)])
             raise
 
 

@@ -110,10 +110,12 @@ def progress(
             f"this machine is busy (load {load:.1f}): end other work, or use --threads 1; "
             "frameworks that share their CPUs can look many times slower than they are"
         )
-    if plan.threads >= (quota := cpus.quota()):
+    if not plan.hosts and plan.threads >= (quota := cpus.quota()):
+        fewer = cpus.default_threads()
+        remedy = f"use --threads {fewer}, or give" if fewer < plan.threads else "give"
         lines.say(
             f"this container may use the time of {quota:g} CPUs; above that, the kernel stops it: "
-            f"use --threads {cpus.default_threads()}, or give it more CPUs"
+            f"{remedy} it more CPUs"
         )
     if not console.is_terminal:
         yield lines
