@@ -673,7 +673,7 @@ def test_a_host_that_is_cut_off_loses_its_block_to_the_others(ssh, tmp_path):
 
     def busy():
         text = "".join(file.read_text() for file in tmp_path.glob(journal))
-        return '"host": "127.0.0.1"' in text or process.poll() is not None
+        return '"block": 0' in text or process.poll() is not None
 
     assert wait_for(busy)
     deadline = monotonic() + 300
