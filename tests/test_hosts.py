@@ -21,7 +21,7 @@ import pytest
 from benchmarks.comparing import records
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
 from benchmarks.comparing.verdicts import Comparison, Status, blocks_to_decide, judge, time_metric
-from benchmarks.measuring import hosts, on_host
+from benchmarks.measuring import dealing, hosts, on_host
 from benchmarks.measuring.dealing import Dealer
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
 from benchmarks.measuring.hosts import SSH, Host, HostLost, Place, parse, parse_all
@@ -273,6 +273,37 @@ def test_ctrl_c_ends_all_hosts_at_once():
     assert sum(len(pool.done) for pool in others) < 10
     assert dealer.session.halt.is_set()
     assert said == []
+
+
+def test_ctrl_c_ends_the_preparation_of_hosts(monkeypatch):
+    """Also of one that is reached only afterwards."""
+    reached, closed, begun = Event(), Event(), Event()
+
+    def prepare(host, dataset, environments, opened):
+        if host.name == "interrupted":
+            assert reached.wait(20)
+            assert begun.wait(20)
+            raise KeyboardInterrupt
+        if host.name == "late":
+            begun.set()
+            assert closed.wait(20)
+        opened(SimpleNamespace(close=closed.set))
+        reached.set()
+        assert host.name != "late", "it was told that the session has ended"
+        assert closed.wait(20)
+        raise HostLost("it was closed")
+
+    monkeypatch.setattr(dealing, "prepare", prepare)
+    names = ("interrupted", "slow", "late")
+    made, said = dealer_of(*map(Pool, names))
+    made.plan.here, made.plan.baselines, made.plan.dataset_folder = "here", {}, "/"
+    with pytest.raises(KeyboardInterrupt):
+        made.begin()
+    assert closed.is_set()
+    assert sorted(said) == [
+        "host late is lost: the session was ended",
+        "host slow is lost: it was closed",
+    ]
 
 
 # What a host answers

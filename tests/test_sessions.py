@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Event
 from threading import enumerate as enumerate_threads
-from time import monotonic
+from time import monotonic, sleep
 from types import SimpleNamespace
 
 import execnet
@@ -21,7 +21,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from benchmarks.measuring import environments, journal, memory, workers
+from benchmarks.measuring import environments, journal, memory, probes, workers
 from benchmarks.measuring.environments import EnvironmentProblem
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
@@ -502,6 +502,25 @@ def test_silent_worker_is_given_up(silent, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_probe_that_fails_ends_the_other_one(silent, monkeypatch):
+    """Even if that one starts only afterwards."""
+
+    def probe(environment, name):
+        if environment == "bad":
+            raise WorkerError("it does not run")
+        sleep(0.5)
+        process = subprocess.Popen([silent])
+        process.wait(LIMIT)
+        raise WorkerError("it was ended")
+
+    monkeypatch.setattr(probes, "probe", probe)
+    began = monotonic()
+    with pytest.raises(WorkerError, match="it does not run"):
+        probes.numbers("bad", "good", REFERENCE[0])
+    assert monotonic() - began < 30
+
+
+@pytest.mark.slow
 def test_ssh_asks_for_nothing(tmp_path, monkeypatch):
     """It runs in batch mode, and a host that stays silent all the same is given up."""
     ssh = tmp_path / "ssh"
@@ -517,10 +536,14 @@ def test_ssh_asks_for_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_worker_ends_with_all_it_has_started(silent):
-    """Such as the ranks of a group, which would wait for each other for minutes."""
-    process = subprocess.Popen([silent])
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_worker_ends_with_all_it_has_started(silent, dead):
+    """Such as the ranks of a group, which would wait for each other for minutes; even if it died."""
+    process = subprocess.Popen([silent], process_group=0)
     assert wait_for(asleep)
+    if dead:
+        process.kill()
+        process.wait(LIMIT)
     worker = object.__new__(WorkerProcess)
     worker.over, worker.pid, worker.group = Event(), process.pid, execnet.Group()
     worker.kill()
