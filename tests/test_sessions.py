@@ -538,7 +538,7 @@ def test_ssh_asks_for_nothing(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("dead", [False, True])
 def test_a_worker_ends_with_all_it_has_started(silent, dead):
-    """Such as the ranks of a group, which would wait for each other for minutes; also a dead one."""
+    """Such as the ranks of a group, which would wait for each other for minutes."""
     process = subprocess.Popen([silent], process_group=0)
     assert wait_for(asleep)
     if dead:
