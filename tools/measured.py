@@ -175,7 +175,7 @@ def dose_lines(campaign: str) -> list[str]:
         [
             percent(dose),
             *told(more[dose]),
-            share(*detections(campaign, dose)),
+            share(*found_of(words[dose])),
             str(words[dose][Status.EQUIVALENT]),
             f"{median(seconds[dose]):.0f}",
         ]
@@ -239,15 +239,9 @@ def suspected(row: dict[str, Any]) -> bool:
 
 def earlier_detections() -> tuple[int, int]:
     """How many of the doses that older rules met were found, and of how many."""
-    words = [
-        (verdict["verdict"], planted(session, name) > 0)
-        for campaign in EARLIER
-        for session in recorded(campaign)
-        for name, verdict in judged(session).items()
-        if planted(session, name)
-    ]
-    right = [word == (Status.REGRESSED if slower else Status.IMPROVED) for word, slower in words]
-    return sum(right), len(right)
+    by_dose = counted(chain.from_iterable(map(recorded, EARLIER)))
+    each = [found_of(words) for dose, words in by_dose.items() if dose]
+    return sum(found for found, _ in each), sum(of for _, of in each)
 
 
 def independence_lines() -> list[str]:
@@ -383,7 +377,11 @@ def false_alarms(*campaigns: str) -> tuple[int, int]:
 
 def detections(campaign: str, dose: float) -> tuple[int, int]:
     """How often a planted dose was found, and of how many times."""
-    words = counted(recorded(campaign)).get(dose, Counter())
+    return found_of(counted(recorded(campaign)).get(dose, Counter()))
+
+
+def found_of(words: Counter[str]) -> tuple[int, int]:
+    """How many times of a dose were found, and of how many, by what `counted` counts."""
     return words["found"], words.total() - words["found"]
 
 

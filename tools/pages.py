@@ -155,9 +155,9 @@ def instructions() -> list[str]:
 def elsewhere() -> list[str]:
     """How many verdicts name the other side on another processor, in a sentence."""
     here, *others = on_processors()
-    lines = []
+    every, lines = [*winners().values()], []
     for other in others:
-        shared = (of for of in winners().values() if here in of and other in of)
+        shared = (of for of in every if here in of and other in of)
         both = [(of[here].split()[0], of[other].split()[0]) for of in shared]
         turned = sum("none" not in sides and len({*sides}) == 2 for sides in both)
         lines.append(
