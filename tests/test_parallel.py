@@ -13,7 +13,7 @@ import pytest
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
 from benchmarks.trial import Trial
-from mnist_models import implementations, parallel
+from mnist_models import cpus, implementations, parallel
 from mnist_models.implementations import PAIR, Unavailable
 from mnist_models.parallel import BOUND, FRAMEWORKS, Parallel
 from tests.test_statistics import make_results
@@ -51,7 +51,7 @@ def test_every_device_has_an_equal_part_of_a_batch(count, batch_size, most):
 
 
 def test_a_batch_that_cannot_be_halved_is_refused(monkeypatch):
-    monkeypatch.setattr(parallel, "everywhere", lambda: [0, 1])
+    monkeypatch.setattr(cpus, "inherited", lambda: [0, 1])
     own = PYTORCH, "mlp", {"batch_size": 127}, "cpu", 1
     with pytest.raises(Unavailable, match="equal parts of a batch of 127 images"):
         Parallel(SimpleNamespace(own=lambda: own))
@@ -61,7 +61,7 @@ def asked(name, dataset, architecture, *cases, more=False):
     """What each case ends with on two devices; `more`: also the operation's figures, and four."""
     if missing := implementations.missing(name):
         pytest.skip(f"not installed: {', '.join(missing)}")
-    if len(parallel.everywhere()) < 2:
+    if len(cpus.inherited()) < 2:
         pytest.skip("there is one CPU")
     command = [sys.executable, "-c", ASKED, name, str(dataset.folder), architecture]
     command += ["more" if more else "", *cases]
@@ -134,7 +134,7 @@ def test_the_figures_of_each_number_of_devices_are_told():
 
 
 @pytest.mark.parametrize(
-    ("name", "device", "cpus", "why"),
+    ("name", "device", "count", "why"),
     [
         (KERAS, "cpu", 2, "does not run fit of Keras 3"),
         ("numpy_reference", "cpu", 2, "trains on one device alone"),
@@ -142,8 +142,8 @@ def test_the_figures_of_each_number_of_devices_are_told():
         (PYTORCH, "cpu", 1, "two devices need two"),
     ],
 )
-def test_who_cannot_says_why(name, device, cpus, why, monkeypatch):
-    monkeypatch.setattr(parallel, "everywhere", lambda: [*range(cpus)])
+def test_who_cannot_says_why(name, device, count, why, monkeypatch):
+    monkeypatch.setattr(cpus, "inherited", lambda: [*range(count)])
     worker = SimpleNamespace(own=lambda: (name, "mlp", {}, device, 1))
     with pytest.raises(Unavailable, match=why):
         Parallel(worker)

@@ -61,10 +61,10 @@ class Parallel:
             raise Unavailable(REASONS.get(name, f"{name} trains on one device alone"))
         if device != "cpu":
             raise Unavailable("training on several devices is timed on CPUs alone")
-        if len(everywhere()) < 2:
+        if len(cpus.inherited()) < 2:
             raise Unavailable("there is one CPU, and two devices need two")
         batch = record["batch_size"]
-        self.most = most_devices(len(everywhere()), batch)
+        self.most = most_devices(len(cpus.inherited()), batch)
         if self.most < 2:
             raise Unavailable(f"two devices cannot have equal parts of a batch of {batch} images")
         self.name, self.architecture, self.record = name, architecture, record
@@ -137,11 +137,6 @@ def end(folder: Path, number: int) -> Path:
     return folder / f"end-{number}.npz"
 
 
-def everywhere() -> list[int]:
-    """The CPUs that a group may use, even if this process is bound to few."""
-    return cpus.inherited()
-
-
 def group(name: str, job: dict[str, Any]) -> str:
     """Run all ranks to their end; returns the last line that the first one prints.
 
@@ -179,7 +174,7 @@ def text(file: IO[str]) -> str:
 @contextmanager
 def bound_to(job: dict[str, Any]) -> Iterator[None]:
     """Bind a rank to a CPU, its own if there are enough, or a single process to one per device."""
-    every = everywhere()
+    every = cpus.inherited()
     rank, ranks = job["rank"], job["ranks"]
     own = [every[rank % len(every)]] if ranks > 1 else every[: job["devices"]]
     with cpus.bound(own):
