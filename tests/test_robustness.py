@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from benchmarks.measuring.plan import Plan, foreseen, to_drop
+from benchmarks.measuring.pool import WorkerPool
 from benchmarks.measuring.session import Session
 from benchmarks.trial import Trial
 from mnist_models import implementations, networks
@@ -381,6 +382,29 @@ def test_what_does_not_fit_is_dropped(block, budget, cold, drops):
     session.keep_budget(block, sum(COSTS.values()) + cold * len(COSTS))
     assert len(session.dropped()) == drops
     assert len(said) == bool(drops)
+
+
+def test_a_resumed_block_without_anything_left_drops_nothing():
+    """What was dropped before is not left; a complete block says nothing of the time to come."""
+    kept, gone = (Trial(name, "mlp", 128, "cpu") for name in ("train_step", "epoch"))
+    plan = replace(make_plan({kept: PAIR, gone: PAIR}), time_budget=1.0)
+    entry = {"cost": 1.0, "once_seconds": 0.0}
+    results = dict.fromkeys(PAIR, entry)
+    records = [{"dropped": [[str(gone), name] for name in PAIR]}]
+    records += [
+        {"block": block, "trial": str(kept), "results": results, "seconds": 2.0}
+        for block in range(plan.blocks)
+    ]
+    journal = SimpleNamespace(records=records, append=records.append, session="made up")
+    said: list = []
+    progress = SimpleNamespace(block=said.append, look=said.append, say=said.append)
+    session = Session.__new__(Session)
+    session.plan, session.journal, session.progress = plan, journal, progress
+    session.earlier, session.began = 0.0, monotonic()
+    for block in range(plan.blocks):
+        WorkerPool(session).run_block(block)
+    assert said == []
+    assert [row for row in session.dropped() if row[0] == str(kept)] == []
 
 
 DEFAULT = [Trial(o, n, 128, "cpu") for o in OPERATIONS for n in networks.names()]

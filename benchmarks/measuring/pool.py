@@ -52,7 +52,10 @@ class WorkerPool:
         """Run every trial of a block in fresh workers, one device after the other."""
         began = monotonic()
         done = {r["trial"] for r in self.journal.records if r.get("block") == block}
-        todo = [t for t in self.plan.order(block, self.journal.session) if str(t) not in done]
+        order = self.plan.order(block, self.journal.session)
+        # Of dropped trials nothing is left to do: a block without others was measured before.
+        left = [t for t in order if self.session.contestants(t, block)]
+        todo = [t for t in left if str(t) not in done]
         for device in sorted({trial.device for trial in todo}):
             trials = [trial for trial in todo if trial.device == device]
             self.unavailable = {}
