@@ -37,7 +37,7 @@ FILES = {
     "in_keras": "from mnist_models.layers.in_keras import build as one\n\n\n"
     "def build():\n    return one({name!r})\n",
     "in_pytorch": "from mnist_models.layers.in_pytorch import build\n\n\n"
-    "def Network():\n    return build({name!r})\n",
+    "def network():\n    return build({name!r})\n",
     "in_numpy": "from mnist_models.layers.in_numpy import build as one\n\n\n"
     "def build():\n    return one({name!r})\n",
 }

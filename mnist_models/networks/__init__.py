@@ -1,8 +1,8 @@
 """The networks: one folder each, with one file for Keras, one for PyTorch and one for NumPy.
 
-`in_keras.py` and `in_numpy.py` offer `build()`, `in_pytorch.py` offers the class `Network`. A layer
-has the same name in all three. Names, shapes, starting values and FLOPs of the weights are read off
-the NumPy layers.
+`in_keras.py` and `in_numpy.py` offer `build()`, `in_pytorch.py` ends with the network's class. A
+layer has the same name in all three. Names, shapes, starting values and FLOPs of the weights are
+read off the NumPy layers.
 """
 
 from collections.abc import Mapping
@@ -36,8 +36,12 @@ class Network:
         return self.module("in_keras").build()
 
     def in_pytorch(self) -> Any:
-        """A new `torch.nn.Module`."""
-        return self.module("in_pytorch").Network()
+        """A new `torch.nn.Module`, of the class that its file ends with."""
+        file = self.module("in_pytorch")
+        own = [
+            one for one in vars(file).values() if getattr(one, "__module__", "") == file.__name__
+        ]
+        return own[-1]()
 
     def in_numpy(self) -> Layer:
         """The layers by hand, which have no weights yet."""

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-class Network(nn.Module):
+class DeepMLP(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.hidden1 = nn.Linear(28 * 28, 512)

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's users call it so)
 
 
-class Network(nn.Module):
+class LeNet5(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 6, kernel_size=5, padding=2)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-class Network(nn.Module):
+class LSTMClassifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(28, 128, batch_first=True)

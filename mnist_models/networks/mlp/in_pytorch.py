@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-class Network(nn.Module):
+class MLP(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.Linear(28 * 28, 512)

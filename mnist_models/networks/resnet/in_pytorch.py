@@ -28,7 +28,7 @@ class Block(nn.Module):
         return (y + self.shortcut(x)).relu()
 
 
-class Network(nn.Module):
+class ResNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)

@@ -24,7 +24,7 @@ class Block(nn.Module):
         return x + self.dropout(self.dense2(y))
 
 
-class Network(nn.Module):
+class VisionTransformer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patches = nn.Conv2d(1, 64, kernel_size=7, stride=7)
