@@ -263,7 +263,7 @@ def test_saved_data_are_the_samples(copy, run_saved, name):
 
 @pytest.mark.parametrize("name", VALID)
 def test_extra_info_is_complete(run_saved, name):
-    """Beside the samples stands all that is needed to analyse them again: docs/measuring.md."""
+    """Beside the samples stands all that is needed to analyse them again: docs/reference.md."""
     info = run_saved["benchmarks"][name]["extra_info"]
     epochs_only = {"moment", "returned_seconds", "returns_late"}
     assert (info.keys() & epochs_only == epochs_only) == (info["operation"] == "epoch")

@@ -31,6 +31,8 @@ from tools.parity_table import few_digits
 
 ROOT = Path(__file__).parents[1]
 MEASURING = "docs/measuring.md"
+COMPARING = "docs/comparing.md"
+REFERENCE = "docs/reference.md"
 PAGES = sorted(
     str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
 )
@@ -163,14 +165,14 @@ def test_every_option_is_documented():
     """The table has each option of pytest_plugin/options.py once, and nothing else."""
     parser = Parser()
     options.pytest_addoption(parser)
-    listed = [row[0] for row in column(MEASURING, "Options", "option")]
+    listed = [row[0] for row in column(REFERENCE, "Options", "option")]
     assert sorted(name for name in listed if name.startswith("-")) == sorted(parser.added)
 
 
 @pytest.mark.parametrize(("place", "values"), [(1, options.DEFAULTS), (2, options.QUICK)])
 def test_documented_defaults_are_in_force(place, values):
     """The numbers beside the options are those of DEFAULTS and, with --quick, of QUICK."""
-    rows = {row[0]: row for row in column(MEASURING, "Options", "option")}
+    rows = {row[0]: row for row in column(REFERENCE, "Options", "option")}
     said = {name: float(rows["--" + name.replace("_", "-")][place]) for name in values}
     assert said == values
 
@@ -228,7 +230,7 @@ def test_the_intervals_numbers_are_right():
 
 def test_the_limits_of_rounding_are_right():
     """Of every network, as calibrated."""
-    page = text(MEASURING)
+    page = text(COMPARING)
     for name in networks.names():
         limit = rounding("mnist", name, recipe.DEFAULT.record()).most
         assert f"{limit:.4f} for `{name}`" in page
@@ -250,7 +252,7 @@ def test_every_field_beside_the_rows_is_documented():
     with TemporaryDirectory() as folder:
         timed = Timed(results=results(), dataset=few_digits(Path(folder, "digits")))
     found = beside_the_rows(timed)
-    rows = tables(MEASURING, "Beside the rows")[1:]
+    rows = tables(REFERENCE, "Beside the rows")[1:]
     assert [row[0] for row in rows] == [*found]
     assert all(key in rows[-1][2] for key in found["dataset"])
 
@@ -259,7 +261,7 @@ def test_every_key_of_extra_info_is_documented():
     """The table has each key that is saved, in the same order, with a type that it has."""
     found = results()
     trained = results(more={"accuracy": 0.9})
-    rows = column(MEASURING, "extra_info", "key")
+    rows = column(REFERENCE, "extra_info", "key")
     saved = [one.extra_info(one.rows[STEP, PAIR[0]]) for one in (found, trained)]
     of_some = ["moment", "returned_seconds", "returns_late", "latency_seconds"]
     of_some += ["latency_busy_seconds", "start", "routes", "feeds", "leaks", "parts", "devices"]
@@ -278,7 +280,7 @@ def test_every_key_of_extra_info_is_documented():
 
 
 def test_source_is_documented_as_the_digest_that_it_is():
-    [row] = [row for row in column(MEASURING, "extra_info", "key") if row[0] == "source"]
+    [row] = [row for row in column(REFERENCE, "extra_info", "key") if row[0] == "source"]
     assert row[2].startswith("SHA-256 over the source of mnist_models;")
     settings = SimpleNamespace(**dict.fromkeys(options.Settings.__dataclass_fields__, 1))
     dataset = SimpleNamespace(name="", sha256="", folder="", train_labels=[])
@@ -319,13 +321,13 @@ def settings_in_force():
 
 def test_every_setting_in_force_is_documented():
     """The second table has each key that an implementation may report."""
-    keys = [row[0] for row in tables(MEASURING, "extra_info")]
+    keys = [row[0] for row in tables(REFERENCE, "extra_info")]
     assert set(keys[keys.index("key", keys.index("key") + 1) + 1 :]) == settings_in_force()
 
 
 def test_the_fingerprint_is_documented():
     """The page names all that a resumed session must have in common with the first."""
-    sentence = re.search(r"The fingerprint has (.+)\.", text(MEASURING))[1]
+    sentence = re.search(r"The fingerprint has (.+)\.", text(REFERENCE))[1]
     assert re.findall(r"`([^`]+)`", sentence) == list(plan().fingerprint())
 
 
@@ -334,7 +336,7 @@ def test_the_fingerprint_is_documented():
 
 def test_exit_codes_are_pytests():
     """The table has every exit code under pytest's name for it; 6 is new in pytest 9."""
-    rows = column(MEASURING, "Exit codes", "code")
+    rows = column(REFERENCE, "Exit codes", "code")
     names = {code.value: code.name for code in pytest.ExitCode} | {6: "MAX_WARNINGS_ERROR"}
     names |= {UNDECIDED_STATUS: "", NOTHING_STATUS: ""}
     assert {int(code): name for code, name, _ in rows} == names
@@ -525,13 +527,13 @@ def test_the_changelog_has_this_version():
 @pytest.mark.parametrize(
     ("page", "fault", "check"),
     [
-        (MEASURING, ("| `--rounds` |", "| `--round` |"), test_every_option_is_documented),
+        (REFERENCE, ("| `--rounds` |", "| `--round` |"), test_every_option_is_documented),
         (MEASURING, ("| `contaminated` |", "| `spoilt` |"), test_the_panels_words_are_explained),
-        (MEASURING, ("| `session` |", "| `run` |"), test_every_key_of_extra_info_is_documented),
-        (MEASURING, ("| `void` |", "| `lost` |"), test_every_field_beside_the_rows_is_documented),
-        (MEASURING, ("| `onednn` |", "| `mkl` |"), test_every_setting_in_force_is_documented),
-        (MEASURING, ("`trials`, ", ""), test_the_fingerprint_is_documented),
-        (MEASURING, ("`USAGE_ERROR`", "`USAGE`"), test_exit_codes_are_pytests),
+        (REFERENCE, ("| `session` |", "| `run` |"), test_every_key_of_extra_info_is_documented),
+        (REFERENCE, ("| `void` |", "| `lost` |"), test_every_field_beside_the_rows_is_documented),
+        (REFERENCE, ("| `onednn` |", "| `mkl` |"), test_every_setting_in_force_is_documented),
+        (REFERENCE, ("`trials`, ", ""), test_the_fingerprint_is_documented),
+        (REFERENCE, ("`USAGE_ERROR`", "`USAGE`"), test_exit_codes_are_pytests),
         (MEASURING, ("96.9 %", "95.9 %"), test_the_intervals_numbers_are_right),
         (MEASURING, ("64 prepared", "32 prepared"), test_the_bursts_numbers_are_right),
         ("docs/fairness.md", ("test_", "test_no_"), test_claims_of_fairness_name_tests_that_exist),

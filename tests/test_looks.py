@@ -84,7 +84,7 @@ def test_centre_agrees_with_scipy():
 def test_all_looks_together_err_as_often_as_stated(noise, least, most):
     """Log-ratios around the very edge of the margin: called equal in about 5 % at most.
 
-    Where neighbouring blocks are alike it is more, as docs/measuring.md says.
+    Where neighbouring blocks are alike it is more, as docs/comparing.md says.
     """
     draws = noise(np.random.default_rng(5), (SESSIONS, LOOKS[-1]))
     rejected = np.zeros(SESSIONS, bool)

@@ -69,7 +69,7 @@ def test_doses_are_told_by_what_they_measure():
 
 @pytest.mark.slow
 def test_intervals_of_suspicions_lean_to_the_suspected_side():
-    """As docs/measuring.md says: the screen looked extreme, or there would be no suspicion."""
+    """As docs/comparing.md says: the screen looked extreme, or there would be no suspicion."""
     chance, held = np.random.default_rng(5), {"open": [], "refuted": []}
     for _ in range(3000):
         logs = chance.normal(0, 0.03, 30)

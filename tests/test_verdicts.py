@@ -110,8 +110,8 @@ def test_numbers_of_confirming_blocks(suspects, blocks):
 
 
 def test_documented_numbers_are_these():
-    """Each row of the table in docs/measuring.md."""
-    text = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")
+    """Each row of the table in docs/comparing.md."""
+    text = (ROOT / "docs" / "comparing.md").read_text(encoding="utf-8")
     _, _, rows = text.partition("| suspects | none contradicts |")[2].partition("|---|\n")
     table = [
         [*map(int, row.strip("|").split("|"))] for row in rows.partition("\n\n")[0].splitlines()

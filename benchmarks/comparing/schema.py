@@ -17,7 +17,7 @@ from benchmarks.trial import RowId, Trial
 from mnist_models.operations import EPOCH, LATENCIES, OPERATIONS
 from mnist_models.parity import TOLERANCES
 
-# Version of the fields below; docs/measuring.md lists them.
+# Version of the fields below; docs/reference.md lists them.
 SCHEMA = 1
 # Limits of times in seconds: wider than any clock, and no logarithm overflows.
 SHORTEST, LONGEST = 1e-12, 1e9

@@ -365,7 +365,7 @@ class Results:
         return found
 
     def extra_info(self, row: Row) -> dict[str, Any]:
-        """Return the `extra_info` of a row; docs/measuring.md lists its keys."""
+        """Return the `extra_info` of a row; docs/reference.md lists its keys."""
         entries = row.entries
         implementation, environment = split(row.name)
         first = next(iter(entries.values()))

@@ -120,7 +120,7 @@ def replaced(bench: dict[str, Any], row: Row, results: Results) -> dict[str, Any
 
 
 def beside_the_rows(timed: Any) -> dict[str, Any]:
-    """Return the fields that this suite adds to a saved run; docs/measuring.md lists them."""
+    """Return the fields that this suite adds to a saved run; docs/reference.md lists them."""
     if timed.results is None or timed.dataset is None:
         return {UNFIT: []}
     results = timed.results
