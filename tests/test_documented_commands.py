@@ -60,8 +60,8 @@ SHORT = {
     "python -m benchmarks doctor": "--dataset small",
     "python -m benchmarks explain": "--help",  # test_explain
     'python -m benchmarks explain "forward[lenet5-b128-cpu]" --knob steady': "--help",
-    'python -m benchmarks explain "forward[mlp-b128-cpu]" --knob avx2': "--help",
-    "python -m benchmarks explain --knob avx2": "--help",
+    'python -m benchmarks explain "forward[mlp-b128-cpu]" --knob avx2 --knob mkl_avx2': "--help",
+    "python -m benchmarks explain --knob avx2 --knob mkl_avx2": "--help",
     "python -m benchmarks --help": "--help",
     "python -m benchmarks learn": "--help",  # test_learn
     # They make environments of frameworks: test_bisect, test_history, test_museum, test_making.

@@ -50,8 +50,9 @@ RUN = Path(__file__).with_name("recorded") / "run.json.gz"
 CURVES = RUN.with_name("learning.json")
 # The raw data of `python -m benchmarks explain`.
 MOVES = RUN.with_name("explain.json")
-# The raw data of `python -m benchmarks explain --knob avx2`.
-INSTRUCTIONS = RUN.with_name("instructions.json")
+# The libraries that a knob takes AVX-512 from; instructions*.json are the raw data of
+# `python -m benchmarks explain --knob avx2 --knob mkl_avx2`, one file for each processor.
+WITHOUT_AVX512 = {"avx2": "oneDNN", "mkl_avx2": "MKL"}
 # The raw data of `python -m benchmarks museum`.
 SEEN = RUN.with_name("museum.json")
 DOCS = ROOT / "docs"
@@ -135,21 +136,27 @@ def processors() -> list[str]:
 
 
 def instructions() -> list[str]:
-    """What becomes of the pair where oneDNN does without AVX-512, on the recorded processor."""
-    found = moves.read(INSTRUCTIONS.read_text(encoding="utf-8"))
-    heads = ("faster", "as installed", "both without", *(f"{label(side)}'s time" for side in PAIR))
-    rows = [
-        [
-            explained.title(one.trial),
-            faster(of_logs(one.pair)),
-            faster(of_logs(one.changed["both"])),
-            *(explained.cell(one, side) for side in PAIR),
+    """The pair where a library does without AVX-512, on each processor that was recorded."""
+    heads = ("faster", "as installed", "without AVX-512 in", "then")
+    lines = []
+    for file in sorted(RUN.parent.glob("instructions*.json"), key=lambda file: file.stem):
+        found = moves.read(file.read_text(encoding="utf-8"))
+        rows = [
+            [
+                explained.title(one.trial),
+                faster(of_logs(one.pair)),
+                WITHOUT_AVX512[one.knob],
+                # In both; of MKL, which TensorFlow does not have, in PyTorch.
+                faster(of_logs([*one.changed.values()][-1])),
+                *(explained.cell(one, side) for side in PAIR),
+            ]
+            for one in found.moved
+            if one.knob not in explained.DERIVED
         ]
-        for one in found.moved
-        if one.knob not in explained.DERIVED
-    ]
-    found.moved = []
-    return [*markdown.table(heads, rows), "", explained.about(found)]
+        found.moved = []
+        table = markdown.table((*heads, *(f"{label(side)}'s time" for side in PAIR)), rows)
+        lines += [f"{found.machine}:", "", *table, "", explained.about(found), ""]
+    return lines[:-1]
 
 
 def elsewhere() -> list[str]:

@@ -84,6 +84,13 @@ KNOBS = (
         "oneDNN without AVX-512 (`ONEDNN_MAX_CPU_ISA=AVX2`)",
         variables={"ONEDNN_MAX_CPU_ISA": "AVX2"},
     ),
+    # TensorFlow's wheels have no MKL. On processors of other makers MKL takes no AVX-512 anyway.
+    Knob(
+        "mkl_avx2",
+        "MKL without AVX-512 (`MKL_ENABLE_INSTRUCTIONS=AVX2`)",
+        (PYTORCH,),
+        variables={"MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    ),
     Knob("xla", "`jit_compile=True`", (KERAS,)),
     Knob("compiled", "`model.compile()`", (PYTORCH,)),
     Knob("channels_last", "`channels_last`", (PYTORCH,)),
