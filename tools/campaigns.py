@@ -1,11 +1,12 @@
 """Does the gate keep its promises on a real machine? Long, resumable series of live sessions.
 
-    python -m tools.campaigns looks     --baseline OTHER --sessions 150
-    python -m tools.campaigns doses     --baseline OTHER --sessions 40
-    python -m tools.campaigns identical --baseline OTHER --sessions 60
-    python -m tools.campaigns detection --baseline OTHER --sessions 20
-    python -m tools.campaigns hog       --baseline OTHER --sessions 5
-    python -m tools.campaigns drift     --baseline OTHER --sessions 5
+    python -m tools.campaigns looks      --baseline OTHER --sessions 150
+    python -m tools.campaigns doses      --baseline OTHER --sessions 40
+    python -m tools.campaigns latency    --baseline OTHER --sessions 20
+    python -m tools.campaigns identical  --baseline OTHER --sessions 60
+    python -m tools.campaigns detection  --baseline OTHER --sessions 20
+    python -m tools.campaigns hog        --baseline OTHER --sessions 5
+    python -m tools.campaigns drift      --baseline OTHER --sessions 5
 
 Run it with the Python of one of two environments that were built separately from the same pins;
 OTHER is the folder of the other one. Every finished session is appended to `tools/recorded/`, so
@@ -35,6 +36,8 @@ from mnist_models import cpus
 
 RECORDED = Path(__file__).with_name("recorded")
 CAMPAIGNS = ("looks", "doses", "identical", "detection", "hog", "drift")
+# Nothing is planted either; each compares an operation other than these of all other campaigns.
+APART = ("latency", "startup", "parts", "leak", "feed", "deploy")
 # The campaigns in which training steps are slower, by the doses of Keras and of PyTorch in turn. A
 # dose is what commands/planted.py is set to; docs/measured.md has what each was measured to add.
 PLANTED = {
@@ -106,13 +109,16 @@ def run(campaign: str, baseline: Path, sessions: int, options: list[str]) -> Non
     # What a killed campaign left planted would be taken for the machine's own doing.
     for environment in (baseline, Path(sys.prefix)):
         plant(environment, {"keras": 0.0, "torch": 0.0})
+    select = STEPS
+    if campaign in APART:
+        select, options = campaign, [f"--operation={campaign}", "--time-budget=1200", *options]
     for number in range(len(list(recorded(campaign))), sessions):
         began, when = monotonic(), datetime.now(UTC)
         with (
             tempfile.TemporaryDirectory() as folder,
             circumstances(campaign, number, baseline) as known,
         ):
-            new, old = gate(Path(folder), [baseline], options)
+            new, old = gate(Path(folder), [baseline], options, select)
         record = {
             "number": number,
             "began": f"{when:%Y-%m-%d %H:%M}",
@@ -243,7 +249,7 @@ def planted(session: dict[str, Any], name: str) -> float:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.campaigns", description=__doc__)
-    parser.add_argument("campaign", choices=[*CAMPAIGNS, "versions"])
+    parser.add_argument("campaign", choices=[*CAMPAIGNS, *APART, "versions"])
     parser.add_argument(
         "--baseline", type=Path, action="append", help="the other environment's folder"
     )

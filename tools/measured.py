@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.comparing.ratios import block_log_ratios
+from benchmarks.comparing.ratios import block_log_ratios, of_logs
 from benchmarks.comparing.verdicts import (
     CALLED,
     LOOK_ERROR,
@@ -26,6 +26,7 @@ from benchmarks.reporting import markdown
 from benchmarks.trial import RowId
 from tools import charts, repeats
 from tools.campaigns import (
+    APART,
     CAMPAIGNS,
     PLANTED,
     RECORDED,
@@ -83,7 +84,7 @@ def page() -> str:
         "",
         "on two shared virtual cores: the pair, one thread, two environments built separately from",
         "the same pins. CONTRIBUTING.md says how to add to them; how to read the verdicts is in",
-        "measuring.md. Sessions of different days may have run on different processors; what is",
+        "comparing.md. Sessions of different days may have run on different processors; what is",
         "compared was always measured side by side on one.",
         "",
         *markdown.table(
@@ -122,6 +123,7 @@ def page() -> str:
         "called REGRESSED or IMPROVED, in `looks` and `doses`. In grey nothing was planted; in",
         "colour the training step had a dose, the larger the darker, in the baseline where the",
         "ratio is below 1.",
+        *operation_lines(),
         *independence_lines(),
         *repeats.lines(),
         *simulation_lines(),
@@ -242,6 +244,46 @@ def earlier_detections() -> tuple[int, int]:
     by_dose = counted(chain.from_iterable(map(recorded, EARLIER)))
     each = [found_of(words) for dose, words in by_dose.items() if dose]
     return sum(found for found, _ in each), sum(of for _, of in each)
+
+
+def operation_lines() -> list[str]:
+    """What was said of other operations of identical code, as Markdown."""
+    rows = []
+    for campaign in APART:
+        said: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        named: Counter[tuple[str, str]] = Counter()
+        for session in (sessions := list(recorded(campaign))):
+            for name, row in session["rows"].items():
+                implementation = RowId.parse(name).implementation
+                for verdict in row["verdicts"]:
+                    said.setdefault((implementation, verdict["metric"]), []).append(verdict)
+                named[implementation, "time"] += favourite(row)
+        cost = f"{usual_cost(sessions):.0f} s"
+        for key, verdicts in sorted(said.items()):
+            words = Counter(verdict["verdict"] for verdict in verdicts)
+            cells = ", ".join(f"{words[word]} {word}" for word in Status if words[word])
+            sees = [verdict["detectable"] for verdict in verdicts if verdict["detectable"]]
+            least = f"{median(sees):.1%}" if sees else ""
+            rows.append([campaign, *key, cost, cells, str(named[key]), least])
+    if not rows:
+        return []
+    headings = ("operation", "implementation", "of", "a session", "verdicts", "named faster")
+    return [
+        "",
+        "## Other operations",
+        "",
+        "Sessions of `mlp` on identical code. *Named faster* counts the screens in which the",
+        "panel's rule names one of the two equal sides. *Sees* is the smallest change that a",
+        "confirmation finds in nine of ten sessions, in the median session.",
+        "",
+        *markdown.table((*headings, "sees"), rows),
+    ]
+
+
+def favourite(row: dict[str, Any]) -> bool:
+    """Whether the panel's rule names one of the two equal sides of a recorded row."""
+    logs = block_log_ratios(by_block(row["new"]), by_block(row["old"]))
+    return of_logs(logs[: row["screened_blocks"]]).winner is not None
 
 
 def independence_lines() -> list[str]:
