@@ -213,7 +213,7 @@ def test_a_complaint_is_one_line():
     text = "  × No solution found when resolving dependencies:\n  ╰─▶ Because there is no version\n"
     assert why(text + "      of keras==9.9") == "Because there is no version of keras==9.9"
     assert why("error: disk full\n") == "disk full"
-    assert why("") == "uv failed without a word"
+    assert why("") == "uv failed and printed no message"
 
 
 def test_a_mark_of_other_pins_is_none(tmp_path):

@@ -70,7 +70,7 @@ def test_the_parts_are_told():
     info = results.particulars(results.rows[TRIAL, PYTORCH])
     assert words.particulars(PYTORCH, info) == [
         "PyTorch: forward 4 ms, backward 5 ms, optimiser 1 ms, rest 2 ms; the profiler agrees "
-        "within 0 points; most takes aten::mm: 3 ms in 20 calls"
+        "within 0 points; the longest kernel is aten::mm: 3 ms in 20 calls"
     ]
 
 

@@ -195,7 +195,7 @@ def why(complaint: str) -> str:
     for start in ("Because ", "error: "):
         if start in text:
             text = text[text.index(start) :]
-    return text.removeprefix("error: ")[:600] or "uv failed without a word"
+    return text.removeprefix("error: ")[:600] or "uv failed and printed no message"
 
 
 def taken(folder: Path) -> int:

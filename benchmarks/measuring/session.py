@@ -164,8 +164,8 @@ class Session:
             return
         need, there = (memory.gibibytes(size) for size in (memory.needed(names), free))
         out = memory.too_many(names, list(self.plan.baselines), free)
-        why = f"for want of memory ({len(names)} workers need {need}, {there} are free; end other "
-        why += "programs, or measure fewer at once with --implementation)"
+        why = f"because memory is short ({len(names)} workers need {need}, {there} are free; "
+        why += "end other programs, or measure fewer at once with --implementation)"
         self.drop([(t, n) for t in trials for n in self.contestants(t) if n in out], why)
         kept = [name for name in names if name not in out]
         if memory.needed(kept) > free:

@@ -152,7 +152,7 @@ class WorkerProcess:
     def death(self, error: BaseException | None = None) -> WorkerError:
         """Clean up after a process that has ended; returns the error."""
         self.kill()
-        text = f"{self.contestant}: its worker died (crashed, or killed for want of memory)"
+        text = f"{self.contestant}: its worker died (crashed, or killed because memory ran out)"
         if isinstance(error, TooLarge):
             text = f"{self.contestant}: {error}"
         if isinstance(error, self.channel.RemoteError):

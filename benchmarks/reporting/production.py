@@ -42,7 +42,7 @@ def starts(contests: Sequence[Contest]) -> list[str]:
         for row in contest.rows
         for moments in [[estimate([one[key] for one in row.info["start"]]) for key in MOMENTS]]
     ]
-    return [*table(("network", "who", *MOMENTS.values()), rows), "", *verdicts(contests)]
+    return [*table(("network", "implementation", *MOMENTS.values()), rows), "", *verdicts(contests)]
 
 
 def predictions(contests: Sequence[Contest]) -> list[str]:
@@ -56,7 +56,7 @@ def predictions(contests: Sequence[Contest]) -> list[str]:
         for key, place in PLACES.items()
         if (blocks := row.info.get(key))
     ]
-    return [*table(("network", "who", "where", *heads), rows), "", *verdicts(contests)]
+    return [*table(("network", "implementation", "where", *heads), rows), "", *verdicts(contests)]
 
 
 def routes(contests: Sequence[Contest]) -> list[str]:
@@ -73,7 +73,14 @@ def routes(contests: Sequence[Contest]) -> list[str]:
 
 def feeds(contests: Sequence[Contest]) -> list[str]:
     """Every way to feed, with its images a second, and the verdicts on the usual ways."""
-    heads = ("network", "who", "way", "images/s in training", "images/s alone", "share of feeding")
+    heads = (
+        "network",
+        "implementation",
+        "way",
+        "images/s in training",
+        "images/s alone",
+        "share of feeding",
+    )
     rows = []
     for contest in contests:
         for row in contest.rows:
@@ -96,7 +103,7 @@ def taken_apart(contests: Sequence[Contest]) -> list[str]:
         for contest in contests
         for row in contest.rows
     ]
-    return table(("network", "who", *PARTS, "the profiler"), rows)
+    return table(("network", "implementation", *PARTS, "the profiler"), rows)
 
 
 def kernels(contests: Sequence[Contest]) -> list[str]:
@@ -107,7 +114,7 @@ def kernels(contests: Sequence[Contest]) -> list[str]:
         for row in contest.rows
         for name, took, calls in parts.kernels(row.info["parts"])[:KERNELS]
     ]
-    return table(("network", "who", "kernel", "a step", "calls"), rows)
+    return table(("network", "implementation", "kernel", "a step", "calls"), rows)
 
 
 def kept(contests: Sequence[Contest]) -> list[str]:
@@ -125,7 +132,15 @@ def devices(run: Mapping[str, Any]) -> list[str]:
 
     Void rows are included, because a difference between devices is a result.
     """
-    heads = ("network", "who", "one device", "two devices", "two over one", "lost", "off by")
+    heads = (
+        "network",
+        "implementation",
+        "one device",
+        "two devices",
+        "two over one",
+        "lost",
+        "off by",
+    )
     rows = [
         [info["architecture"], label(info["implementation"]), *group(info["devices"])]
         for record in (*run["benchmarks"], *run.get("void", ()))

@@ -22,7 +22,7 @@ def text(nights: Mapping[str, list[Change] | str]) -> str:
             if one.metric == "time":
                 about = label(one.implementation), f"`{one.trial}`", one.old, one.new
                 rows.append([night, *about, said(one)])
-    return "\n".join(table(("night", "who", "row", "released", "next", "ratio"), rows))
+    return "\n".join(table(("night", "implementation", "row", "released", "next", "ratio"), rows))
 
 
 def said(change: Change) -> str:

@@ -109,7 +109,7 @@ def taken_apart(blocks: parts.Blocks) -> str:
     said = f"{', '.join(pieces)}; the profiler {agreement(blocks)}"
     if kernels := parts.kernels(blocks):
         name, took, calls = kernels[0]
-        said += f"; most takes {name}: {format_seconds(took)} in {calls:.0f} calls"
+        said += f"; the longest kernel is {name}: {format_seconds(took)} in {calls:.0f} calls"
     return said
 
 

@@ -13,7 +13,7 @@ class CannotHappen(Exception):
 
 
 def accepted(reason: str) -> Callable[[Any], Any]:
-    """Marks a mistake that is none in this framework: it is taken without a word, and rightly."""
+    """Mark a mistake of the other framework only: this one accepts it, and the result is right."""
 
     def mark(mistake: Any) -> Any:
         mistake.accepted = reason

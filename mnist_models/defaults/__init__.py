@@ -1,8 +1,8 @@
-"""What Keras and PyTorch do when nobody tells them otherwise, found out by running it.
+"""The default behaviour of Keras and PyTorch, observed by running both.
 
 in_keras.py and in_pytorch.py have the same topics under the same names: layers, activations,
-initialisers, optimisers and losses, each as its users write it, with no option that could be left
-out. `probe()` runs them all.
+initialisers, optimisers and losses, each as its users write it, without optional arguments.
+`probe()` runs them all.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import numpy as np
 from mnist_models import numpy_layers
 from mnist_models.numpy_layers import Layer, Weight
 
-# What a topic is fed: batches of images (height, width, channels), of sequences (steps, features),
+# The inputs of topics: batches of images (height, width, channels), of sequences (steps, features),
 # of rows of numbers, of tokens.
 IMAGES, ROWS, NUMBERS, TOKENS = (16, 10, 10, 8), (16, 12, 64), (16, 64), (16, 12)
 DRAWN = (512, 512)

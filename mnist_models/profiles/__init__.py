@@ -1,4 +1,4 @@
-"""Where a training step goes: its stages one by one, and what the framework's profiler says.
+"""The parts of a training step: measured stage by stage, and by the framework's profiler.
 
 Importing this imports no framework. in_keras.py and in_pytorch.py have what differs.
 """
@@ -14,10 +14,10 @@ from mnist_models.implementations import FILES, Unavailable
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# What a profiler tells of, and all parts of a step.
+# The parts that a profiler reports, and all parts of a step.
 PROFILED = ("forward", "backward", "optimiser")
 PARTS = (*PROFILED, "rest")
-# Rounds in which every stage has its burst, steps under the profiler, kernels that are told.
+# Rounds with one burst of each stage; steps under the profiler; kernels that are reported.
 ROUNDS, STEPS, KERNELS = 30, 20, 10
 WARM_UP = 5
 # Of images and labels on the device.

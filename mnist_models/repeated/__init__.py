@@ -1,4 +1,4 @@
-"""Calls that people make again and again in one process: what they should not leave behind.
+"""Calls that users repeat in one process, to be checked for leaks of memory, threads and files.
 
 Importing this imports no framework. in_keras.py and in_pytorch.py have the calls of each.
 """
