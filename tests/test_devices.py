@@ -190,9 +190,9 @@ def test_tf32_hides_no_wrong_recipe(dataset, changed):
     """TF32's limits are wide enough for such faults; the same code is checked in float32, too."""
     wrong = type("Wrong", (Reference,), {"changed": changed})
     row = prepared(wrong, dataset, "tf32")
-    assert not any("TF32" in fault for fault in row.parity_faults)
-    assert any("weights: off by" in fault for fault in row.parity_faults)
-    assert prepared(Reference, dataset, "tf32").parity_faults == []
+    assert not any("TF32" in fault for fault in row.wrong_answers)
+    assert any("weights: off by" in fault for fault in row.wrong_answers)
+    assert prepared(Reference, dataset, "tf32").wrong_answers == []
 
 
 def test_both_precisions_are_recorded(dataset):

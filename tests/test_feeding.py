@@ -129,7 +129,7 @@ def test_other_images_void_the_row(feeding_by, way):
     results = make_results({(TRIAL, KERAS): ([1.0] * 6, {"feeds": {"other": found}})})
     row = results.rows[TRIAL, KERAS]
     assert not row.valid
-    assert row.feed_faults[0].startswith(f"other fed {found['wrong']} of 50 images wrong")
+    assert row.wrong_answers[0].startswith(f"other fed {found['wrong']} of 50 images wrong")
 
 
 def test_a_fault_of_the_usual_way_is_in_its_sample(feeding_by, monkeypatch):

@@ -169,6 +169,22 @@ def test_what_was_seen_is_not_measured_again(tmp_path, monkeypatch):
         museum.museum(SimpleNamespace(name="digits"), [exhibit()], Refusing(), output, QUIET)
 
 
+def test_a_disturbed_session_is_measured_again(tmp_path, monkeypatch):
+    """CONTAMINATED says nothing of the exhibit; an undecided verdict does, and stays."""
+    dataset, output, visits = SimpleNamespace(name="mnist"), tmp_path / "museum.json", []
+    words = [Status.CONTAMINATED, Status.INCONCLUSIVE, Status.REGRESSED]
+
+    def visit(dataset, one, maker, console):
+        visits.append(one.name)
+        found = seen(words[len(visits) - 1])
+        return found.model_copy(update={"session": list(one.session)})
+
+    monkeypatch.setattr(museum, "visit", visit)
+    for _ in words:
+        museum.museum(dataset, [exhibit()], Refusing(), output, QUIET)
+    assert len(visits) == 2
+
+
 def test_one_session_answers_all_metrics_of_a_row(tmp_path, monkeypatch):
     dataset, visits = SimpleNamespace(name="mnist"), []
 

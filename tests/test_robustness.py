@@ -9,15 +9,20 @@ import subprocess
 import xml.etree.ElementTree as ElementTree
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from time import monotonic, sleep
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
+from benchmarks.measuring import memory
 from benchmarks.measuring.plan import Plan, foreseen, to_drop
 from benchmarks.measuring.pool import WorkerPool
+from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session
+from benchmarks.reporting import terminal
 from benchmarks.trial import Trial
 from mnist_models import implementations, networks
 from mnist_models.implementations import PAIR
@@ -360,6 +365,17 @@ def test_the_pairs_training_steps_are_never_dropped():
     assert {(trial.operation, name) for trial, name in kept} == {("train_step", n) for n in PAIR}
 
 
+def begun(plan, records, waiting=(), hands=1, seconds=0.0):
+    """A session that has measured for so many seconds, and what it says."""
+    said: list = []
+    session = Session.__new__(Session)
+    session.plan, session.earlier, session.began = plan, 0.0, monotonic() - seconds
+    session.journal = SimpleNamespace(records=records, append=records.append, session="made up")
+    session.progress = SimpleNamespace(block=lambda *_: None, look=said.append, say=said.append)
+    session.dealer = SimpleNamespace(waiting=lambda: [*waiting], hands=hands)
+    return session, said
+
+
 @pytest.mark.parametrize(
     ("block", "budget", "cold", "drops"),
     [(0, 1, 0, 11), (1, 1, 0, 11), (0, 500, 30, 0), (1, 500, 30, 11), (1, 500, 0, 0), (5, 1, 0, 0)],
@@ -374,11 +390,7 @@ def test_what_does_not_fit_is_dropped(block, budget, cold, drops):
         records.append({"block": block, "trial": str(trial), "results": {name: entry}})
     settings = dict.fromkeys(Plan.__dataclass_fields__, 0)
     settings |= {"contests": contests, "blocks": 6, "time_budget": budget, "hosts": ()}
-    said: list = []
-    session = Session.__new__(Session)
-    session.plan, session.earlier, session.began = Plan(**settings), 0.0, monotonic()
-    session.journal = SimpleNamespace(records=records, append=records.append)
-    session.progress = SimpleNamespace(block=lambda *_: None, say=said.append)
+    session, said = begun(Plan(**settings), records, range(block + 1, 6))
     session.keep_budget(block, sum(COSTS.values()) + cold * len(COSTS))
     assert len(session.dropped()) == drops
     assert len(said) == bool(drops)
@@ -395,16 +407,101 @@ def test_a_resumed_block_without_anything_left_drops_nothing():
         {"block": block, "trial": str(kept), "results": results, "seconds": 2.0}
         for block in range(plan.blocks)
     ]
-    journal = SimpleNamespace(records=records, append=records.append, session="made up")
-    said: list = []
-    progress = SimpleNamespace(block=said.append, look=said.append, say=said.append)
-    session = Session.__new__(Session)
-    session.plan, session.journal, session.progress = plan, journal, progress
-    session.earlier, session.began = 0.0, monotonic()
+    session, said = begun(plan, records)
     for block in range(plan.blocks):
+        session.dealer.waiting = partial([*range(plan.blocks)].__getitem__, slice(block + 1, None))
         WorkerPool(session).run_block(block)
     assert said == []
     assert [row for row in session.dropped() if row[0] == str(kept)] == []
+
+
+def hung(block):
+    """A block in which a row of 1 s failed after three minutes, and the pair's took 10 s each."""
+    step, forward = (Trial(name, "mlp", 128, "cpu") for name in ("train_step", "forward"))
+    fine = {"cost": 10.0, "once_seconds": 0.0, "samples": [(1.0, 1.0)]}
+    results = dict.fromkeys(PAIR, fine)
+    failed = {"reference": {"cost": 180.0, "error": "its worker hung"}}
+    return [
+        {"block": block, "trial": str(step), "results": results | failed, "seconds": 200.0},
+        {"block": block, "trial": str(forward), "results": results, "seconds": 20.0},
+    ]
+
+
+@pytest.mark.parametrize(("budget", "drops"), [(450, False), (400, True)])
+def test_what_failed_costs_later_blocks_nothing(budget, drops):
+    """220 s are spent, and five blocks of 40 s are left, in which the failed row has no part."""
+    trials = {Trial(name, "mlp", 128, "cpu"): PAIR for name in ("train_step", "forward")}
+    plan = replace(make_plan(trials), time_budget=budget)
+    session, said = begun(plan, hung(0), range(1, 6), seconds=220)
+    assert session.needed(0, 220.0) == 40.0
+    session.keep_budget(0, 220.0)
+    assert bool(said) == drops
+
+
+@pytest.mark.parametrize(("hands", "waiting", "left"), [(1, 5, 5), (5, 0, 0), (2, 3, 2)])
+def test_blocks_that_others_have_begun_are_not_to_come(hands, waiting, left):
+    """Hosts measure them at the same time."""
+    plan = make_plan({Trial("forward", "mlp", 128, "cpu"): PAIR})
+    session, _ = begun(plan, [], range(6 - waiting, 6), hands)
+    assert session.blocks_left() == left
+
+
+def test_time_before_a_resume_is_what_had_passed():
+    """Not the sum over hosts that measured side by side; the start of workers counts, too."""
+    records = [{"block": b, "seconds": 100.0, "spent": 110.0 + b, "results": {}} for b in (0, 1)]
+    journal = SimpleNamespace(records=records, session="made up")
+    images = np.zeros((1, 28, 28), "uint8")
+    empty = SimpleNamespace(train_images=images, train_labels=[], test_labels=[])
+    session = Session(make_plan({}), empty, journal, None)
+    session.began = monotonic()
+    assert 111 <= session.spent() < 112
+
+
+def test_a_resume_drops_nothing_that_is_measured_where_memory_is_short(monkeypatch):
+    """All blocks are there: their workers are not started again."""
+    step = Trial("train_step", "mlp", 128, "cpu")
+    plan = make_plan({step: PAIR})
+    monkeypatch.setattr(memory, "available", lambda: 1)
+    entry = {"cost": 1.0, "samples": []}
+    results = dict.fromkeys(PAIR, entry)
+    records = [{"block": b, "trial": str(step), "results": results} for b in range(plan.blocks)]
+    session, said = begun(plan, records)
+    session.fit_into_memory("cpu")
+    assert said == []
+    begun_only, said = begun(plan, records[:-1])
+    begun_only.fit_into_memory("cpu")
+    assert said
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_who_cannot_start_once_later_loses_that_trial_alone(block):
+    """In the first block it says that an implementation cannot run here at all."""
+    trials = [Trial(name, "mlp", 128, "cpu") for name in ("train_step", "forward")]
+    plan = make_plan(dict.fromkeys(trials, PAIR))
+    fine = {"cost": 1.0, "samples": [(1.0, 1.0)]}
+    away = {"cost": 0.0, "unavailable": "no interpreter answered"}
+    records = [
+        {"block": b, "trial": str(trial), "results": {KERAS: fine, PAIR[1]: fine}}
+        for b in range(block)
+        for trial in trials
+    ]
+    records.append({"block": block, "trial": str(trials[0]), "results": {KERAS: away}})
+    session, _ = begun(plan, records)
+    assert (KERAS in session.contestants(trials[1])) == (block > 0)
+    assert KERAS not in session.contestants(trials[0])
+    rows = Results(plan, session.journal).rows
+    assert rows[trials[0], KERAS].unavailable == (block == 0)
+    assert rows[trials[0], KERAS].error == ("no interpreter answered" if block else "")
+    assert rows[trials[1], KERAS].error == ""
+
+
+def test_a_look_passes_over_a_row_that_failed():
+    """It has fewer samples than its partner, and no ratio."""
+    step = Trial("train_step", "mlp", 128, "cpu")
+    fine, failed = {"samples": [(1.0, 1.0)]}, {"samples": [], "error": "it raised"}
+    record = {"block": 0, "trial": str(step), "results": {KERAS: failed, PAIR[1]: fine}}
+    plan = make_plan({step: PAIR})
+    assert terminal.look(Results(plan, SimpleNamespace(records=[record], session="x"))) == ""
 
 
 DEFAULT = [Trial(o, n, 128, "cpu") for o in OPERATIONS for n in networks.names()]
@@ -447,11 +544,11 @@ def test_nothing_of_the_pairs_is_foreseen_not_to_fit():
 )
 def test_the_first_block_leaves_time_for_the_others(operation, seconds, overdue):
     """With 60 s for six blocks, epochs end when the first has taken 10; compiling counts once."""
-    plan = replace(make_plan({}), time_budget=60.0)
-    session = Session.__new__(Session)
-    session.plan, session.earlier, session.began = plan, 0.0, monotonic() - seconds - 1
-    session.journal = SimpleNamespace(records=[{"results": {KERAS: {"once_seconds": 1.0}}}])
-    trial = Trial(operation, "mlp", 128, "cpu")
+    step, trial = (Trial(name, "mlp", 128, "cpu") for name in ("train_step", operation))
+    plan = replace(make_plan({step: (KERAS,)}), time_budget=60.0)
+    results = {KERAS: {"once_seconds": 1.0, "cost": 1.0}}
+    records = [{"block": 0, "trial": str(step), "results": results}]
+    session, _ = begun(plan, records, range(1, 6), seconds=seconds + 1)
     assert session.overdue(trial, session.began) == overdue
 
 

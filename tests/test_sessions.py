@@ -23,6 +23,8 @@ from filelock import FileLock
 
 from benchmarks.measuring import environments, journal, memory, probes, workers
 from benchmarks.measuring.environments import EnvironmentProblem
+from benchmarks.measuring.hosts import HostLost
+from benchmarks.measuring.pool import WorkerPool
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.workers import WorkerError, WorkerProcess
 from benchmarks.pytest_plugin import saving
@@ -697,6 +699,24 @@ SHORT_OF_MEMORY = """
 from benchmarks.measuring import memory
 memory.available = lambda: 1200 * 2**20
 """
+
+
+def test_an_interrupted_run_is_no_baseline_by_itself():
+    """A resume would otherwise compare the session with its own first half."""
+    timed = SimpleNamespace(results=SimpleNamespace(here=list), verdicts={}, interrupted=True)
+    assert saving.unfit_as_baseline(timed) == ["its session was interrupted"]
+    timed.interrupted = False
+    assert saving.unfit_as_baseline(timed) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "error"), [(None, journal.JournalError), (SimpleNamespace(), HostLost)]
+)
+def test_a_full_disk_ends_a_session_here_and_loses_a_host_elsewhere(place, error):
+    pool = WorkerPool(SimpleNamespace(plan=None, journal=None, progress=None), place)
+    with pytest.raises(error, match="No space left on device"):
+        pool.refuse_full_disk(WorkerError(f"OSError: {os.strerror(errno.ENOSPC)}"))
+    pool.refuse_full_disk(WorkerError("another reason"))
 
 
 @pytest.mark.slow

@@ -127,13 +127,13 @@ def test_a_wrong_route_is_void(worker, monkeypatch, wrong):
     row_of = make_results({(TRIAL, KERAS): ([1.0] * 6, {"routes": {"ONNX": ROUTE | found}})}).rows
     row = row_of[TRIAL, KERAS]
     assert not row.valid
-    assert row.export_faults[0].startswith("ONNX differs in block 0 by ")
-    assert f"(at most {BOUND:g})" in row.export_faults[0]
+    assert row.wrong_answers[0].startswith("ONNX differs in block 0 by ")
+    assert f"(at most {BOUND:g})" in row.wrong_answers[0]
 
 
 def test_a_row_of_right_routes_is_valid():
     results = make_results({(TRIAL, KERAS): ([1.0] * 6, {"routes": {"ONNX": ROUTE}})})
-    assert results.rows[TRIAL, KERAS].export_faults == []
+    assert results.rows[TRIAL, KERAS].wrong_answers == []
     info = results.particulars(results.rows[TRIAL, KERAS])
     assert words.particulars(KERAS, info) == [
         "Keras ONNX: 2.00 MiB, needs 300 MiB of packages, exported in 500 ms, loaded in 20 ms, "

@@ -251,13 +251,17 @@ def bisect(
     old, new = map(place, alike(*ends))
     found = search(old, new, way.between, ask)
     found.sessions = sum(attempts)
+    asked: dict[str, list[str]] = {}
     for part in found.steps:
         if (key := step_name(part)) not in kept.numbers:
             sides = [dict(one) for one in (part.old, part.new)]
             before, after = (maker.make(pins, beside=sides) for pins in sides)
-            kept.numbers[key] = probes.told(before, after, implementation)
-            experiments.write(kept, output)
-    numbers = [kept.numbers[step_name(part)] for part in found.steps]
+            told = asked[key] = probes.told(before, after, implementation)
+            # What is not known is asked again when the search goes on.
+            if not any(line.startswith(probes.UNKNOWN) for line in told):
+                kept.numbers[key] = told
+                experiments.write(kept, output)
+    numbers = [(asked | kept.numbers)[step_name(part)] for part in found.steps]
     refused = [reason for reason in way.known.values() if reason]
     about = kept.machine, kept.dataset, implementation
     kept.answer = text(found, numbers, refused, *about)

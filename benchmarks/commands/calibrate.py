@@ -1,6 +1,7 @@
 """Calibrate the test accuracy after one epoch, over seeds: `python -m benchmarks calibrate`."""
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -57,4 +58,6 @@ def calibrate(
     for name, values in found.items():
         entry = accuracy.calibrated(values) | {"accuracies": values}
         of_dataset.setdefault(name, {})[str(batch_size)] = entry
-    file.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    os.replace(part, file)

@@ -119,8 +119,8 @@ def museum(
     found = Museum(machine=experiments.machine(), dataset=dataset.name)
     same, read = ("machine", "dataset"), Museum.model_validate_json
     found = experiments.continued(found, output, read, "museum", same)
-    there = {(one.name, *one.session) for one in found.seen if not one.failed}
-    todo = [exhibit for exhibit in chosen if (exhibit.name, *exhibit.session) not in there]
+    there = {(one.name, *one.session): one for one in found.seen}
+    todo = [e for e in chosen if not settled(e, there.get((e.name, *e.session)))]
     if todo:
         most = max(making.size(exhibit.pins(exhibit.new)) for exhibit in todo)
         console.print(
@@ -129,7 +129,11 @@ def museum(
         )
     for exhibit in todo:
         console.print(f"{exhibit.name}: {exhibit.package} {exhibit.old} → {exhibit.new}")
-        alike = (s for s in found.seen if tuple(s.session) == exhibit.session and not s.failed)
+        alike = (
+            seen
+            for seen in found.seen
+            if tuple(seen.session) == exhibit.session and settled(exhibit, seen)
+        )
         twin = next(alike, None)
         one = twin or visit(dataset, exhibit, maker, console)
         one = one.model_copy(update={"name": exhibit.name, "expect": exhibit.expect})
@@ -180,6 +184,13 @@ def answered(exhibit: Exhibit, seen: Seen | None) -> bool:
     """Whether the gate reached a verdict on an exhibit's metric."""
     found = seen.verdict(exhibit.metric) if seen else None
     return found is not None and (found.told or exhibit.expect == found.verdict)
+
+
+def settled(exhibit: Exhibit, seen: Seen | None) -> bool:
+    """Whether an exhibit need not be measured again, as after a failure or a disturbed session."""
+    if seen is None or seen.failed:
+        return False
+    return seen.verdict(exhibit.metric) is None or answered(exhibit, seen)
 
 
 def right(exhibit: Exhibit, seen: Seen) -> bool:

@@ -28,11 +28,17 @@ class Dealer:
         self.pools: dict[str, WorkerPool] = {}
         self.lock, self.lost = Lock(), dict[str, str]()
         self.asked: list[Caretaker] = []
+        self.todo = deque[int]()
 
     @property
     def hands(self) -> int:
         """How many blocks are measured at once."""
         return len(self.pools) or 1
+
+    def waiting(self) -> list[int]:
+        """The blocks that nobody has begun."""
+        with self.lock:
+            return [*self.todo]
 
     def begin(self) -> None:
         """Prepare all hosts side by side; raises HostLost if none is available."""
@@ -74,10 +80,10 @@ class Dealer:
 
         The first block is measured alone, because it shows which rows fit into the time.
         """
-        todo = deque(blocks)
+        self.todo = todo = deque(blocks)
         if not self.plan.hosts:
-            for block in todo:
-                self.here.run_block(block)
+            while todo:
+                self.here.run_block(todo.popleft())
             return
         first = deque([todo.popleft()] if todo and todo[0] == 0 else [])
         while first:

@@ -70,6 +70,10 @@ class Journal:
     def finish(self) -> None:
         """Note that everything was judged and saved, so that the session is not resumed."""
         self.append({"finished": True})
+        self.clear_caches()
+
+    def clear_caches(self) -> None:
+        """Remove what workers of this session compiled and exported."""
         for cache in CACHES:
             shutil.rmtree(self.folder / cache, ignore_errors=True)
 

@@ -96,11 +96,6 @@ class Plan:
             found = replace(found, spec=place.spec(name))
         return steady(found) if self.allocator == "steady" else found
 
-    @property
-    def machines(self) -> int:
-        """How many machines measure blocks side by side."""
-        return max(1, len(self.hosts))
-
     def threads_on(self, device: str) -> int:
         """CPU threads of a worker for a device."""
         return self.gpu_threads or self.threads if device == "gpu" else self.threads
@@ -150,14 +145,16 @@ def estimate(plan: Plan) -> float:
     return min(plan.blocks * sum(likely_costs(plan).values()), plan.time_budget)
 
 
-def foreseen(plan: Plan) -> list[tuple[Trial, str]]:
+def foreseen(plan: Plan, machines: int = 1) -> list[tuple[Trial, str]]:
     """Rows to leave out before anything is measured, if not all of them can fit.
+
+    So many `machines` measure blocks side by side.
 
     Otherwise the first block, with all rows, would use up the time of the pair's training steps and
     forward passes, which are never left out here.
     """
     costs = likely_costs(plan)
-    total, time = sum(costs.values()), plan.time_budget / ceil(plan.blocks / plan.machines)
+    total, time = sum(costs.values()), plan.time_budget / ceil(plan.blocks / machines)
     if LEAST * total <= time:
         return []
     return [

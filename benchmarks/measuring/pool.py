@@ -51,11 +51,7 @@ class WorkerPool:
     def run_block(self, block: int) -> None:
         """Run every trial of a block in fresh workers, one device after the other."""
         began = monotonic()
-        done = {r["trial"] for r in self.journal.records if r.get("block") == block}
-        order = self.plan.order(block, self.journal.session)
-        # Of dropped trials nothing is left to do: a block without others was measured before.
-        left = [t for t in order if self.session.contestants(t, block)]
-        todo = [t for t in left if str(t) not in done]
+        todo = self.session.unmeasured(block)
         for device in sorted({trial.device for trial in todo}):
             trials = [trial for trial in todo if trial.device == device]
             self.unavailable = {}
@@ -85,7 +81,7 @@ class WorkerPool:
                 try:
                     step(name, device)
                 except WorkerError as error:
-                    refuse_full_disk(error)
+                    self.refuse_full_disk(error)
                     kind = "unavailable" if error.kind in UNAVAILABLE else "error"
                     self.unavailable[name] = {kind: str(error), "cost": 0.0}
                     if name in self.workers:
@@ -165,7 +161,19 @@ class WorkerPool:
             self.check_halt()
             record["host"] = self.place.host.name
             check_answers(record)
-        self.journal.append(record | {"seconds": monotonic() - began})
+        spent = {"seconds": monotonic() - began, "spent": self.session.spent()}
+        self.journal.append(record | spent)
+
+    def refuse_full_disk(self, error: WorkerError) -> None:
+        """Raise an error of the host, or of the session, if the disk is full: no contestant's."""
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error) and self.place:
+            raise HostLost(full)
+        if full in str(error):
+            raise JournalError(
+                f"a worker found the disk full; what was measured before is safe: make space, then "
+                f"run the same command with --resume\n{error}"
+            )
 
     def check_halt(self) -> None:
         """Raise HostLost on a host if the session has ended."""
@@ -199,7 +207,7 @@ class WorkerPool:
             else:
                 step(entry, self.workers[name], *arguments)
         except WorkerError as error:
-            refuse_full_disk(error)
+            self.refuse_full_disk(error)
             entry["error"] = str(error)
             if error.fatal:
                 self.workers.pop(name).kill()
@@ -273,15 +281,6 @@ class WorkerPool:
         for what in ("peak_memory", "peak_gpu_memory"):
             entry[f"{what}_bytes"] = worker.ask(what, limit=self.plan.call_limit)
         entry["threads_that_ran"] = worker.ask("threads_that_ran", limit=self.plan.call_limit)
-
-
-def refuse_full_disk(error: WorkerError) -> None:
-    """Raise JournalError if the disk is full, which is not a contestant's fault."""
-    if os.strerror(errno.ENOSPC) in str(error):
-        raise JournalError(
-            f"a worker found the disk full; what was measured before is safe: make space, then run "
-            f"the same command with --resume\n{error}"
-        )
 
 
 def same_bursts(entries: dict[str, Entry]) -> None:

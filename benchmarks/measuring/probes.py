@@ -14,6 +14,8 @@ from mnist_models.implementations import PAIR
 
 # Seconds for all of a framework's layers, initialisers and optimisers.
 LIMIT = 600.0
+# What stands before the reason why an environment did not answer.
+UNKNOWN = "not known: "
 # Seconds between two looks at probes that are ended.
 POLL = 0.2
 
@@ -54,7 +56,7 @@ def told(old: Environment, new: Environment, implementation: str) -> list[str]:
     try:
         return numbers(old, new, implementation)
     except WorkerError as error:
-        return [f"not known: {str(error).splitlines()[0]}"]
+        return [f"{UNKNOWN}{str(error).splitlines()[0]}"]
 
 
 def frameworks(results: Results, name: str) -> dict[str, str]:

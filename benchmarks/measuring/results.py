@@ -46,20 +46,15 @@ class Row:
     unavailable: bool = False
     dropped: str = ""
     error: str = ""
-    parity_faults: list[str] = field(default_factory=list)
+    wrong_answers: list[str] = field(default_factory=list)
     accuracy_faults: list[str] = field(default_factory=list)
-    export_faults: list[str] = field(default_factory=list)
-    feed_faults: list[str] = field(default_factory=list)
-    group_faults: list[str] = field(default_factory=list)
     accuracy: float | None = None
     accuracy_bounds: Bounds | None = None
 
     @property
     def void(self) -> list[str]:
         """Why its times do not count although they were measured."""
-        learning = self.parity_faults + self.accuracy_faults
-        others = self.export_faults + self.feed_faults + self.group_faults
-        return self.mixed_settings() + learning + others
+        return self.mixed_settings() + self.wrong_answers + self.accuracy_faults
 
     @property
     def complete(self) -> bool:
@@ -185,8 +180,10 @@ class Results:
 
     def classify(self, row: Row, dropped: str) -> None:
         """Note why a row's samples are incomplete, if they are; `dropped` is why it was dropped."""
-        for entry in row.entries.values():
-            row.error = row.error or entry.get("error", "")
+        for block, entry in row.entries.items():
+            # Who ran in the first block can run: that it could not start later is an error.
+            late = entry.get("unavailable", "") if block else ""
+            row.error = row.error or entry.get("error", late)
         if dropped:
             row.skip, row.dropped = f"dropped {dropped}", dropped
         elif reason := self.unavailable(row.name, row.trial.device):
@@ -201,8 +198,8 @@ class Results:
             entry["unavailable"]
             for (trial, other), row in self.rows.items()
             if (other, trial.device) == (name, device)
-            for entry in row.entries.values()
-            if "unavailable" in entry
+            for block, entry in row.entries.items()
+            if block == 0 and "unavailable" in entry
         )
         return next(reasons, "")
 
@@ -214,21 +211,21 @@ class Results:
                 for precision in ("float32", "tf32"):
                     allowed = other.parity_limits(precision)
                     for reason in parity.violations(other.parity(precision), allowed):
-                        row.parity_faults.append(f"{other.trial}: {reason}")
+                        row.wrong_answers.append(f"{other.trial}: {reason}")
         for block, entry in row.entries.items():
             for name, route in entry.get("routes", {}).items():
                 if route.get("difference", 0.0) > BOUND:
                     words = f"{route['difference']:.1e} from the network (at most {BOUND:g})"
-                    row.export_faults.append(f"{name} differs in block {block} by {words}")
+                    row.wrong_answers.append(f"{name} differs in block {block} by {words}")
             for count, group in entry.get("devices", {}).items():
                 if group["difference"] > PARALLEL_BOUND:
                     words = f"{count} devices end {group['difference']:.1e} from one"
                     why = ", each has batch statistics of its own" if self.has_state(row) else ""
-                    row.group_faults.append(f"in block {block} {words}{why}")
+                    row.wrong_answers.append(f"in block {block} {words}{why}")
             for name, feed in entry.get("feeds", {}).items():
                 if wrong := feed.get("wrong", 0):
                     words = f"{wrong} of {feed['images']} images wrong or in another order"
-                    row.feed_faults.append(f"{name} fed {words} in block {block}")
+                    row.wrong_answers.append(f"{name} fed {words} in block {block}")
         epoch = self.row(EPOCH, row.trial, row.name)
         if epoch is None:
             return

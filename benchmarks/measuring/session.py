@@ -4,9 +4,9 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
-from threading import Event
+from threading import Event, Lock
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmarks.comparing.saved import REFERENCE
 from benchmarks.comparing.verdicts import (
@@ -57,11 +57,14 @@ class Progress(Protocol):
 class Session:
     """One run of a plan, or the rest of it if the journal already holds a part."""
 
+    keeping = Lock()
+
     def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Progress) -> None:
         self.plan, self.journal, self.progress = plan, journal, progress
         self.reference = Reference(dataset)
         self.test_labels = dataset.test_labels
-        self.earlier: float = sum(record.get("seconds", 0.0) for record in journal.records)
+        self.earlier: float = max((r.get("spent", 0.0) for r in journal.records), default=0.0)
+        self.dealer = Dealer(self)
         # Set when Ctrl-C ends a session on several hosts.
         self.halt = Event()
         self.suspected: dict[str, list[str]] = {}
@@ -74,13 +77,16 @@ class Session:
         Raises HostLost when no host is left.
         """
         self.began = monotonic()
-        dealer = Dealer(self)
+        dealer = self.dealer
         try:
+            if self.unmeasured(0):
+                # What a killed session compiled would make first calls of this block warm.
+                self.journal.clear_caches()
             if not self.plan.hosts:
                 self.check_machine()
-            if not any("block" in record for record in self.journal.records):
-                self.drop(foreseen(self.plan))
             dealer.begin()
+            if not any("block" in record for record in self.journal.records):
+                self.drop(foreseen(self.plan, dealer.hands))
             dealer.deal(range(self.plan.blocks))
             self.confirm(dealer)
             self.decide(dealer)
@@ -156,8 +162,12 @@ class Session:
             self.fit_into_memory(device)
 
     def fit_into_memory(self, device: str) -> None:
-        """Drop contestants of a device that do not fit into the memory together."""
-        trials = [trial for trial in self.plan.contests if trial.device == device]
+        """Drop contestants of a device that do not fit into the memory together.
+
+        Trials that a resumed session has measured need no memory any more.
+        """
+        left = {trial for block in range(self.plan.blocks) for trial in self.unmeasured(block)}
+        trials = [t for t in self.plan.contests if t.device == device and t in left]
         names = list(dict.fromkeys(n for trial in trials for n in self.contestants(trial)))
         free = memory.available()
         if memory.needed(names) <= free:
@@ -194,42 +204,38 @@ class Session:
 
     def decide(self, dealer: Dealer) -> None:
         """Measure undecided rows in further blocks, until they are decided or time is over."""
-        plan, began, said = self.plan, monotonic(), False
+        plan, said = self.plan, False
         if not (plan.confirms and plan.baselines and plan.rounds):
             return
         self.rounds = plan.rounds
-        block = self.first_deciding()
+        block, records = self.first_deciding(), self.journal.records
+        further = plan.blocks + self.confirming()
+        before = sum(r.get("seconds", 0.0) for r in records if r.get("block", -1) >= further)
+        began = monotonic() - before / dealer.hands
         while monotonic() - began < plan.until_decided and (undecided := self.undecided()):
             if not said:
                 self.progress.decide(len(undecided), plan.until_decided)
                 said = True
             self.suspected = self.contests_of(undecided)
-            now = range(block, block + dealer.hands)
+            now, known = range(block, block + dealer.hands), len(records)
             dealer.deal(now)
-            for name, trial, error in (one for each in now for one in self.failures(each)):
+            for name, trial, error in failures(records[known:]):
                 self.progress.say(
                     f"{name} failed in a further block of {trial}, which does not count: {error}"
                 )
             block = now.stop
-
-    def failures(self, block: int) -> list[tuple[str, str, str]]:
-        """What failed in a block: contestant, trial, and the error on one line."""
-        return [
-            (name, record["trial"], headline(entry["error"]))
-            for record in self.journal.records
-            if record.get("block") == block
-            for name, entry in record.get("results", {}).items()
-            if "error" in entry
-        ]
 
     def first_deciding(self) -> int:
         """The block after the confirmation, or the later one that was cut off.
 
         A block of the confirmation is not reused: its memory figures would mix two processes.
         """
-        confirming = (noted_confirmation(self.journal.records) or {"blocks": 0})["blocks"]
         last = max((r.get("block", 0) for r in self.journal.records), default=0)
-        return max(self.plan.blocks + confirming, last)
+        return max(self.plan.blocks + self.confirming(), last)
+
+    def confirming(self) -> int:
+        """How many blocks the confirmation has at most; 0 without one."""
+        return int((noted_confirmation(self.journal.records) or {"blocks": 0})["blocks"])
 
     def undecided(self) -> list[Comparison]:
         """Return the comparisons of times that some more blocks will probably find equal.
@@ -294,26 +300,50 @@ class Session:
         """Whether the first block, so far, leaves no time for a trial."""
         rest = 0.0
         if trial.kind.rank > FORWARD.rank:
-            every = (entry for r in self.journal.records for entry in r.get("results", {}).values())
-            once = sum(entry.get("once_seconds", 0.0) for entry in every)
-            rest = self.blocks_after(0) * (monotonic() - began - once)
+            rest = self.blocks_left() * self.needed(0, monotonic() - began)
         return trial.kind.rank > 0 and self.spent() + rest > self.plan.time_budget
 
-    def blocks_after(self, block: int) -> int:
-        """How many blocks each machine still measures after this one."""
-        return ceil((self.plan.blocks - block - 1) / self.plan.machines)
+    def unmeasured(self, block: int) -> list[Trial]:
+        """The trials of a block that still run and are not measured yet, in the block's order."""
+        done = {r["trial"] for r in self.journal.records if r.get("block") == block}
+        order = self.plan.order(block, self.journal.session)
+        return [t for t in order if str(t) not in done and self.contestants(t, block)]
+
+    def blocks_left(self) -> int:
+        """How many blocks of the screen each machine has still to begin."""
+        screen = [block for block in self.dealer.waiting() if block < self.plan.blocks]
+        return ceil(len([*filter(self.unmeasured, screen)]) / self.dealer.hands)
+
+    def needed(self, block: int, seconds: float) -> float:
+        """Seconds that a later block needs, by one that took `seconds` so far.
+
+        What only the first block has, such as cold compilers, is not counted, nor is what failed
+        or was dropped since.
+        """
+        records = [record for record in self.journal.records if record.get("block") == block]
+        # A resumed block was partly measured by the session before.
+        seconds = max(seconds, sum(record.get("seconds", 0.0) for record in records))
+        for record in records:
+            runs = self.contestants(Trial.parse(record["trial"]))
+            for name, entry in record["results"].items():
+                cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
+                seconds -= cold if name in runs else entry["cost"]
+        return max(0.0, seconds)
 
     def contestants(self, trial: Trial, block: int = 0) -> list[str]:
         """Return the contestants that still run in a trial: not dropped, failed or unavailable.
 
-        In a confirming or further block, these are the rows to measure again.
+        In a confirming or further block, these are the rows to measure again. Who cannot start in
+        the first block is out on that device; later, only in that trial.
         """
         out = {name for t, name in self.dropped() if t == str(trial)}
         for record in self.journal.records:
+            here = record.get("trial") == str(trial)
             for name, entry in record.get("results", {}).items():
-                elsewhere = Trial.parse(record["trial"]).device != trial.device
-                failed = "error" in entry and record["trial"] == str(trial)
-                if failed or ("unavailable" in entry and not elsewhere):
+                never = "unavailable" in entry and record["block"] == 0
+                if never and Trial.parse(record["trial"]).device == trial.device:
+                    out.add(name)
+                if here and {"error", "unavailable"} & entry.keys():
                     out.add(name)
         names: Iterable[str] = self.plan.contests[trial]
         if block >= self.plan.blocks:
@@ -332,27 +362,32 @@ class Session:
             self.progress.say(f"dropped {why}: {by_trial(rows)}")
 
     def keep_budget(self, block: int, seconds: float) -> None:
-        """Drop what would not fit if the remaining blocks cost as much as this one.
-
-        The costs that only the first block has, such as cold compilers, are not counted.
-        """
-        costs, once = {}, 0.0
-        records = [record for record in self.journal.records if record.get("block") == block]
-        # A resumed block was partly measured by the session before.
-        seconds = max(seconds, sum(record.get("seconds", 0.0) for record in records))
-        for record in records:
-            trial = next(t for t in self.plan.contests if str(t) == record["trial"])
-            for name, entry in record["results"].items():
-                cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
-                once += cold
-                if name in self.contestants(trial):
-                    costs[trial, name] = entry["cost"] - cold
-        blocks = self.blocks_after(block)
-        if blocks < 0:
+        """Drop what would not fit if the remaining blocks cost as much as this one."""
+        if block >= self.plan.blocks:
             self.progress.block(block, 0.0)
             return
-        rest = blocks * (seconds - once)
-        self.progress.block(block, rest)
-        excess = self.spent() + rest - self.plan.time_budget
-        if blocks and excess > 0:
-            self.drop(to_drop(costs, excess / blocks))
+        with self.keeping:  # hosts may end their blocks at the same time
+            costs = {}
+            for record in self.journal.records:
+                if record.get("block") == block:
+                    trial = Trial.parse(record["trial"])
+                    for name in {*record["results"]} & {*self.contestants(trial)}:
+                        entry = record["results"][name]
+                        cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
+                        costs[trial, name] = entry["cost"] - cold
+            blocks = self.blocks_left()
+            rest = blocks * self.needed(block, seconds)
+            self.progress.block(block, rest)
+            excess = self.spent() + rest - self.plan.time_budget
+            if blocks and excess > 0:
+                self.drop(to_drop(costs, excess / blocks))
+
+
+def failures(records: Iterable[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """What failed in records of a journal: contestant, trial, and the error on one line."""
+    return [
+        (name, record["trial"], headline(entry["error"]))
+        for record in records
+        for name, entry in record.get("results", {}).items()
+        if "error" in entry
+    ]

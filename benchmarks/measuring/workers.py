@@ -18,6 +18,7 @@ from execnet import gateway_io
 import mnist_models
 from benchmarks.measuring import launch
 from benchmarks.measuring.environments import end, local_spec, offspring
+from benchmarks.measuring.journal import JournalError
 from benchmarks.trial import split
 from mnist_models import shipping
 from mnist_models.worker import PROTOCOL, source_hash
@@ -83,7 +84,10 @@ class WorkerProcess:
         self.pid: int | None = None
         variables = variables_of(device, threads, folder, split(contestant)[1])
         if not elsewhere:
-            self.log.touch()  # a full disk is an error of the session, not of the worker
+            try:
+                self.log.touch()
+            except OSError as error:  # a full disk is an error of the session, not of the worker
+                raise JournalError(f"{self.log} cannot be written: {error.strerror}") from error
         try:
             with nullcontext() if elsewhere else alone():
                 begin = INTERPRETER_LIMIT, self.begin, spec, variables

@@ -171,7 +171,10 @@ def measure_session(session: pytest.Session) -> Timed:
             with progress(console, plan, dataset, estimate(plan)) as follower:
                 complete = Session(plan, dataset, record, follower).run()
                 results = Results(plan, record)
-                numbers = changed_numbers(results, follower.say) if complete else {}
+                try:
+                    numbers = changed_numbers(results, follower.say) if complete else {}
+                except KeyboardInterrupt:  # what was measured is judged and saved
+                    complete, numbers = False, {}
         except (EnvironmentProblem, HostLost, journals.JournalError) as error:
             option = "--resume: " if settings.resume else ""
             if isinstance(error, HostLost):

@@ -144,7 +144,8 @@ def baseline_run(results: Results, environment: str, run: dict[str, Any]) -> dic
 
 
 def unfit_as_baseline(timed: Any) -> list[str]:
-    """Why a run must not become a baseline by default: void rows, confirmed regressions."""
+    """Why a run must not become a baseline by default: void rows, regressions, interruption."""
+    ended = ["its session was interrupted"] if timed.interrupted else []
     void = [f"{row.trial} {row.name}: void" for row in timed.results.here() if row.void]
     regressed = [
         f"{one.comparison.trial} {one.comparison.implementation}: {one.comparison.metric.name} "
@@ -153,4 +154,4 @@ def unfit_as_baseline(timed: Any) -> list[str]:
         for one in judged
         if one.verdict.status is Status.REGRESSED
     ]
-    return void + regressed
+    return ended + void + regressed

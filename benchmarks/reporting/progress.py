@@ -73,7 +73,9 @@ class BarProgress(LineProgress):
         super().confirm(suspects, trials)
         self.trials = trials
         later = self.blocks - self.plan.blocks
-        self.bar.update(self.task, total=self.begun + later * trials)
+        screen = self.plan.blocks * len(self.plan.contests)
+        self.begun = screen  # a resumed session has not begun it here
+        self.bar.update(self.task, total=screen + later * trials)
 
     def trial(self, block: int, trial: Trial) -> None:
         """Show the current trial."""

@@ -51,7 +51,7 @@ def look(results: Results) -> str:
     ratios: dict[Trial, float] = {}
     for trial in results.plan.contests:
         pair = (results.rows.get((trial, name)) for name in PAIR)
-        rows = [row for row in pair if row and not row.dropped]
+        rows = [row for row in pair if row and not (row.dropped or row.error)]
         entries = [entry for row in rows for entry in row.entries.values()]
         if len(rows) == 2 and entries and all("samples" in entry for entry in entries):
             ratios[trial] = judge_pair(*map(side, rows)).ratio.value
