@@ -190,8 +190,8 @@ def first_comparison(copy):
 
 @pytest.fixture(scope="module")
 def autosave(copy, first_comparison):
-    """`pytest benchmarks --benchmark-autosave`, the first run that is saved, with a report."""
-    return run(copy, "benchmarks", "--benchmark-autosave", "--report=report")
+    """`pytest benchmarks --report`, the first run that is saved: a report saves its run."""
+    return run(copy, "benchmarks", "--report=report")
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +330,7 @@ def test_comparison_shows_both_runs(copy, autosave):
     assert "Nothing to compare with" not in found.stdout
     for name in VALID:
         assert f"{name} (NOW)" in found.stdout
-        assert f"{name} (0001_unversi)" in found.stdout
+        assert f"{name} (0001_" in found.stdout
 
 
 def test_comparison_needs_no_folder(copy, autosave):
@@ -339,7 +339,7 @@ def test_comparison_needs_no_folder(copy, autosave):
     assert found.returncode == 0, found.stdout
     [name] = ids("forward", "numpy_reference")
     assert f"{name} (NOW)" in found.stdout
-    assert f"{name} (0001_unversi)" in found.stdout
+    assert f"{name} (0001_" in found.stdout
 
 
 # Selecting

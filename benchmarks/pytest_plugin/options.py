@@ -186,10 +186,10 @@ SETTINGS = pytest.StashKey[Settings]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options before anything is collected."""
-    config.stash[SETTINGS] = settings(config)
-    if config.stash[SETTINGS].baselines and not (
-        config.option.benchmark_save or config.option.benchmark_autosave
-    ):
+    config.stash[SETTINGS] = found = settings(config)
+    named = config.option.benchmark_save or config.option.benchmark_autosave
+    # Whoever looks at a page wants to compare its run later.
+    if (found.baselines or found.report) and not named:
         config.option.benchmark_autosave = environments.own().name
     choose_baseline(config)
     saves = ("benchmark_save", "benchmark_autosave", "benchmark_json")
