@@ -106,9 +106,19 @@ def test_table_says_factor_effect_and_whose_answers_changed():
     assert re.search(r"glibc keeps freed memory .*\| 0\.75", text)
     assert text.index("glibc keeps") < text.index("mistake: float64")
     assert explained.turned(experiment(one)) == [
-        "- training step, mlp, batch 128: float64 in place of float32, in Keras",
-        "- training step, mlp, batch 128: float64 in place of float32, in both",
+        "- **training step, mlp, batch 128**: float64 in place of float32, in Keras or both"
     ]
+
+
+def test_a_brief_table_names_what_has_no_effect():
+    """Also what moves a time too little; a wrong answer, a failure and an effect have a row."""
+    wrong = moved("float64", equal={KERAS: False, PYTORCH: True})
+    failed = moved("xla", failed={KERAS: "it broke"})
+    every = [moved("steady"), moved("jemalloc", keras=1.005), wrong, failed]
+    text = explained.table(experiment(*every, moved("tcmalloc", keras=0.9)), brief=True)
+    assert "No effect that is surely beyond 1%: `steady`, `jemalloc`." in text
+    assert all(f"| `{name}` |" in text for name in ("float64", "xla", "tcmalloc"))
+    assert "| `steady` |" in explained.table(experiment(*every))
 
 
 def test_failed_side_is_said():

@@ -61,7 +61,7 @@ def test_two_rows_meet_where_their_lines_do():
     assert found.low < found.value < found.high
     assert found.value == pytest.approx(60, rel=0.3)
     words = (
-        "Keras is faster at 128, 1,024; PyTorch is faster at 1, 16; they meet between 16 and 128,"
+        "Keras is faster at 128, 1,024; PyTorch is faster at 1, 16; both are equally fast between"
     )
     assert words in said(keras, pytorch)
 

@@ -108,15 +108,16 @@ def test_the_table_has_what_was_expected_beside_what_was_seen():
     text = shown(chosen, museum.Museum(machine="a CPU", dataset="mnist", seen=records))
     assert "| REGRESSED | REGRESSED | 1.100 [1.050, 1.150] | 60 |" in text
     assert "✗ control" in text
-    reported = "1 of 1 changes that others reported were found"
-    assert text.endswith(f"{reported}; a change was called in 1 of 1 controls")
+    reported = "The suite found 1 of 1 changes that others had reported"
+    wrong = "It reported a change in"
+    assert text.endswith(f"{reported}. {wrong} 1 of 1 pairs of releases without one.")
     own = exhibit(name="own"), seen("REGRESSED").model_copy(update={"name": "own"})
     both = museum.Museum(machine="a CPU", dataset="mnist", seen=[*records, own[1]])
     text = shown([*chosen, own[0]], both)
-    assert f"{reported}, and 1 of 1 that this suite found first; a change was called" in text
+    assert f"{reported}, and 1 of 1 that it had found first. {wrong}" in text
     records[1] = Seen(name="control", expect=NO_CHANGE, failed="no room")
     text = shown(chosen, museum.Museum(machine="a CPU", dataset="mnist", seen=records))
-    assert text.endswith("called in 0 of 0 controls; 1 could not be compared")
+    assert text.endswith(f"{wrong} 0 of 0 pairs of releases without one; 1 is not known.")
 
 
 def test_numbers_that_changed_are_no_time(monkeypatch):

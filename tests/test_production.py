@@ -218,8 +218,9 @@ def test_the_moments_of_a_start_are_told():
     info = results.particulars(results.rows[START, PYTORCH])
     assert info == {"start": [MOMENTS] * 6}
     assert words.particulars(PYTORCH, info) == [
-        "PyTorch: Python runs after 100 ms, framework imported after 2 s, network built after "
-        "2.5 s, first training step done after 3 s, first prediction done after 3.1 s"
+        "PyTorch: Python runs after 100 ms, framework imported after 2 s, network and "
+        "optimiser built after 2.5 s, first training step done after 3 s, first prediction done "
+        "after 3.1 s"
     ]
 
 

@@ -16,6 +16,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ PAGES = (
     *("README.md", "docs/choosing.md", "docs/causes.md", "docs/fairness.md"),
     *("docs/releases.md", "docs/history.md", "docs/production.md", "docs/hosts.md"),
 )
+# Of whom docs/choosing.md tells what compiling costs.
+COMPILED = (*PAIR, "pytorch_compiled")
+# The networks and the number of kernels that docs/production.md names.
+KERNELS_OF, KERNELS = ("mlp", "lenet5", "transformer"), 4
 # What the page does not need, and what would make the file large.
 LEFT_OUT = ("commit_info",)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -137,7 +142,7 @@ def processors() -> list[str]:
 
 def instructions() -> list[str]:
     """The pair where a library does without AVX-512, on each processor that was recorded."""
-    heads = ("faster", "as installed", "without AVX-512 in", "then")
+    heads = ("what was timed", "faster, as installed", "AVX-512 switched off in", "faster then")
     lines = []
     for file in sorted(RUN.parent.glob("instructions*.json"), key=lambda file: file.stem):
         found = moves.read(file.read_text(encoding="utf-8"))
@@ -153,9 +158,8 @@ def instructions() -> list[str]:
             for one in found.moved
             if one.knob not in explained.DERIVED
         ]
-        found.moved = []
-        table = markdown.table((*heads, *(f"{label(side)}'s time" for side in PAIR)), rows)
-        lines += [f"{found.machine}:", "", *table, "", explained.about(found), ""]
+        factors = (f"{label(side)}: changed / unchanged" for side in PAIR)
+        lines += [f"{explained.place(found)}:", "", *markdown.table((*heads, *factors), rows), ""]
     return lines[:-1]
 
 
@@ -190,7 +194,11 @@ def reading() -> list[str]:
 
 def compiling() -> list[str]:
     """What the first training step costs, and when that pays."""
-    steps = [c for c in contests(recorded()) if c.operation == "train_step"]
+    steps = [
+        replace(c, rows=tuple(row for row in c.rows if row.name in COMPILED))
+        for c in contests(recorded())
+        if c.operation == "train_step"
+    ]
     table = tables.operation("train_step", steps, None)
     shown = ["network", "implementation", "runs as", "time", "first call"]
     shown += ["in later processes", "pays after (steps)"]
@@ -231,7 +239,7 @@ def rules() -> list[str]:
     """Each cause: what it is, when it matters, and what is done then."""
     rows = []
     for cause in CAUSES:
-        name = cause.__name__.rpartition(".")[2].replace("_", " ")
+        name = cause.NAME
         texts = (inspect.getdoc(cause) or "", inspect.getdoc(cause.found) or "")
         rows.append([name, *(text.partition("\n")[0] for text in texts)])
     return markdown.table(("cause", "what it is", "when it is said"), rows)
@@ -257,7 +265,7 @@ def turned() -> list[str]:
 
 def knobs() -> list[str]:
     """By how much each knob and each mistake moves both sides."""
-    return explained.table(moved()).splitlines()
+    return explained.table(moved(), brief=True).splitlines()
 
 
 def drawn() -> dict[Path, tuple[Callable[[Any], Figure], Any]]:
@@ -304,7 +312,7 @@ def exhibits() -> list[str]:
 
 def found_again() -> list[str]:
     """The museum in one line."""
-    return [f"Recorded so far: {exhibits()[-1]}."]
+    return [exhibits()[-1]]
 
 
 def seen() -> museum.Museum:
@@ -329,9 +337,9 @@ def predicted() -> list[str]:
 
 
 def shipped() -> list[str]:
-    """Every route from each framework."""
-    run = recorded("production")
-    return [*production.routes(production.of(contests(run), "deploy")), "", circumstances(run)]
+    """Every route of lenet5 from each framework."""
+    shown = [contest for contest in of_production("deploy") if contest.place[0] == "lenet5"]
+    return production.routes(shown)
 
 
 def of_production(operation: str) -> list[Contest]:
@@ -356,7 +364,8 @@ def apart() -> list[str]:
 
 def most() -> list[str]:
     """The kernels that take most of it."""
-    return production.kernels(of_parts())
+    shown = [contest for contest in of_parts() if contest.place[0] in KERNELS_OF]
+    return production.kernels(shown, KERNELS)
 
 
 def leaking() -> list[str]:
@@ -398,7 +407,7 @@ def histories() -> list[str]:
     lines: list[str] = []
     for package in packages_with_history():
         picture = f"![Releases of {package}: times, and its import](history/{package}.svg)"
-        found = history.text(timeline(package)).splitlines()
+        found = history.text(timeline(package), brief=True).splitlines()
         lines += ["", f"## {TITLES[package]}", "", picture, "", *found]
     return lines or ["Nothing was recorded yet."]
 

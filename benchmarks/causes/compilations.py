@@ -2,6 +2,7 @@
 
 from benchmarks.causes.counts import Counts, Finding
 
+NAME = "compilations"
 # Per operation: what is compiled once in 20 operations is compiled for ever.
 RATE = 0.05
 
@@ -12,4 +13,4 @@ def found(counts: Counts) -> Finding | None:
     if rate < RATE:
         return None
     words = f"traced or compiled {rate:.2g} times per {counts.step}, while it was timed"
-    return Finding("compilations", 1.0, words, "keep shapes and Python values the same")
+    return Finding(NAME, 1.0, words, "keep shapes and Python values the same")

@@ -3,6 +3,8 @@
 from benchmarks.causes.counts import Counts, Finding
 from benchmarks.measuring.environments import STEADY
 
+NAME = "page faults"
+
 # The share of an operation's time in the kernel from which on page faults matter, and the part of
 # it that they must explain.
 SHARE, EXPLAINED = 0.05, 0.5
@@ -11,7 +13,7 @@ FAULT_SECONDS = 3e-6
 
 
 def found(counts: Counts) -> Finding | None:
-    """5 % of the time in the kernel, and enough faults to explain half of it, at 3 µs each.
+    """The kernel takes 5 % of the time, and page faults, at 3 µs each, at least half of that.
 
     The kernel's time is that of the whole process, and is counted in ticks: less than half a
     second of CPU time in all tells nothing.
@@ -23,9 +25,7 @@ def found(counts: Counts) -> Finding | None:
     words += "the time, much of it to clear memory"
     kept = counts.environment is not None and STEADY.items() <= counts.environment.items()
     settings = " ".join(f"{name}={value}" for name, value in STEADY.items())
-    return Finding(
-        "page faults", counts.kernel, words, "" if kept else f"with glibc set {settings}"
-    )
+    return Finding(NAME, counts.kernel, words, "" if kept else f"with glibc set {settings}")
 
 
 def explain(counts: Counts) -> bool:

@@ -213,12 +213,13 @@ def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:
     reported = [right(*one) for one in real if one[0].tracker]
     own = [right(*one) for one in real if not one[0].tracker]
     controls = [right(*one) for one in told if one[0].expect == NO_CHANGE]
-    counts = f"{sum(reported)} of {len(reported)} changes that others reported were found"
-    counts += f", and {sum(own)} of {len(own)} that this suite found first" if own else ""
+    counts = f"The suite found {sum(reported)} of {len(reported)} changes that others had reported"
+    counts += f", and {sum(own)} of {len(own)} that it had found first" if own else ""
     wrong = len(controls) - sum(controls)
-    counts += f"; a change was called in {wrong} of {len(controls)} controls"
+    counts += f". It reported a change in {wrong} of {len(controls)} pairs of releases without one"
     if silent := len(chosen) - len(told):
-        counts += f"; {silent} could not be compared"
+        counts += f"; {silent} {'is' if silent == 1 else 'are'} not known"
+    counts += "."
     return "\n".join([*table(heads, rows), "", counts])
 
 

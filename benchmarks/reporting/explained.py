@@ -14,8 +14,8 @@ DERIVED = {
     ONE_AFTER_THE_OTHER: "one framework after the other",
 }
 SEQUENCE = (
-    "One framework after the other is computed from the unchanged samples: Keras in one block over "
-    "PyTorch in the next. Its cells have by how much each side varies from block to block. "
+    "One framework after the other divides Keras's unchanged time in one block by PyTorch's in the "
+    "next block. Its cells show how much each side's time varies between blocks. "
 )
 TITLES = {knob.name: knob.title for knob in KNOBS} | DERIVED
 MISTAKES = {knob.name for knob in KNOBS if knob.mistake} | {*DERIVED}
@@ -59,8 +59,19 @@ def effects(one: Moved) -> str:
     return "; ".join(f"{effect}, {names[who]}" for who, effect in said.items())
 
 
-def table(found: Explained) -> str:
-    """A table for each trial: each knob's factor for both, and its effect on the verdict."""
+def matters(one: Moved) -> bool:
+    """Whether a change surely moves a side's time or its answers, or the verdict."""
+    if effects(one) or one.failed or not all(one.equal.values()):
+        return True
+    factors = [one.factor(who) for who in one.sides if one.knob != ONE_AFTER_THE_OTHER]
+    return any(factor.winner is not None for factor in factors)
+
+
+def table(found: Explained, brief: bool = False) -> str:
+    """A table for each trial: each knob's factor for both, and its effect on the verdict.
+
+    If `brief`, changes without an effect have no row, but are named below it.
+    """
     lines: list[str] = []
     for trial, every in in_order(found).items():
         seconds = every[0].seconds
@@ -68,37 +79,48 @@ def table(found: Explained) -> str:
         lines += [f"### {title(trial)}", "", f"Unchanged: {before}.", ""]
         heads = ("", "`--knob`", *map(label, PAIR), "the verdict")
         lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-        for one in every:
+        shown = [one for one in every if matters(one)] if brief else every
+        for one in shown:
             mark = "mistake: " if one.knob in MISTAKES else ""
             name = "" if one.knob in DERIVED else f"`{one.knob}`"
             cells = (mark + TITLES[one.knob], name, *(cell(one, who) for who in PAIR), effects(one))
             lines.append(f"| {' | '.join(cells)} |")
+        if rest := [DERIVED.get(one.knob, f"`{one.knob}`") for one in every if one not in shown]:
+            lines += ["", f"No effect that is surely beyond {MARGIN:.0%}: {', '.join(rest)}."]
         lines.append("")
     return "\n".join([*lines, about(found)])
 
 
 def about(found: Explained) -> str:
-    """Where and how it was measured."""
-    listed = ", ".join(found.versions.values())
+    """How it was measured, and where."""
     sequence = any(one.knob == ONE_AFTER_THE_OTHER for one in found.moved)
     return (
-        f"Time with the change over time without it, both in the same rounds of {found.blocks} "
-        f"blocks of fresh processes, with intervals of {CONFIDENCE:.0%}. A star: the answers are "
-        f"no longer the reference's. A verdict needs a difference of {MARGIN:.0%}. Intervals are "
-        f"not corrected for their number. {SEQUENCE if sequence else ''}"
-        f"{found.machine}; {listed}; data set '{found.dataset}'; one thread."
+        "Each figure is the time with the change divided by the time without it. Both were "
+        f"measured in the same rounds, in {found.blocks} blocks of fresh processes. Each interval "
+        f"has {CONFIDENCE:.0%} confidence. A star marks answers that are not the reference's. A "
+        f"side is named faster only beyond {MARGIN:.0%}. {SEQUENCE if sequence else ''}"
+        f"{place(found)}."
     )
 
 
+def place(found: Explained) -> str:
+    """Where it was measured."""
+    listed = ", ".join(found.versions.values())
+    return f"{found.machine}; {listed}; data set '{found.dataset}'; one thread"
+
+
 def turned(found: Explained) -> list[str]:
-    """Which changes reverse the verdict, where, as a list in Markdown."""
+    """Which changes reverse the verdict, as a list in Markdown with a line for each trial."""
     lines = []
     for trial, every in in_order(found).items():
+        said = []
         for one in every:
-            for who in one.changed:
-                if one.effect(who) is Effect.ROUND:
-                    where = "both" if who == "both" else label(who)
-                    lines.append(f"- {title(trial)}: {TITLES[one.knob]}, in {where}")
+            sides = [who for who in one.changed if one.effect(who) is Effect.ROUND]
+            if sides:
+                where = " or ".join("both" if who == "both" else label(who) for who in sides)
+                said.append(f"{TITLES[one.knob]}, in {where}")
+        if said:
+            lines.append(f"- **{title(trial)}**: {'; '.join(said)}")
     return lines or ["- none"]
 
 

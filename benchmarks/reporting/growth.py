@@ -27,16 +27,23 @@ def text(found: Growth) -> str:
     ):
         rows = list(group)
         lines += [f"### {OPERATIONS[operation].title}, {architecture}", ""]
-        heads = ("", "a call costs", "each image adds", "half of it is overhead up to", "the line")
+        heads = (
+            "",
+            "a call costs",
+            "each image adds",
+            "largest batch with half overhead",
+            "the line",
+        )
         lines += [*table(heads, [cells(row) for row in rows]), ""]
         lines += [*measured(rows, found.limits), "", meets(*rows), ""]
     listed = ", ".join(found.versions.values())
     about = (
-        f"seconds = what a call costs + batch × what each image adds, fitted in every block of "
-        f"fresh processes by least relative errors; intervals of {CONFIDENCE:.0%} over the blocks. "
-        f"Where the line is off by more than {STRAIGHT:.0%} somewhere, growth is not that simple: "
-        f"caches, threads and other kernels for other sizes. {found.machine}; {listed}; data set "
-        f"'{found.dataset}'; {found.threads} thread(s)."
+        f"The line is: seconds = what a call costs + batch × what each image adds. It is fitted in "
+        f"every block of fresh processes, with least relative errors. Intervals have "
+        f"{CONFIDENCE:.0%} confidence over the blocks. If the line is off by more than "
+        f"{STRAIGHT:.0%}, a straight line does not describe the times: caches, threads and kernels "
+        f"change with the batch. {found.machine}; {listed}; data set '{found.dataset}'; "
+        f"{found.threads} thread(s)."
     )
     if found.limits:
         about += (
@@ -89,7 +96,8 @@ def meets(first: Row, second: Row) -> str:
     if found := crossing(first, second):
         below = max(size for size in sizes if size <= found.value)
         above = min(size for size in sizes if size > found.value)
-        said += f"; they meet between {below:,} and {above:,}, by a straight line at {batch(found)}"
+        said += f"; both are equally fast between {below:,} and {above:,}, by interpolation at "
+        said += batch(found)
     return f"{said}."
 
 

@@ -10,13 +10,12 @@ from benchmarks.reporting.words import figure, format_bytes, format_seconds
 from benchmarks.trial import RowId
 
 
-def text(timeline: Timeline) -> str:
-    """Times against the anchor, what else releases cost, and the large changes."""
+def text(timeline: Timeline, brief: bool = False) -> str:
+    """Times against the anchor and what else releases cost; unless `brief`, the large changes."""
     if not timeline.measured():
         return "nothing was measured"
-    return "\n".join(
-        [*times(timeline), "", *costs(timeline), "", *changes(timeline), "", about(timeline)]
-    )
+    listed = [] if brief else [*changes(timeline), ""]
+    return "\n".join([*times(timeline), "", *costs(timeline), "", *listed, about(timeline)])
 
 
 def heading(row: str) -> str:
@@ -71,7 +70,8 @@ def costs(timeline: Timeline) -> list[str]:
 
 def changes(timeline: Timeline) -> list[str]:
     """Large and sure changes between neighbours, as a list."""
-    lines = [
+    lines = [f"From one release to the next, {LARGE:.0%} or more, with such an interval:", ""]
+    lines += [
         f"- {timeline.package} {old} → {new}, {heading(row)}: {figure(found)}"
         for old, new, row, found in timeline.changes()
     ]
@@ -79,14 +79,13 @@ def changes(timeline: Timeline) -> list[str]:
     known = {*timeline.measured(), *timeline.left_out}
     if rest := [release for release in timeline.releases if release not in known]:
         lines.append(f"- not measured yet: {', '.join(rest)}")
-    return lines or [f"No release changed a time by {LARGE:.0%} or more."]
+    return lines if len(lines) > 2 else [f"No release changed a time by {LARGE:.0%} or more."]
 
 
 def about(timeline: Timeline) -> str:
     """An explanation of the figures."""
     return (
         f"Times are divided by those of {timeline.package} {timeline.anchor}, measured in the same "
-        f"rounds. Bold: the whole 95 % interval is more than {MARGIN:.0%} away from 1. The list "
-        f"shows changes of {LARGE:.0%} or more from one release to the next with such an interval. "
+        f"rounds. Bold: the whole 95 % interval is more than {MARGIN:.0%} away from 1. "
         f"{timeline.machine}; data set '{timeline.dataset}'; one thread."
     )

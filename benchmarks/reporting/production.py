@@ -106,13 +106,13 @@ def taken_apart(contests: Sequence[Contest]) -> list[str]:
     return table(("network", "implementation", *PARTS, "the profiler"), rows)
 
 
-def kernels(contests: Sequence[Contest]) -> list[str]:
+def kernels(contests: Sequence[Contest], most: int = KERNELS) -> list[str]:
     """The longest kernels of a training step."""
     rows = [
         [contest.place[0], label(row.name), f"`{name}`", format_seconds(took), f"{calls:.0f}"]
         for contest in contests
         for row in contest.rows
-        for name, took, calls in parts.kernels(row.info["parts"])[:KERNELS]
+        for name, took, calls in parts.kernels(row.info["parts"])[:most]
     ]
     return table(("network", "implementation", "kernel", "a step", "calls"), rows)
 

@@ -30,7 +30,7 @@ PLACES = {"latency_seconds": "alone", "latency_busy_seconds": "beside a busy CPU
 MOMENTS = {
     "python": "Python runs",
     "imported": "framework imported",
-    "built": "network built",
+    "built": "network and optimiser built",
     "stepped": "first training step done",
     "predicted": "first prediction done",
 }
