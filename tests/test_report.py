@@ -323,7 +323,12 @@ def test_the_summary_is_a_table_of_all_answers():
     assert head.startswith("|  | Keras | PyTorch |")
     assert len(rows) == 6
     assert all(row.count("|") == 6 for row in rows)
-    assert below.startswith("Imaginary CPU, 2 CPUs, Linux, 1 thread(s), Python 3.12.1; numpy 2.5.5")
+    machine = "Imaginary CPU, 2 CPUs, Linux, 1 thread(s), Python 3.12.1; numpy 2.5.5"
+    assert below.startswith(f"Batch 128, cpu. {machine}")
+    assert not any("batch 128" in row for row in rows)
+    several = made()
+    several["benchmarks"][0]["extra_info"]["batch_size"] = 64
+    assert "| training step, lenet5, batch 128, cpu |" in "\n".join(result_table(several))
 
 
 def test_runs_saved_before_there_was_a_page_have_one():

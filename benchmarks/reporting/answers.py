@@ -270,14 +270,19 @@ def circumstances(run: Run) -> str:
 
 def result_table(run: Run) -> list[str]:
     """The answers as a Markdown table: the README's, and the top of summary.md."""
-    rows = []
-    for contest in contests(run):
+    rows, every = [], contests(run)
+    # What is the same in all rows is said once, below.
+    same = {contest.place[1:] for contest in every}
+    for contest in every:
         times = {row.name: format_seconds(row.seconds()) for row in contest.pair() if not row.void}
-        cells = [contest.title, *(times.get(name, "") for name in PAIR), contest.answer()]
+        title = contest.title if len(same) > 1 else contest.title.partition(", batch ")[0]
+        cells = [title, *(times.get(name, "") for name in PAIR), contest.answer()]
         rows.append(map(escape, (*cells, contest.accuracies())))
     lines = table(
         ("", "Keras", "PyTorch", "verdict, with its interval", "accuracy, one seed"), rows
     )
-    if any(contest.until_returned for contest in contests(run)):
+    if any(contest.until_returned for contest in every):
         lines += ["", escape(RETURNED)]
-    return [*lines, "", escape(f"{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}.")]
+    place = "Batch {}, {}. ".format(*same.pop()) if len(same) == 1 else ""
+    note = f"{place}{circumstances(run)}. Intervals are exact, {CONFIDENCE:.0%}."
+    return [*lines, "", escape(note)]
