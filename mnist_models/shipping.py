@@ -102,7 +102,7 @@ class Shipping:
         return {
             "export_seconds": self.seconds.get(name),
             "bytes": exports.size(path.parent),
-            "environment_bytes": exports.environment_size(route.runtime),
+            "environment_bytes": exports.environment_size(route.runtime, *route.beside),
             "load_seconds": loaded,
             "difference": float(difference),
             "one_seconds": answers(predict, self.batch[:1]),

@@ -117,6 +117,7 @@ def test_an_environment_has_all_that_the_runtime_requires(tmp_path, monkeypatch)
     size = exports.environment_size.__wrapped__
     assert size("some.runtime") == 110
     assert size("broken") is None
+    assert size("numbers", "some-runtime") == 110
 
 
 @pytest.mark.parametrize("wrong", [softmax, of_another_seed, transposed, one_image_wrong])

@@ -342,6 +342,13 @@ def shipped() -> list[str]:
     return production.routes(shown)
 
 
+def lowered() -> list[str]:
+    """Every route of lenet5 from PyTorch, ExecuTorch among them."""
+    run = recorded("executorch")
+    shown = [c for c in production.of(contests(run), "deploy") if c.place[0] == "lenet5"]
+    return [*production.routes(shown), "", f"{circumstances(run)}."]
+
+
 def of_production(operation: str) -> list[Contest]:
     """The contests of an operation in the recorded run."""
     return production.of(contests(recorded("production")), operation)
@@ -451,7 +458,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
         *(tasks, mistakes, rules, turned, knobs),
         *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
-        *(produced, started, predicted, shipped, grown),
+        *(produced, started, predicted, shipped, lowered, grown),
         *(fed, apart, most, leaking, several),
     )
 }

@@ -166,8 +166,10 @@ class Session:
 
         Trials that a resumed session has measured need no memory any more.
         """
-        left = {trial for block in range(self.plan.blocks) for trial in self.unmeasured(block)}
-        trials = [t for t in self.plan.contests if t.device == device and t in left]
+        measured = self.measured()
+        complete = set.intersection(*(measured.get(b, set()) for b in range(self.plan.blocks)))
+        every = (trial for trial in self.plan.contests if trial.device == device)
+        trials = [trial for trial in every if str(trial) not in complete]
         names = list(dict.fromkeys(n for trial in trials for n in self.contestants(trial)))
         free = memory.available()
         if memory.needed(names) <= free:
@@ -303,16 +305,27 @@ class Session:
             rest = self.blocks_left() * self.needed(0, monotonic() - began)
         return trial.kind.rank > 0 and self.spent() + rest > self.plan.time_budget
 
+    def measured(self) -> dict[int, set[str]]:
+        """The trials that the journal has of each block."""
+        found: dict[int, set[str]] = {}
+        for record in self.journal.records:
+            if "block" in record:
+                found.setdefault(record["block"], set()).add(record["trial"])
+        return found
+
     def unmeasured(self, block: int) -> list[Trial]:
         """The trials of a block that still run and are not measured yet, in the block's order."""
-        done = {r["trial"] for r in self.journal.records if r.get("block") == block}
+        there = self.measured().get(block, set())
         order = self.plan.order(block, self.journal.session)
-        return [t for t in order if str(t) not in done and self.contestants(t, block)]
+        return [t for t in order if str(t) not in there and self.contestants(t, block)]
 
     def blocks_left(self) -> int:
         """How many blocks of the screen each machine has still to begin."""
-        screen = [block for block in self.dealer.waiting() if block < self.plan.blocks]
-        return ceil(len([*filter(self.unmeasured, screen)]) / self.dealer.hands)
+        there = self.measured()
+        needed = {str(trial) for trial in self.plan.contests if self.contestants(trial)}
+        waiting = (block for block in self.dealer.waiting() if block < self.plan.blocks)
+        left = [block for block in waiting if not needed <= there.get(block, set())]
+        return ceil(len(left) / self.dealer.hands)
 
     def needed(self, block: int, seconds: float) -> float:
         """Seconds that a later block needs, by one that took `seconds` so far.
@@ -371,10 +384,10 @@ class Session:
             for record in self.journal.records:
                 if record.get("block") == block:
                     trial = Trial.parse(record["trial"])
-                    for name in {*record["results"]} & {*self.contestants(trial)}:
-                        entry = record["results"][name]
-                        cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
-                        costs[trial, name] = entry["cost"] - cold
+                    for name in self.contestants(trial):
+                        if entry := record["results"].get(name):
+                            cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
+                            costs[trial, name] = entry["cost"] - cold
             blocks = self.blocks_left()
             rest = blocks * self.needed(block, seconds)
             self.progress.block(block, rest)

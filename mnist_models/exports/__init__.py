@@ -4,7 +4,7 @@ Importing this imports no framework. in_keras.py and in_pytorch.py have the rout
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata
@@ -25,8 +25,9 @@ class Route:
 
     `export` writes the trainer's network to a path that ends in `suffix`. `load` reads it and
     returns a function that predicts on a number of threads. `own` marks a framework's own format.
-    `needs` are packages. `program` must be on the PATH. `runtime` is the distribution that a
-    machine needs to predict only.
+    `needs` are packages, which `extra` brings. `program` must be on the PATH. `runtime` is the
+    distribution that a machine needs to predict only, and `beside` are those that it uses without
+    requiring them.
     """
 
     suffix: str
@@ -35,11 +36,13 @@ class Route:
     needs: tuple[str, ...] = ()
     program: str = ""
     own: bool = False
+    extra: str = "deploy"
     runtime: str = field(kw_only=True)
+    beside: tuple[str, ...] = ()
 
     def missing(self) -> str:
         """What is not installed, as text; empty if nothing is missing."""
-        if lacks := not_installed(self.needs, "deploy"):
+        if lacks := not_installed(self.needs, self.extra):
             return lacks
         if self.program and shutil.which(self.program) is None:
             return f"there is no {self.program} on the PATH"
@@ -60,23 +63,23 @@ def size(folder: Path) -> int:
 
 
 @cache
-def environment_size(distribution: str) -> int | None:
-    """Bytes of a distribution's installed files and of all that it requires; None if unknown."""
+def environment_size(*distributions: str) -> int | None:
+    """Bytes of distributions' installed files and of all that they require; None if unknown."""
     try:
-        return sum(path.stat().st_size for path in installed_files(distribution))
+        return sum(path.stat().st_size for path in installed_files(distributions))
     except ImportError:  # the distribution, or `packaging`, is not installed
         return None
 
 
-def installed_files(distribution: str) -> set[Path]:
-    """The files of a distribution and of all that it requires, without extras.
+def installed_files(distributions: Iterable[str]) -> set[Path]:
+    """The files of distributions and of all that they require, without extras.
 
     Raises ImportError where one of them, or `packaging`, is not installed.
     """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    todo, seen, files = [distribution], set[str](), set[Path]()
+    todo, seen, files = [*distributions], set[str](), set[Path]()
     while todo:
         name = canonicalize_name(todo.pop())
         if name in seen:

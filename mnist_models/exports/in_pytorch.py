@@ -8,13 +8,13 @@ import torch
 from mnist_models.exports import Route, runtimes
 
 
-def example(trainer):
-    return torch.zeros((2, 1, 28, 28), dtype=trainer.dtype, device=trainer.device)
+def example(trainer, size=2):
+    return torch.zeros((size, 1, 28, 28), dtype=trainer.dtype, device=trainer.device)
 
 
-def exported(trainer):
-    batch = {0: torch.export.Dim("batch")}
-    return torch.export.export(trainer.model.eval(), (example(trainer),), dynamic_shapes=(batch,))
+def exported(trainer, size=2, most=None):
+    batch, images = {0: torch.export.Dim("batch", max=most)}, (example(trainer, size),)
+    return torch.export.export(trainer.model.eval(), images, dynamic_shapes=(batch,))
 
 
 def inference(module):
@@ -74,6 +74,25 @@ def save_openvino(trainer, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
+def save_executorch(trainer, path: Path) -> None:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    # ExecuTorch plans the memory beforehand: the example has as many images as ever come.
+    program = exported(trainer, trainer.batch_size, most=trainer.batch_size)
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    path.write_bytes(lowered.to_executorch().buffer)
+
+
+def load_executorch(trainer, path: Path, threads: int):
+    from executorch.extension.pybindings import portable_lib
+    from executorch.runtime import Runtime
+
+    portable_lib._unsafe_reset_threadpool(threads)
+    method = Runtime.get().load_program(path).load_method("forward")
+    return lambda images: method.execute([torch.from_numpy(images)])[0].numpy()
+
+
 ROUTES = {
     "state_dict": Route(".pt", save_state, load_state, own=True, runtime="torch"),
     "torch.export": Route(".pt2", save_program, load_program, runtime="torch"),
@@ -84,5 +103,11 @@ ROUTES = {
     ),
     "OpenVINO": Route(
         *(".xml", save_openvino, runtimes.openvino, ("openvino",)), runtime="openvino"
+    ),
+    "ExecuTorch": Route(
+        *(".pte", save_executorch, load_executorch, ("executorch",)),
+        extra="executorch",
+        runtime="executorch",
+        beside=("torch",),
     ),
 }
