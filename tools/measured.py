@@ -263,8 +263,9 @@ def operation_lines() -> list[str]:
             words = Counter(verdict["verdict"] for verdict in verdicts)
             cells = ", ".join(f"{words[word]} {word}" for word in Status if words[word])
             sees = [verdict["detectable"] for verdict in verdicts if verdict["detectable"]]
-            least = f"{median(sees):.1%}" if sees else ""
-            rows.append([campaign, *key, cost, cells, str(named[key]), least])
+            least = f"{median(sees):.1%}" if sees and key[1] == "time" else ""
+            chosen = str(named[key]) if key[1] == "time" else ""
+            rows.append([campaign, *key, cost, cells, chosen, least])
     if not rows:
         return []
     headings = ("operation", "implementation", "of", "a session", "verdicts", "named faster")
