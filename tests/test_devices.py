@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from functools import cache
+from time import sleep
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -153,8 +154,11 @@ def test_the_last_steps_weights_are_there_when_an_epoch_is_trained(worker, imple
 
 
 @cache
-def prepared(trainer, dataset, precision):
-    """Results of a training step on a pretended GPU, asked of a worker in this process."""
+def prepared(trainer, dataset, precision, exporting=0.0):
+    """Results of a training step on a pretended GPU, asked of a worker in this process.
+
+    Before its first call it spends so many seconds on what the call does not time.
+    """
     worker = Worker()
     worker.module, worker.device, worker.threads = reference_module(trainer), "gpu", 1
     worker.wall, worker.cpu = 0.0, 0.0
@@ -164,10 +168,13 @@ def prepared(trainer, dataset, precision):
     journal = SimpleNamespace(records=[{"fingerprint": {}}], session="made up")
     pool = WorkerPool(Session(plan, dataset, journal, None))
     pool.facts[PAIR[0]] = {"conventions": asdict(TEXTBOOK), "versions": {}}
-    process = SimpleNamespace(
-        contestant=PAIR[0],
-        ask=lambda method, *arguments, limit: getattr(worker, method)(*arguments),
-    )
+
+    def ask(method, *arguments, limit):
+        if method == "first_call":
+            sleep(exporting)
+        return getattr(worker, method)(*arguments)
+
+    process = SimpleNamespace(contestant=PAIR[0], ask=ask)
     entry = {}
     pool.prepare(entry, process, STEP, 0)
     journal.records.append({"block": 0, "trial": str(STEP), "results": {PAIR[0]: entry}})
@@ -201,6 +208,12 @@ def test_both_precisions_are_recorded(dataset):
     assert row.parity().keys() == {"loss", "weights", "trained_logits", "gradients"}
     assert row.parity("tf32").keys() == {"loss", "weights", "trained_logits"}
     assert prepared(Reference, dataset, "float32").parity("tf32") == {}
+
+
+def test_what_the_first_block_exports_is_no_time_of_later_blocks(dataset):
+    """The budget would drop what fits."""
+    [entry] = prepared(Reference, dataset, "float32", exporting=0.3).entries.values()
+    assert entry["first_call_seconds"] < 0.3 < entry["once_seconds"]
 
 
 # A pretended driver
