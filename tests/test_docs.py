@@ -310,7 +310,7 @@ SETTING = ("configure", "set_precision")
 
 def settings_in_force():
     """Keys that some implementation's settings have, and those that the suite adds."""
-    found = {"precision", "cpus", "compilation", "layout"}
+    found = {"precision", "cpus", "compilation", "layout", "environment"}
     for path in implementations.FOLDER.glob("[!_]*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name in SETTING:

@@ -57,10 +57,10 @@ SHORT = {
     "python -m benchmarks compare OLD.json NEW.json": "",
     "python -m benchmarks defaults": "--help",  # test_defaults
     "python -m benchmarks defaults --against ENV": "--help",
+    "python -m benchmarks defaults --write": "--help",
     "python -m benchmarks doctor": "--dataset small",
     "python -m benchmarks explain": "--help",  # test_explain
     'python -m benchmarks explain "forward[lenet5-b128-cpu]" --knob steady': "--help",
-    'python -m benchmarks explain "forward[mlp-b128-cpu]" --knob avx2 --knob mkl_avx2': "--help",
     "python -m benchmarks explain --knob avx2 --knob mkl_avx2": "--help",
     "python -m benchmarks --help": "--help",
     "python -m benchmarks learn": "--help",  # test_learn
@@ -77,6 +77,10 @@ SHORT = {
     '--row "test_train_step[mlp-b128-cpu-keras_tensorflow]"': "--help",
     "python -m benchmarks trend FOLDER": "--help",
     "python -m benchmarks grow": "--help",  # test_growth
+    "python -m benchmarks grow -o tools/recorded/growth.json": "--help",
+    "python -m benchmarks learn -o tools/recorded/learning.json": "--help",
+    "python -m benchmarks explain -o tools/recorded/explain.json": "--help",
+    "python -m tools.pages record RUN": "--help",  # test_pages
     "python -m benchmarks museum": "--help",
     "python -m benchmarks museum -o tools/recorded/museum.json": "--help",
     "python -m benchmarks museum keras-3.15.0-reset_metrics": "--help",
@@ -98,6 +102,7 @@ SHORT = {
     "python -m tools.simulation --gates 1500": "--gates 1",
     # All these sessions have been recorded, so that nothing is left to measure.
     "python -m tools.campaigns looks --baseline OTHER --sessions 150": "--sessions 1",
+    "python -m tools.campaigns latency --baseline OTHER --sessions 20": "--sessions 1",
     "python -m tools.peers record --baseline OTHER --sessions 24": "--sessions 1",
     # They measure for minutes, and other tests run what they do.
     "python -m benchmarks selfcheck": "--help",  # test_gate

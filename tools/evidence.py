@@ -99,7 +99,7 @@ def cold(name: str, architecture: str, threads: int, times: int, dataset: str | 
     """
     of = metadata.packages_distributions()
     needs = {found for package in implementations.packages(name) for found in of.get(package, ())}
-    files = set[Path]().union(*map(exports.installed_files, needs))
+    files = exports.installed_files(needs)
     seconds: dict[str, list[float]] = {"cold": [], "warm": []}
 
     def begun(how: str) -> float:

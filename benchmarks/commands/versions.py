@@ -284,9 +284,9 @@ def page() -> str:
         "",
         "## What was run",
         "",
-        "These environments ran on a CPU with Linux on x86-64, by `tox run -e <name> -- --quick`.",
-        "Skipped benchmarks need a GPU, or did not fit into 40 seconds. Nothing is known about the",
-        "other environments.",
+        "These environments ran on a CPU with Linux on x86-64, by `tox run -e <name> -- --quick`,",
+        "with the tests of that day. Skipped benchmarks need a GPU or did not fit into 40 seconds.",
+        "[measured.md](measured.md) and [releases.md](releases.md) have sessions of others.",
         "",
         *table(
             ["environment", "date", "tests", "benchmarks"],
