@@ -84,11 +84,14 @@ def page() -> str:
         "",
         "on two shared virtual cores: the pair, one thread, two environments built separately from",
         "the same pins. CONTRIBUTING.md says how to add to them; how to read the verdicts is in",
-        "comparing.md. Sessions of different days may have run on different processors; what is",
-        "compared was always measured side by side on one.",
+        "comparing.md. What is compared was always measured side by side on one processor; older",
+        "sessions did not save its name.",
         "",
         *markdown.table(
-            ("campaign", "sessions", "seconds each, median (most)", "planted", "verdicts on times"),
+            (
+                *("campaign", "processor", "sessions", "seconds each, median (most)"),
+                *("planted", "verdicts on times"),
+            ),
             session_rows(),
         ),
         "",
@@ -151,16 +154,25 @@ def in_short() -> list[str]:
 
 
 def session_rows() -> Iterable[list[str]]:
-    """What each campaign found, by what was planted."""
+    """What each campaign found on each processor, by what was planted."""
     for campaign in CAMPAIGNS:
-        sessions = list(recorded(campaign))
-        cost = sorted(session["seconds"] for session in sessions)
-        took = f"{median(cost):.0f} ({cost[-1]:.0f})" if cost else ""
-        for share, words in sorted(counted(sessions).items()):
-            found = f"found {words['found']} of {words.total() - words['found']}; " if share else ""
-            said = ", ".join(f"{words[word]} {word}" for word in Status if words[word])
-            dose = f"dose {percent(share)}" if share else "nothing"
-            yield [campaign, str(len(sessions)), took, dose, found + said]
+        on: dict[str, list[dict[str, Any]]] = {}
+        for session in recorded(campaign):
+            on.setdefault(session.get("machine", ""), []).append(session)
+        for machine, sessions in on.items():
+            cost = sorted(session["seconds"] for session in sessions)
+            known = (
+                campaign,
+                machine.partition(",")[0].replace(" (family", ", family"),
+                str(len(cost)),
+            )
+            took = f"{median(cost):.0f} ({cost[-1]:.0f})"
+            for share, words in sorted(counted(sessions).items()):
+                of = words.total() - words["found"]
+                found = f"found {words['found']} of {of}; " if share else ""
+                said = ", ".join(f"{words[word]} {word}" for word in Status if words[word])
+                dose = f"dose {percent(share)}" if share else "nothing"
+                yield [*known, took, dose, found + said]
 
 
 def dose_lines(campaign: str) -> list[str]:
