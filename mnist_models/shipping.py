@@ -38,12 +38,15 @@ class Shipping:
             raise Unavailable(f"{name} has no routes to ship by")
         if worker.device != "cpu":
             raise Unavailable("shipping is timed on the CPU alone")
-        root = Path(os.environ.get(FOLDER) or tempfile.mkdtemp())
-        self.folder = root / f"{name}-{architecture}"
-        self.folder.mkdir(parents=True, exist_ok=True)
         images, _ = worker.prepared()[0]
         self.batch = np.ascontiguousarray(self.trainer.fetch(images))
+        root = Path(os.environ.get(FOLDER) or tempfile.mkdtemp())
+        # Some formats are planned for a largest batch.
+        self.folder = root / f"{name}-{architecture}-b{len(self.batch)}"
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.expected = self.trainer.fetch(self.trainer.forward(images))
+        for route in self.routes.values():
+            route.prepare(self.trainer)
         self.seconds: dict[str, float] = {}
         self.failed: dict[str, str] = {}
 

@@ -60,10 +60,9 @@ def test_two_rows_meet_where_their_lines_do():
     found = crossing(keras, pytorch)
     assert found.low < found.value < found.high
     assert found.value == pytest.approx(60, rel=0.3)
-    words = (
-        "Keras is faster at 128, 1,024; PyTorch is faster at 1, 16; both are equally fast between"
-    )
+    words = "Keras is faster at 128, 1,024; PyTorch is faster at 1, 16; both are equally fast at "
     assert words in said(keras, pytorch)
+    assert ", interpolated between 16 and 128." in said(keras, pytorch)
 
 
 def test_rows_that_do_not_meet_are_told_apart():

@@ -17,11 +17,12 @@ import numpy as np
 import psutil
 import pytest
 
-from benchmarks.measuring import memory
+from benchmarks.measuring import journal, memory
 from benchmarks.measuring.plan import Plan, foreseen, to_drop
 from benchmarks.measuring.pool import WorkerPool
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session
+from benchmarks.measuring.workers import WorkerError
 from benchmarks.reporting import terminal
 from benchmarks.trial import Trial
 from mnist_models import implementations, networks
@@ -493,6 +494,50 @@ def test_who_cannot_start_once_later_loses_that_trial_alone(block):
     assert rows[trials[0], KERAS].unavailable == (block == 0)
     assert rows[trials[0], KERAS].error == ("no interpreter answered" if block else "")
     assert rows[trials[1], KERAS].error == ""
+
+
+@pytest.mark.parametrize(("block", "tries", "away"), [(0, 1, {KERAS}), (2, 2, set())])
+def test_a_start_that_fails_is_tried_again_and_takes_no_time_of_later_blocks(block, tries, away):
+    """Except in the first block, which shows who can run here at all."""
+    plan = make_plan({Trial("forward", "mlp", 128, "cpu"): PAIR})
+    session, _ = begun(plan, [], range(block + 1, 6))
+    seconds, asked = [], []
+    session.keep_budget = lambda block, took: seconds.append(took)
+    session.chance = random.Random(0)
+    pool = WorkerPool(session)
+
+    def spawn(name, device):
+        asked.append(name)
+        if name == KERAS and asked.count(KERAS) == 1:
+            sleep(0.3)
+            raise WorkerError("its interpreter did not answer", kind="Unavailable")
+        pool.workers[name] = SimpleNamespace(kill=lambda: None)
+
+    pool.spawn, pool.check = spawn, lambda name, device: None
+    pool.run_trial = lambda *arguments: None
+    pool.progress.trial = lambda *arguments: None
+    pool.run_block(block)
+    assert asked.count(KERAS) == tries
+    assert {*pool.unavailable} == away
+    assert asked.count(PYTORCH) == 1
+    assert seconds[0] < 0.2
+
+
+@pytest.mark.parametrize(("records", "cleared"), [([], True), ([{"block": 0}], False)])
+def test_what_a_killed_first_block_compiled_is_no_warm_start(tmp_path, records, cleared):
+    """But what complete trials of it exported is kept: later blocks load it."""
+    written = journal.create(tmp_path, {"blocks": 6})
+    cache = written.folder / "inductor"
+    cache.mkdir()
+    step = Trial("train_step", "mlp", 128, "cpu")
+    session, _ = begun(make_plan({step: PAIR}), records)
+    for record in records:
+        record |= {"trial": str(step), "results": {}}
+    session.journal.clear_caches = written.clear_caches
+    session.check_machine = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
+    session.dealer.end = lambda: None
+    assert session.run() is False
+    assert cache.exists() != cleared
 
 
 def test_a_look_passes_over_a_row_that_failed():

@@ -250,6 +250,7 @@ DAMAGED = {
     "no JSON": "rubbish",
     "no object": "[1, 2]",
     "a word for a number": json.dumps(RECORD | {"block": "first"}),
+    "a word for a time": json.dumps(NEXT | {"block": 2, "spent": "long"}),
     "no results but text": json.dumps(RECORD | {"results": "none"}),
     "samples that are text": json.dumps(RECORD).replace("[[0.33", '["fast", [0.33'),
     "neither samples nor a reason": json.dumps(RECORD | {"results": {PAIR[0]: {"cost": 1.0}}}),

@@ -36,7 +36,8 @@ from mnist_models import cpus
 
 RECORDED = Path(__file__).with_name("recorded")
 CAMPAIGNS = ("looks", "doses", "identical", "detection", "hog", "drift")
-# Nothing is planted either; each compares an operation other than these of all other campaigns.
+# In these nothing is planted. Each compares the operation that it is named after; all others
+# compare training steps and forward passes.
 APART = ("latency", "startup", "parts", "leak", "feed", "deploy")
 # The campaigns in which training steps are slower, by the doses of Keras and of PyTorch in turn. A
 # dose is what commands/planted.py is set to; docs/measured.md has what each was measured to add.

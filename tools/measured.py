@@ -161,11 +161,7 @@ def session_rows() -> Iterable[list[str]]:
             on.setdefault(session.get("machine", ""), []).append(session)
         for machine, sessions in on.items():
             cost = sorted(session["seconds"] for session in sessions)
-            known = (
-                campaign,
-                machine.partition(",")[0].replace(" (family", ", family"),
-                str(len(cost)),
-            )
+            known = campaign, machine, str(len(cost))
             took = f"{median(cost):.0f} ({cost[-1]:.0f})"
             for share, words in sorted(counted(sessions).items()):
                 of = words.total() - words["found"]

@@ -322,7 +322,8 @@ def seen() -> museum.Museum:
 
 def produced() -> list[str]:
     """Where the runs of docs/production.md were measured."""
-    kept = {"The parts of a step": "parts", "All other operations": "production"}
+    kept = {"The parts of a step": "parts", "One prediction": "predictions"}
+    kept |= {"All other operations": "production"}
     return [f"- {what}: {circumstances(recorded(name))}." for what, name in kept.items()]
 
 
@@ -333,7 +334,7 @@ def started() -> list[str]:
 
 def predicted() -> list[str]:
     """One prediction."""
-    return production.predictions(of_production("latency"))
+    return production.predictions(production.of(contests(recorded("predictions")), "latency"))
 
 
 def shipped() -> list[str]:

@@ -112,7 +112,7 @@ def museum(
     output: Path,
     console: Console,
 ) -> Museum:
-    """Compare the environments of every known change that `output` lacks; add the verdicts to it.
+    """Compare the environments of every known change without a verdict in `output`; add it there.
 
     Raises ValueError for a file of another experiment.
     """
@@ -190,7 +190,9 @@ def settled(exhibit: Exhibit, seen: Seen | None) -> bool:
     """Whether an exhibit need not be measured again, as after a failure or a disturbed session."""
     if seen is None or seen.failed:
         return False
-    return seen.verdict(exhibit.metric) is None or answered(exhibit, seen)
+    time = seen.verdict("time")
+    compared = time is None or time.told  # else other metrics were not asked about
+    return (seen.verdict(exhibit.metric) is None and compared) or answered(exhibit, seen)
 
 
 def right(exhibit: Exhibit, seen: Seen) -> bool:

@@ -262,6 +262,7 @@ class Record(BaseModel):
     host: str = ""
     results: dict[str, Measured | Failed | Unavailable] = {}
     seconds: float = 0.0
+    spent: float = 0.0
     dropped: list[tuple[str, str]] = []
     confirmation: dict[str, int] = {}
     expected: Expected | None = None

@@ -148,10 +148,8 @@ def estimate(plan: Plan) -> float:
 def foreseen(plan: Plan, machines: int = 1) -> list[tuple[Trial, str]]:
     """Rows to leave out before anything is measured, if not all of them can fit.
 
-    So many `machines` measure blocks side by side.
-
     Otherwise the first block, with all rows, would use up the time of the pair's training steps and
-    forward passes, which are never left out here.
+    forward passes, which are never left out here. `machines` measure blocks side by side.
     """
     costs = likely_costs(plan)
     total, time = sum(costs.values()), plan.time_budget / ceil(plan.blocks / machines)

@@ -56,7 +56,11 @@ class WorkerPool:
             trials = [trial for trial in todo if trial.device == device]
             self.unavailable = {}
             every = {name for trial in trials for name in self.session.contestants(trial, block)}
-            self.start_workers(every, device)
+            # What failed to start takes no time of later blocks.
+            began += self.start_workers(every, device)
+            if block and self.unavailable:  # they could start before
+                again, self.unavailable = [*self.unavailable], {}
+                began += self.start_workers(again, device)
             self.check_place(self.unavailable, every)
             for trial in trials:
                 if block == 0 and self.session.overdue(trial, began):
@@ -71,21 +75,28 @@ class WorkerPool:
         if todo and more and self.plan.rounds and not self.plan.baselines:
             self.progress.look(Results(self.plan, self.journal))
 
-    def start_workers(self, names: Iterable[str], device: str) -> None:
-        """Start a worker for each name; they import their frameworks side by side."""
+    def start_workers(self, names: Iterable[str], device: str) -> float:
+        """Start a worker for each name; they import their frameworks side by side.
+
+        Returns the seconds that went to those that did not start.
+        """
+        lost = 0.0
         order = sorted(set(names))
         self.session.chance.shuffle(order)
         for step in (self.spawn, self.check):
             for name in (name for name in order if name not in self.unavailable):
                 self.check_halt()
+                began = monotonic()
                 try:
                     step(name, device)
                 except WorkerError as error:
+                    lost += monotonic() - began
                     self.refuse_full_disk(error)
                     kind = "unavailable" if error.kind in UNAVAILABLE else "error"
                     self.unavailable[name] = {kind: str(error), "cost": 0.0}
                     if name in self.workers:
                         self.workers.pop(name).kill()
+        return lost
 
     def spawn(self, name: str, device: str) -> None:
         """Start a worker and send its first requests, without waiting for replies."""
@@ -137,7 +148,8 @@ class WorkerPool:
             else Meter((worker.pid for worker in self.workers.values()), theirs)
         )
         with cpus.bound(ours) if not self.place else nullcontext():
-            started, rounds, done = monotonic(), 1 if trial.kind.whole else self.session.rounds, 0
+            rounds = 1 if trial.kind.whole else min(self.session.rounds, trial.kind.most_rounds)
+            started, done = monotonic(), 0
             while done < rounds:
                 for name in shuffled(live, chance):
                     if "error" not in entries[name]:
@@ -243,8 +255,7 @@ class WorkerPool:
         entry["compilation"] = take(used, precision)
         began = monotonic()
         entry["first_call_seconds"] = ask("first_call", trial.operation)
-        # Longer than the call itself where the first block also exports.
-        once_seconds = monotonic() - began
+        took = monotonic() - began if trial.kind.exports else entry["first_call_seconds"]
         kind = "parity_tf32" if precision == "tf32" else "parity"
         entry[kind] = check_all(trial.kind.questions, used, precision)
         began = monotonic()
@@ -262,7 +273,7 @@ class WorkerPool:
             entry["parity"] |= check_all(once, plain, "float32")
         if once or precision == "tf32":
             take(used, precision)
-        entry["once_seconds"] = once_seconds + monotonic() - began
+        entry["once_seconds"] = took + monotonic() - began
         if not trial.kind.whole:
             entry["iterations"] = ask("iterations", trial.operation)
         ask("threads_that_ran")  # starts the count

@@ -57,6 +57,7 @@ class Progress(Protocol):
 class Session:
     """One run of a plan, or the rest of it if the journal already holds a part."""
 
+    # Held while the budget is kept.
     keeping = Lock()
 
     def __init__(self, plan: Plan, dataset: Dataset, journal: Journal, progress: Progress) -> None:
@@ -79,7 +80,7 @@ class Session:
         self.began = monotonic()
         dealer = self.dealer
         try:
-            if self.unmeasured(0):
+            if 0 not in self.measured():
                 # What a killed session compiled would make first calls of this block warm.
                 self.journal.clear_caches()
             if not self.plan.hosts:
@@ -322,9 +323,9 @@ class Session:
     def blocks_left(self) -> int:
         """How many blocks of the screen each machine has still to begin."""
         there = self.measured()
-        needed = {str(trial) for trial in self.plan.contests if self.contestants(trial)}
+        running = {str(trial) for trial in self.plan.contests if self.contestants(trial)}
         waiting = (block for block in self.dealer.waiting() if block < self.plan.blocks)
-        left = [block for block in waiting if not needed <= there.get(block, set())]
+        left = [block for block in waiting if not running <= there.get(block, set())]
         return ceil(len(left) / self.dealer.hands)
 
     def needed(self, block: int, seconds: float) -> float:
@@ -347,7 +348,7 @@ class Session:
         """Return the contestants that still run in a trial: not dropped, failed or unavailable.
 
         In a confirming or further block, these are the rows to measure again. Who cannot start in
-        the first block is out on that device; later, only in that trial.
+        the first block is out on that device; who cannot start later, in the trials of that block.
         """
         out = {name for t, name in self.dropped() if t == str(trial)}
         for record in self.journal.records:
@@ -399,8 +400,8 @@ class Session:
 def failures(records: Iterable[dict[str, Any]]) -> list[tuple[str, str, str]]:
     """What failed in records of a journal: contestant, trial, and the error on one line."""
     return [
-        (name, record["trial"], headline(entry["error"]))
+        (name, record["trial"], headline(reason))
         for record in records
         for name, entry in record.get("results", {}).items()
-        if "error" in entry
+        if (reason := entry.get("error") or entry.get("unavailable"))
     ]

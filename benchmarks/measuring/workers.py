@@ -87,7 +87,9 @@ class WorkerProcess:
             try:
                 self.log.touch()
             except OSError as error:  # a full disk is an error of the session, not of the worker
-                raise JournalError(f"{self.log} cannot be written: {error.strerror}") from error
+                raise JournalError(
+                    f"{self.log} cannot be written: {error.strerror}; make space there"
+                ) from error
         try:
             with nullcontext() if elsewhere else alone():
                 begin = INTERPRETER_LIMIT, self.begin, spec, variables

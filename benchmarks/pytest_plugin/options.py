@@ -188,8 +188,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options before anything is collected."""
     config.stash[SETTINGS] = found = settings(config)
     named = config.option.benchmark_save or config.option.benchmark_autosave
-    # Whoever looks at a page wants to compare its run later.
-    if (found.baselines or found.report) and not named:
+    # Whoever looks at a page wants to compare its run later, unless it is a glance.
+    if (found.baselines or (found.report and not found.quick)) and not named:
         config.option.benchmark_autosave = environments.own().name
     choose_baseline(config)
     saves = ("benchmark_save", "benchmark_autosave", "benchmark_json")

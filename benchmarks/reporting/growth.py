@@ -96,8 +96,8 @@ def meets(first: Row, second: Row) -> str:
     if found := crossing(first, second):
         below = max(size for size in sizes if size <= found.value)
         above = min(size for size in sizes if size > found.value)
-        said += f"; both are equally fast between {below:,} and {above:,}, by interpolation at "
-        said += batch(found)
+        said += f"; both are equally fast at about {batch(found)}, interpolated between "
+        said += f"{below:,} and {above:,}"
     return f"{said}."
 
 

@@ -11,11 +11,15 @@ from benchmarks.trial import RowId
 
 
 def text(timeline: Timeline, brief: bool = False) -> str:
-    """Times against the anchor and what else releases cost; unless `brief`, the large changes."""
+    """Times against the anchor and what else releases cost; unless `brief`, the large changes.
+
+    What was left out, or is not measured yet, is always named.
+    """
     if not timeline.measured():
         return "nothing was measured"
-    listed = [] if brief else [*changes(timeline), ""]
-    return "\n".join([*times(timeline), "", *costs(timeline), "", *listed, about(timeline)])
+    parts = [times(timeline), costs(timeline), *([] if brief else [changes(timeline)])]
+    parts += [missing(timeline), [about(timeline)]]
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def heading(row: str) -> str:
@@ -70,16 +74,23 @@ def costs(timeline: Timeline) -> list[str]:
 
 def changes(timeline: Timeline) -> list[str]:
     """Large and sure changes between neighbours, as a list."""
-    lines = [f"From one release to the next, {LARGE:.0%} or more, with such an interval:", ""]
-    lines += [
+    title = f"Changes of {LARGE:.0%} or more, with an interval more than {MARGIN:.0%} from 1:"
+    lines = [
         f"- {timeline.package} {old} → {new}, {heading(row)}: {figure(found)}"
         for old, new, row, found in timeline.changes()
     ]
-    lines += [f"- left out: {name}: {why}" for name, why in timeline.left_out.items()]
+    if not lines:
+        return [f"No release changed a time by {LARGE:.0%} or more."]
+    return [title, "", *lines]
+
+
+def missing(timeline: Timeline) -> list[str]:
+    """Releases without a line in the tables, as a list."""
+    lines = [f"- left out: {name}: {why}" for name, why in timeline.left_out.items()]
     known = {*timeline.measured(), *timeline.left_out}
     if rest := [release for release in timeline.releases if release not in known]:
         lines.append(f"- not measured yet: {', '.join(rest)}")
-    return lines if len(lines) > 2 else [f"No release changed a time by {LARGE:.0%} or more."]
+    return lines
 
 
 def about(timeline: Timeline) -> str:

@@ -23,11 +23,11 @@ Predict = Callable[[np.ndarray], np.ndarray]
 class Route:
     """One way to ship.
 
-    `export` writes the trainer's network to a path that ends in `suffix`. `load` reads it and
-    returns a function that predicts on a number of threads. `own` marks a framework's own format.
-    `needs` are packages, which `extra` brings. `program` must be on the PATH. `runtime` is the
-    distribution that a machine needs to predict only, and `beside` are those that it uses without
-    requiring them.
+    `prepare` comes before anything that is timed. `export` writes the trainer's network to a path
+    that ends in `suffix`. `load` reads it and returns a function that predicts on a number of
+    threads. `own` marks a framework's own format. `needs` are packages, which `extra` brings.
+    `program` must be on the PATH. `runtime` is the distribution that a machine needs to predict
+    only, and `beside` are those that it uses without requiring them.
     """
 
     suffix: str
@@ -36,6 +36,7 @@ class Route:
     needs: tuple[str, ...] = ()
     program: str = ""
     own: bool = False
+    prepare: Callable[[Any], None] = lambda trainer: None
     extra: str = "deploy"
     runtime: str = field(kw_only=True)
     beside: tuple[str, ...] = ()

@@ -8,11 +8,13 @@ import numpy as np
 from mnist_models.exports import Route, runtimes
 
 
-def save_keras(trainer, path: Path) -> None:
+def without_optimiser(trainer) -> None:
     # A compiled model saves its optimiser as well, which is not needed to predict.
-    if not hasattr(trainer, "plain"):
-        trainer.plain = trainer.network.in_keras()
-        trainer.plain.set_weights(trainer.model.get_weights())
+    trainer.plain = trainer.network.in_keras()
+    trainer.plain.set_weights(trainer.model.get_weights())
+
+
+def save_keras(trainer, path: Path) -> None:
     trainer.plain.save(path)
 
 
@@ -57,7 +59,12 @@ def load_litert(trainer, path: Path, threads: int):
 
 
 ROUTES = {
-    "keras": Route(".keras", save_keras, load_keras, own=True, runtime="tensorflow"),
+    "keras": Route(
+        *(".keras", save_keras, load_keras),
+        own=True,
+        prepare=without_optimiser,
+        runtime="tensorflow",
+    ),
     "SavedModel": Route("", exporting("tf_saved_model"), load_saved_model, runtime="tensorflow"),
     "ONNX": Route(
         *(".onnx", exporting("onnx"), runtimes.onnx, ("tf2onnx", "onnxruntime")),

@@ -78,8 +78,10 @@ def save_executorch(trainer, path: Path) -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    # ExecuTorch plans the memory beforehand: the example has as many images as ever come.
-    program = exported(trainer, trainer.batch_size, most=trainer.batch_size)
+    # ExecuTorch plans the memory beforehand: the example has as many images as ever come. One
+    # image alone would become a constant.
+    size = max(2, trainer.batch_size)
+    program = exported(trainer, size, most=size)
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     path.write_bytes(lowered.to_executorch().buffer)
 

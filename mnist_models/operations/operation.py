@@ -41,6 +41,10 @@ class Operation:
     batch_sizes: tuple[int, ...] = ()
     # Whether a block has one sample, of one call.
     whole = False
+    # Rounds in a block, where --rounds asks for more.
+    most_rounds = 10**6
+    # Whether the first block writes files that later blocks load, beside its first call.
+    exports = False
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
         """Run it once, on a batch that is on the device."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from mnist_models import profiles
 from mnist_models.feeding import FED, Feeding
+from mnist_models.implementations import Unavailable
 from mnist_models.leaks import BETWEEN, STEPS, kept, leaks
 from mnist_models.neighbour import neighbour
 from mnist_models.operations.operation import Operation
@@ -18,8 +19,8 @@ from mnist_models.start import start
 if TYPE_CHECKING:
     from mnist_models.worker import Worker
 
-# Predictions that are timed one by one in a sample: 4,000 in a block of 40 rounds.
-CLOCKED = 100
+# Predictions that are timed one by one in a sample, and samples in a block: 4,000 together.
+CLOCKED, SAMPLES = 400, 10
 # The keys of a sample's lists of latencies, and of their quantiles in a saved run.
 LATENCIES = {"latencies": "latency_seconds", "busy_latencies": "latency_busy_seconds"}
 
@@ -36,6 +37,7 @@ class Latency(Operation):
     questions = ("forward",)
     for_all = at_a_glance = False
     networks, batch_sizes = ("mlp", "lenet5"), (1,)
+    most_rounds = SAMPLES
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
         """The logits."""
@@ -108,7 +110,7 @@ class Deploy(Operation):
 
     name, title, counted, rank = "deploy", "saving and loading", "times", 3
     questions = ("forward",)
-    whole = True
+    whole = exports = True
     for_all = by_default = at_a_glance = False
     networks = ("mlp", "lenet5")
     shipping: Shipping
@@ -229,7 +231,12 @@ class Parts(Operation):
         return trainer.train_step(images, labels)
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
-        """As for others; `parts` has seconds `subtracted` and `profiled`, and the `kernels`."""
+        """As for others; `parts` has seconds `subtracted` and `profiled`, and the `kernels`.
+
+        Raises Unavailable on a GPU, whose kernels run after the call that starts them.
+        """
+        if worker.device != "cpu":
+            raise Unavailable("the parts of a step are timed on the CPU alone")
         iterations = self.iterations(worker)
         found = super().sample(worker, iterations)
         parts = {"subtracted": profiles.subtracted(worker, iterations)}

@@ -174,9 +174,9 @@ def text(file: IO[str]) -> str:
 @contextmanager
 def bound_to(job: dict[str, Any]) -> Iterator[None]:
     """Bind a rank to a CPU, its own if there are enough, or a single process to one per device."""
-    every = cpus.inherited()
+    every, _ = cpus.share(job["devices"], cpus.inherited())
     rank, ranks = job["rank"], job["ranks"]
-    own = [every[rank % len(every)]] if ranks > 1 else every[: job["devices"]]
+    own = [every[rank % len(every)]] if ranks > 1 else every
     with cpus.bound(own):
         yield
 

@@ -9,7 +9,8 @@ def stages(trainer):
     model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
 
     def forward(images, labels):
-        model.train()
+        if not model.training:
+            model.train()
         return loss(model(images), labels)
 
     def gradients(images, labels):
