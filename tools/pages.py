@@ -334,7 +334,7 @@ def started() -> list[str]:
 
 def predicted() -> list[str]:
     """One prediction."""
-    return production.predictions(production.of(contests(recorded("predictions")), "latency"))
+    return production.predictions(of_production("latency", "predictions"))
 
 
 def shipped() -> list[str]:
@@ -345,19 +345,18 @@ def shipped() -> list[str]:
 
 def lowered() -> list[str]:
     """Every route of lenet5 from PyTorch, ExecuTorch among them."""
-    run = recorded("executorch")
-    shown = [c for c in production.of(contests(run), "deploy") if c.place[0] == "lenet5"]
-    return [*production.routes(shown), "", f"{circumstances(run)}."]
+    shown = of_production("deploy", "executorch")
+    return [*production.routes(shown), "", f"{circumstances(recorded('executorch'))}."]
 
 
-def of_production(operation: str) -> list[Contest]:
-    """The contests of an operation in the recorded run."""
-    return production.of(contests(recorded("production")), operation)
+def of_production(operation: str, run: str = "production") -> list[Contest]:
+    """The contests of an operation in a recorded run."""
+    return production.of(contests(recorded(run)), operation)
 
 
 def of_parts() -> list[Contest]:
     """The contests of a recorded run that took all networks' steps apart."""
-    return production.of(contests(recorded("parts")), "parts")
+    return of_production("parts", "parts")
 
 
 def fed() -> list[str]:

@@ -1,12 +1,12 @@
 """Calibrate the test accuracy after one epoch, over seeds: `python -m benchmarks calibrate`."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.commands.experiments import write_text
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess, check_handshake
 from mnist_models import accuracy, networks, recipe, weights
 from mnist_models.data import Dataset
@@ -58,6 +58,4 @@ def calibrate(
     for name, values in found.items():
         entry = accuracy.calibrated(values) | {"accuracies": values}
         of_dataset.setdefault(name, {})[str(batch_size)] = entry
-    part = file.with_name(f"{file.name}.part")
-    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    os.replace(part, file)
+    write_text(json.dumps(content) + "\n", file)

@@ -44,8 +44,13 @@ def continued(
 
 def write(found: BaseModel, output: Path) -> None:
     """Write the file completely, or not at all."""
+    write_text(found.model_dump_json(), output)
+
+
+def write_text(text: str, output: Path) -> None:
+    """The same for any text."""
     part = output.with_name(f"{output.name}.part")
-    part.write_text(found.model_dump_json(), encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     os.replace(part, output)
 
 

@@ -332,3 +332,8 @@ def value(fingerprint: dict[str, Any], key: str, width: int | None = 60) -> str:
 def noted_confirmation(records: Iterable[Mapping[str, Any]]) -> dict[str, int] | None:
     """The planned confirmation (`suspects`, `blocks`, `rounds`); None before it is planned."""
     return next((record["confirmation"] for record in records if "confirmation" in record), None)
+
+
+def confirming_blocks(records: Iterable[Mapping[str, Any]]) -> int:
+    """How many blocks the planned confirmation has at most; 0 without one."""
+    return (noted_confirmation(records) or {"blocks": 0})["blocks"]

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.comparing.records import Judged, compare, judge_all
 from benchmarks.comparing.schema import SCHEMA
 from benchmarks.measuring.environments import STEADY
-from benchmarks.measuring.journal import Journal, noted_confirmation
+from benchmarks.measuring.journal import Journal, confirming_blocks, noted_confirmation
 from benchmarks.measuring.plan import Plan
 from benchmarks.trial import RowId, Trial, contestant, split
 from mnist_models import networks, parity
@@ -163,7 +163,7 @@ class Results:
             for record in journal.records
             for row in record.get("dropped", [])
         }
-        optional = plan.blocks + (noted_confirmation(journal.records) or {"blocks": 0})["blocks"]
+        optional = plan.blocks + confirming_blocks(journal.records)
         for record in journal.records:
             for name, entry in record.get("results", {}).items():
                 if "host" in record:

@@ -1,7 +1,7 @@
 """Measure a plan: the screen, the confirmation and further blocks, within the time budget."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import ceil
 from threading import Event, Lock
@@ -20,7 +20,12 @@ from benchmarks.comparing.verdicts import (
 )
 from benchmarks.measuring import load, memory
 from benchmarks.measuring.dealing import Dealer
-from benchmarks.measuring.journal import Journal, noted_confirmation, others
+from benchmarks.measuring.journal import (
+    Journal,
+    confirming_blocks,
+    noted_confirmation,
+    others,
+)
 from benchmarks.measuring.plan import Plan, foreseen, to_drop
 from benchmarks.measuring.pool import WorkerPool
 from benchmarks.measuring.reference import Reference
@@ -86,7 +91,7 @@ class Session:
             if not self.plan.hosts:
                 self.check_machine()
             dealer.begin()
-            if not any("block" in record for record in self.journal.records):
+            if not self.measured():
                 self.drop(foreseen(self.plan, dealer.hands))
             dealer.deal(range(self.plan.blocks))
             self.confirm(dealer)
@@ -212,7 +217,7 @@ class Session:
             return
         self.rounds = plan.rounds
         block, records = self.first_deciding(), self.journal.records
-        further = plan.blocks + self.confirming()
+        further = plan.blocks + confirming_blocks(records)
         before = sum(r.get("seconds", 0.0) for r in records if r.get("block", -1) >= further)
         began = monotonic() - before / dealer.hands
         while monotonic() - began < plan.until_decided and (undecided := self.undecided()):
@@ -234,11 +239,7 @@ class Session:
         A block of the confirmation is not reused: its memory figures would mix two processes.
         """
         last = max((r.get("block", 0) for r in self.journal.records), default=0)
-        return max(self.plan.blocks + self.confirming(), last)
-
-    def confirming(self) -> int:
-        """How many blocks the confirmation has at most; 0 without one."""
-        return int((noted_confirmation(self.journal.records) or {"blocks": 0})["blocks"])
+        return max(self.plan.blocks + confirming_blocks(self.journal.records), last)
 
     def undecided(self) -> list[Comparison]:
         """Return the comparisons of times that some more blocks will probably find equal.
@@ -337,12 +338,18 @@ class Session:
         records = [record for record in self.journal.records if record.get("block") == block]
         # A resumed block was partly measured by the session before.
         seconds = max(seconds, sum(record.get("seconds", 0.0) for record in records))
-        for record in records:
-            runs = self.contestants(Trial.parse(record["trial"]))
-            for name, entry in record["results"].items():
-                cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
-                seconds -= cold if name in runs else entry["cost"]
-        return max(0.0, seconds)
+        gone = sum(once if runs else cost for _, cost, once, runs in self.costs(block))
+        return max(0.0, seconds - gone)
+
+    def costs(self, block: int) -> Iterator[tuple[tuple[Trial, str], float, float, bool]]:
+        """Each row of a block, its seconds, those of the first block alone, and whether it runs."""
+        for record in self.journal.records:
+            if record.get("block") == block:
+                trial = Trial.parse(record["trial"])
+                running = self.contestants(trial)
+                for name, entry in record["results"].items():
+                    once = entry.get("once_seconds", 0.0) if block == 0 else 0.0
+                    yield (trial, name), entry["cost"], once, name in running
 
     def contestants(self, trial: Trial, block: int = 0) -> list[str]:
         """Return the contestants that still run in a trial: not dropped, failed or unavailable.
@@ -381,14 +388,7 @@ class Session:
             self.progress.block(block, 0.0)
             return
         with self.keeping:  # hosts may end their blocks at the same time
-            costs = {}
-            for record in self.journal.records:
-                if record.get("block") == block:
-                    trial = Trial.parse(record["trial"])
-                    for name in self.contestants(trial):
-                        if entry := record["results"].get(name):
-                            cold = entry.get("once_seconds", 0.0) if block == 0 else 0.0
-                            costs[trial, name] = entry["cost"] - cold
+            costs = {row: cost - once for row, cost, once, runs in self.costs(block) if runs}
             blocks = self.blocks_left()
             rest = blocks * self.needed(block, seconds)
             self.progress.block(block, rest)
