@@ -9,10 +9,10 @@ from scipy import ndimage
 
 from benchmarks.reporting import words
 from benchmarks.trial import Trial
-from mnist_models import feeding, feeds
+from mnist_models import feeding, feeds, networks, recipe, weights
 from mnist_models.feeding import Feeding
 from mnist_models.feeds import SHIFT, Feed, part, shifted
-from mnist_models.implementations import PAIR, Unavailable
+from mnist_models.implementations import PAIR, Unavailable, numpy_reference
 from mnist_models.operations import FEED
 from tests.test_command_lines import run_here
 from tests.test_statistics import make_results
@@ -92,6 +92,7 @@ def feeding_by(monkeypatch):
             SimpleNamespace(
                 own=lambda: (PYTORCH, "mlp", {}, "cpu", 1),
                 trainer=trainer,
+                network=SimpleNamespace(draws=True),
                 images=IMAGES,
                 labels=LABELS,
                 batch_size=16,
@@ -143,6 +144,56 @@ def test_a_fault_of_the_usual_way_is_in_its_sample(feeding_by, monkeypatch):
     assert found["seconds"] == 0.5
     assert found["feeds"]["usual"]["wrong"] > 0
     assert found["feeds"]["other"]["wrong"] == 0
+
+
+class Epochs:
+    """A loader whose timed epoch, its third one, is another one than the first."""
+
+    def __init__(self, part, third):
+        self.part, self.third, self.epochs = part, third, 0
+
+    def __iter__(self):
+        self.epochs += 1
+        return (self.third if self.epochs == 3 else batches)(self.part)
+
+
+@pytest.mark.parametrize(
+    ("third", "wrong"),
+    [(batches, False), (of_another_order, True), (not_shifted, True), (with_labels_of_others, True)],
+)
+def test_the_weights_after_the_timed_epoch_are_compared(third, wrong, monkeypatch):
+    """The reference trains. What the first epoch fed says nothing about the timed one."""
+    network, plan = networks.load("mlp"), replace(recipe.DEFAULT, batch_size=16)
+    trainer = numpy_reference.Trainer(network, plan, "cpu", "float32")
+    trainer.set_weights(weights.initial(network, 0))
+
+    def train(trainer, feed, done):
+        for images, labels in feed:
+            trainer.train_step(*trainer.put(images, labels))
+        done()
+
+    ways = {"other": Feed(lambda part: Epochs(part, third), train)}
+    monkeypatch.setattr(feeds, "feeds", lambda name: ways)
+    made = Feeding(
+        SimpleNamespace(
+            own=lambda: (PYTORCH, "mlp", {}, "cpu", 1),
+            trainer=trainer,
+            network=network,
+            images=IMAGES,
+            labels=LABELS,
+            batch_size=16,
+            seed=0,
+            trained=lambda run: (run(lambda: None), ((0.5, 0.4), 0.5))[1],
+            clock=lambda call, iterations: (call(0), (0.25, 0.2))[1],
+        )
+    )
+    made.expect()
+    found = made.found("other")
+    assert found["wrong"] == 0
+    assert (found["difference"] > found["bound"]) == wrong
+    results = make_results({(TRIAL, KERAS): ([1.0] * 6, {"feeds": {"other": found}})})
+    said = results.rows[TRIAL, KERAS].wrong_answers
+    assert [line.startswith("other trained") for line in said[:1]] == [True] * wrong
 
 
 def test_what_is_not_installed_is_a_way_with_its_reason(feeding_by):

@@ -13,9 +13,10 @@ import pytest
 from benchmarks.measuring.workers import ROOT
 from benchmarks.reporting import words
 from benchmarks.trial import Trial
-from mnist_models import cpus, implementations, parallel
+from mnist_models import cpus, implementations, networks, parallel, recipe, weights
 from mnist_models.implementations import PAIR, Unavailable
-from mnist_models.parallel import BOUND, FRAMEWORKS, Parallel
+from mnist_models.parallel import BOUND, FRAMEWORKS, TIMED_BOUND, Parallel
+from mnist_models.worker import Worker
 from tests.test_statistics import make_results
 
 KERAS, PYTORCH = PAIR
@@ -35,8 +36,9 @@ start = weights.to_bytes(weights.initial(networks.load(sys.argv[3]), 0))
 made.take(sys.argv[3], recipe.DEFAULT.record() | {"batch_size": 16}, "float32", start)
 group = Parallel(made)
 cases = sys.argv[5:]
+one = group.found(1) if sys.argv[4] else {}
 found = dict(zip(cases, group.differences(2, *cases)))
-more = group.found(2) | {"four": group.differences(4, "")[0]} if sys.argv[4] else {}
+more = group.found(2) | {"four": group.differences(4, "")[0]} if one else {}
 print(json.dumps(more | {"cases": found}))
 """
 
@@ -92,10 +94,33 @@ def test_two_devices_compute_what_one_computes(name, dataset):
     found = asked(name, dataset, "lenet5", *PLANTED[name], *right, more=True)
     assert found["difference"] <= BOUND
     assert found["four"] <= BOUND
+    assert found["timed_difference"] <= TIMED_BOUND
     assert found["seconds"] > 0
     assert (found["alone_seconds"] is None) == (name != PYTORCH)
     seen = {fault: difference > BOUND for fault, difference in found["cases"].items()}
     assert seen == dict.fromkeys(PLANTED[name], True) | dict.fromkeys(right, False)
+
+
+@pytest.mark.slow
+def test_the_timed_run_is_compared_too(dataset, monkeypatch):
+    """The planted fault is in the group that is timed, in float32, alone."""
+    run = Parallel.run
+
+    def summed(self, devices, *trainings):
+        cases = [(dtype, "summed" if dtype == "float32" else case) for dtype, case in trainings]
+        return run(self, devices, *(cases if devices > 1 else trainings))
+
+    monkeypatch.setattr(Parallel, "run", summed)
+    worker = Worker()
+    batch = recipe.DEFAULT.record() | {"batch_size": 16}
+    worker.own = lambda: (PYTORCH, "mlp", batch, "cpu", 1)
+    worker.images, worker.labels = dataset.train_images, dataset.train_labels
+    worker.start_weights = weights.initial(networks.load("mlp"), 0)
+    group = Parallel(worker)
+    group.found(1)
+    found = group.found(2)
+    assert found["difference"] <= BOUND
+    assert found["timed_difference"] > TIMED_BOUND
 
 
 @pytest.mark.slow
@@ -115,10 +140,17 @@ def test_batch_statistics_are_common_in_keras_and_each_device_s_own_in_pytorch(
     assert common or off > 1e-4
 
 
-@pytest.mark.parametrize(("architecture", "more"), [("mlp", ""), ("resnet", ", each has batch")])
-def test_devices_that_compute_something_else_void_the_row(architecture, more):
+@pytest.mark.parametrize(
+    ("architecture", "key", "more"),
+    [
+        ("mlp", "difference", " in float64"),
+        ("mlp", "timed_difference", " in the timed run"),
+        ("resnet", "difference", " in float64, each has batch"),
+    ],
+)
+def test_devices_that_compute_something_else_void_the_row(architecture, key, more):
     trial = Trial("data_parallel", architecture, 128, "cpu")
-    groups = GROUPS | {"2": GROUPS["2"] | {"difference": 0.02}}
+    groups = GROUPS | {"2": GROUPS["2"] | {key: 0.02}}
     results = make_results({(trial, PYTORCH): ([1.0] * 6, {"devices": groups})})
     row = results.rows[trial, PYTORCH]
     assert not row.valid

@@ -108,6 +108,8 @@ class Fed(Part):
     missing: Text = ""
     images: Count = 0
     wrong: Count = 0
+    difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    bound: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     alone_seconds: Seconds | None = None
     training_seconds: Seconds | None = None
 
@@ -151,6 +153,7 @@ class Group(Part):
     seconds: Seconds
     alone_seconds: Seconds | None = None
     difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    timed_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class Info(Part):

@@ -16,6 +16,7 @@ from mnist_models import networks, parity
 from mnist_models.accuracy import UNKNOWN, Bounds, Table
 from mnist_models.operations import EPOCH, LATENCIES, Operation
 from mnist_models.parallel import BOUND as PARALLEL_BOUND
+from mnist_models.parallel import TIMED_BOUND
 from mnist_models.shipping import BOUND
 
 # Keys of a journal entry and of its `facts` that must be the same in all blocks of a row.
@@ -218,14 +219,21 @@ class Results:
                     words = f"{route['difference']:.1e} from the network (at most {BOUND:g})"
                     row.wrong_answers.append(f"{name} differs in block {block} by {words}")
             for count, group in entry.get("devices", {}).items():
-                if group["difference"] > PARALLEL_BOUND:
-                    words = f"{count} devices end {group['difference']:.1e} from one"
-                    why = ", each has batch statistics of its own" if self.has_state(row) else ""
-                    row.wrong_answers.append(f"in block {block} {words}{why}")
+                why = ", each has batch statistics of its own" if self.has_state(row) else ""
+                for key, bound, run in (
+                    ("difference", PARALLEL_BOUND, "in float64"),
+                    ("timed_difference", TIMED_BOUND, "in the timed run"),
+                ):
+                    if (off := group.get(key, 0.0)) > bound:
+                        words = f"{count} devices end {off:.1e} from one {run}{why}"
+                        row.wrong_answers.append(f"in block {block} {words}")
             for name, feed in entry.get("feeds", {}).items():
                 if wrong := feed.get("wrong", 0):
                     words = f"{wrong} of {feed['images']} images wrong or in another order"
                     row.wrong_answers.append(f"{name} fed {words} in block {block}")
+                if (off := feed.get("difference", 0.0)) > feed.get("bound", 0.0):
+                    words = f"{off:.1e} from the expected images (at most {feed['bound']:.1e})"
+                    row.wrong_answers.append(f"{name} trained {words} in block {block}")
         epoch = self.row(EPOCH, row.trial, row.name)
         if epoch is None:
             return

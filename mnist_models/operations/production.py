@@ -152,7 +152,9 @@ class Feed(Operation):
         """Make the usual way and check it; seconds of its first epoch of training."""
         self.feeding = Feeding(worker)
         self.feeding.prepare(self.feeding.usual)
-        return self.feeding.training(self.feeding.usual)[0]
+        seconds = self.feeding.training(self.feeding.usual)[0]
+        self.feeding.expect()
+        return seconds
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Seconds of the usual way's epoch; `feeds` has the figures of each way."""

@@ -3,6 +3,7 @@
 Importing this imports no framework. in_keras.py and in_pytorch.py have what differs.
 """
 
+import random
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -28,14 +29,15 @@ def subtracted(worker: "Worker", iterations: int) -> dict[str, float]:
     """Seconds of each of PARTS, by what a stage takes longer than the one before.
 
     The stages are the forward pass with its loss, that with all gradients, that with the update,
-    and the framework's own step. They have their bursts in turns. A part may come out below zero by
+    and the framework's own step. They have their bursts in rounds, in random order. A part may come out below zero by
     what the clock cannot tell.
     """
     batches, stages = worker.prepared(), framework(worker).stages(worker.trainer)
     every = (*stages, worker.trainer.train_step)
-    found = np.array(
-        [[burst(worker, one, batches, iterations) for one in every] for _ in range(ROUNDS)]
-    )
+    chance, found = random.Random(worker.seed), np.empty((ROUNDS, len(every)))
+    for number in range(ROUNDS):
+        for place in chance.sample(range(len(every)), len(every)):
+            found[number, place] = burst(worker, every[place], batches, iterations)
     forward, gradients, update, step = np.median(found, axis=0).tolist()
     differences = forward, gradients - forward, update - gradients, step - update
     return dict(zip(PARTS, differences, strict=True))
