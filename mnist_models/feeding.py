@@ -134,6 +134,4 @@ class Feeding:
             "wrong": self.faults[name],
             "alone_seconds": self.alone(name),
             "training_seconds": training,
-        } | (
-            {"difference": self.differences[name], "bound": self.bound} if self.expected else {}
-        )
+        } | ({"difference": self.differences[name], "bound": self.bound} if self.expected else {})

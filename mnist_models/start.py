@@ -41,12 +41,19 @@ class Start:
     cpu_seconds: float
 
 
-def start(name: str, architecture: str, recipe: dict[str, Any], device: str, threads: int) -> Start:
+def start(
+    name: str,
+    architecture: str,
+    recipe: dict[str, Any],
+    device: str,
+    threads: int,
+    precision: str = "float32",
+) -> Start:
     """Start a process of its own and wait for its first results.
 
     Raises RuntimeError when it fails, subprocess.TimeoutExpired after LIMIT seconds.
     """
-    what = json.dumps([name, architecture, recipe, device, threads, monotonic()])
+    what = json.dumps([name, architecture, recipe, device, threads, precision, monotonic()])
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(
         # Without -P, the current folder's mnist_models would come first.
@@ -75,10 +82,11 @@ def variables() -> dict[str, str]:
 def main() -> None:
     """Import, build, step and predict; print when each was done."""
     running = monotonic()
-    name, architecture, record, device, threads, began = json.loads(sys.argv[1])
+    name, architecture, record, device, threads, precision, began = json.loads(sys.argv[1])
     hide_others(name)
     module = implementations.load(name)
     module.configure(threads)
+    module.set_precision(precision)
     moments = {"python": running - began, "imported": monotonic() - began}
     recipe = Recipe.from_record(record)
     trainer = module.Trainer(networks.load(architecture), recipe, device, "float32")

@@ -183,6 +183,7 @@ class Worker:
         self.module.set_precision(precision)
         self.architecture, self.network = architecture, networks.load(architecture)
         self.taken = (architecture, *recipe.items(), dtype, precision)
+        self.precision = precision
         self.recipe, self.start_weights = Recipe.from_record(recipe), weights.from_bytes(start)
         self.batch_size, self.dtype, self.seed = recipe["batch_size"], dtype, recipe["seed"]
         self.trainer = self.built(dropout=True)
@@ -269,20 +270,22 @@ class Worker:
         """How many threads used the CPU since the last call; None if unknown."""
         return self.counters.threads_that_ran()
 
-    def load(self) -> dict[str, float]:
+    def load(self, everywhere: bool = False) -> dict[str, float]:
         """CPU seconds of this process, and busy seconds of its CPUs, since a fixed moment.
 
-        `wall` are the elapsed seconds of its CPUs, `stolen` those that a hypervisor gave to other
-        machines. Raises KeyError if the kernel does not report them.
+        `everywhere`: of all CPUs that the session may use. `wall` are the elapsed seconds of the
+        CPUs, `stolen` those that a hypervisor gave to other machines. Raises KeyError if the kernel
+        does not report them.
         """
         known = counters.cpu_seconds()
-        spent = [known[cpu] for cpu in self.cpu_ids]
+        watched = cpus.inherited() if everywhere else self.cpu_ids
+        spent = [known[cpu] for cpu in watched]
         usage = (
             resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         )
         own = sum(one.ru_utime + one.ru_stime for one in usage)
         return {
-            "wall": monotonic() * len(self.cpu_ids),
+            "wall": monotonic() * len(watched),
             "busy": sum(one.busy for one in spent),
             "stolen": sum(one.stolen for one in spent),
             "own": own,

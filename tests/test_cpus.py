@@ -5,13 +5,17 @@ import subprocess
 import sys
 import threading
 from math import inf
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.measuring import load
+from benchmarks.measuring.pool import WorkerPool
+from benchmarks.trial import Trial
 from mnist_models import counters, cpus, worker
 from mnist_models.counters import Spent
+from mnist_models.neighbour import neighbour
 
 # Machines. A CPU is (core, siblings), and may have a capacity or a clock.
 
@@ -227,6 +231,28 @@ def test_a_worker_that_ends_makes_the_load_unknown(monkeypatch):
     readings = iter([{1: 400.0, 2: 7.0}, {1: 401.0}])
     monkeypatch.setattr(load.Meter, "own_busy", lambda self: next(readings))
     assert load.Meter([1, 2], [0]).foreign() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", ["latency", "data_parallel"])
+def test_work_on_other_cpus_hides_no_stranger(operation):
+    """A worker's neighbour keeps one CPU busy, and a stranger the one that the worker needs."""
+    if len(every := cpus.available()) < 2:
+        pytest.skip("there is one CPU")
+    theirs, _ = cpus.share(1)
+    pool = SimpleNamespace(place=None, workers={"a": SimpleNamespace(pid=os.getpid())})
+    hog = f"import os\nos.sched_setaffinity(0, {set(theirs)})\nprint(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", hog], stdout=subprocess.PIPE) as stranger:
+        try:
+            stranger.stdout.readline()
+            trial = Trial(operation, "mlp", 1, "cpu")
+            meter = WorkerPool.meter(pool, trial, [], theirs)
+            with neighbour(theirs):
+                sleep(1.0)
+            foreign = meter.foreign()
+        finally:
+            stranger.kill()
+    assert foreign > 0.4 / len(every)
 
 
 @pytest.mark.slow

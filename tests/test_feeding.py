@@ -159,7 +159,12 @@ class Epochs:
 
 @pytest.mark.parametrize(
     ("third", "wrong"),
-    [(batches, False), (of_another_order, True), (not_shifted, True), (with_labels_of_others, True)],
+    [
+        (batches, False),
+        (of_another_order, True),
+        (not_shifted, True),
+        (with_labels_of_others, True),
+    ],
 )
 def test_the_weights_after_the_timed_epoch_are_compared(third, wrong, monkeypatch):
     """The reference trains. What the first epoch fed says nothing about the timed one."""

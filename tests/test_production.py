@@ -81,10 +81,11 @@ def test_the_second_start_is_timed(monkeypatch):
         return start.Start({**MOMENTS, "stepped": 5.0 - len(made)}, 2.0)
 
     monkeypatch.setattr("mnist_models.operations.production.start", one)
-    worker = SimpleNamespace(own=lambda: ("numpy_reference", "mlp", {}, "cpu", 1))
+    own = "numpy_reference", "mlp", {}, "gpu", 1
+    worker = SimpleNamespace(own=lambda: own, precision="tf32")
     assert STARTUP.first_call(worker) == pytest.approx(1.5)
     found = STARTUP.sample(worker, 1)
-    assert (found["seconds"], found["cpu_seconds"], len(made)) == (3.0, 2.0, 2)
+    assert (found["seconds"], found["cpu_seconds"], made) == (3.0, 2.0, [(*own, "tf32")] * 2)
     assert found["start"] == MOMENTS | {"protocol": start.PROTOCOL}
 
 
@@ -103,7 +104,7 @@ def test_a_start_finds_bytecode_where_its_worker_does(monkeypatch):
 @pytest.mark.slow
 def test_a_start_sees_no_other_framework_and_no_scikit_learn():
     """Keras would import scikit-learn, which this suite needs and its users may not have."""
-    what = json.dumps(["numpy_reference", "mlp", recipe.DEFAULT.record(), "cpu", 1, 0.0])
+    what = json.dumps(["numpy_reference", "mlp", recipe.DEFAULT.record(), "cpu", 1, "float32", 0.0])
     code = (
         f"import sys; sys.argv[1:] = [{what!r}]; from mnist_models import start; start.main(); "
         "from importlib.util import find_spec; "

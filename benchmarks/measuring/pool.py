@@ -142,11 +142,7 @@ class WorkerPool:
         here = trial.device == "gpu" and not self.place
         foreign_gpu = gpu.foreign_use() if here else None
         theirs, ours = cpus.share(self.plan.threads_on(trial.device))
-        meter = (
-            FarMeter(self.workers, live)
-            if self.place
-            else Meter((worker.pid for worker in self.workers.values()), theirs)
-        )
+        meter = self.meter(trial, live, theirs)
         with cpus.bound(ours) if not self.place else nullcontext():
             rounds = 1 if trial.kind.whole else min(self.session.rounds, trial.kind.most_rounds)
             started, done = monotonic(), 0
@@ -175,6 +171,16 @@ class WorkerPool:
             check_answers(record)
         spent = {"seconds": monotonic() - began, "spent": self.session.spent()}
         self.journal.append(record | spent)
+
+    def meter(self, trial: Trial, live: list[str], theirs: list[int]) -> Meter | FarMeter:
+        """What measures the use by others of the workers' CPUs, or of all that a trial may use."""
+        spreads = trial.kind.spreads
+        if self.place:
+            return FarMeter(self.workers, live, spreads)
+        pids = [worker.pid for worker in self.workers.values()]
+        if spreads:  # on its own CPUs, this process is no stranger
+            return Meter([*pids, os.getpid()], cpus.available())
+        return Meter(pids, theirs)
 
     def refuse_full_disk(self, error: WorkerError) -> None:
         """Raise an error of the host, or of the session, if the disk is full: no contestant's."""

@@ -45,6 +45,8 @@ class Operation:
     most_rounds = 10**6
     # Whether the first block writes files that later blocks load, beside its first call.
     exports = False
+    # Whether it keeps other CPUs busy than those that its worker is bound to.
+    spreads = False
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
         """Run it once, on a batch that is on the device."""

@@ -38,6 +38,7 @@ class Latency(Operation):
     for_all = at_a_glance = False
     networks, batch_sizes = ("mlp", "lenet5"), (1,)
     most_rounds = SAMPLES
+    spreads = True  # the neighbour
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
         """The logits."""
@@ -79,12 +80,12 @@ class Startup(Operation):
 
     def first_call(self, worker: "Worker") -> float:
         """Start a process untimed, which caches all files; seconds of its first step alone."""
-        moments = start(*worker.own()).moments
+        moments = start(*worker.own(), worker.precision).moments
         return moments["stepped"] - moments["built"]
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """Seconds from starting a process to the end of its first training step."""
-        found = start(*worker.own())
+        found = start(*worker.own(), worker.precision)
         return {
             "seconds": found.moments["stepped"],
             "cpu_seconds": found.cpu_seconds,
@@ -259,7 +260,7 @@ class DataParallel(Operation):
 
     name, title, counted, rank = "data_parallel", "training step on two devices", "steps", 3
     questions = ("train_step",)
-    whole = True
+    whole = spreads = True
     by_default = at_a_glance = False
     networks = ("mlp", "lenet5", "resnet")
     parallel: Parallel

@@ -29,8 +29,8 @@ def subtracted(worker: "Worker", iterations: int) -> dict[str, float]:
     """Seconds of each of PARTS, by what a stage takes longer than the one before.
 
     The stages are the forward pass with its loss, that with all gradients, that with the update,
-    and the framework's own step. They have their bursts in rounds, in random order. A part may come out below zero by
-    what the clock cannot tell.
+    and the framework's own step. Each has a burst in every round, in random order. A part may come
+    out below zero by what the clock cannot tell.
     """
     batches, stages = worker.prepared(), framework(worker).stages(worker.trainer)
     every = (*stages, worker.trainer.train_step)
