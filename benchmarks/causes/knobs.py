@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from benchmarks.measuring.environments import STEADY, Environment, local_spec
 from mnist_models import cpus
-from mnist_models.implementations import PAIR
+from mnist_models.implementations import PAIR, not_installed
 from mnist_models.operations import EPOCH, FORWARD, TRAIN_STEP, Operation
 
 KERAS, PYTORCH = PAIR
 BOTH = PAIR
 CALLS = (TRAIN_STEP, FORWARD)
+ONNX = ("onnx", "onnxscript", "onnxruntime", "tf2onnx")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Knob:
     """One thing to change, in whom of the pair, where it can matter, and how a user changes it.
 
     `variables` are set before the process starts; `library` is loaded before the C library, where
-    it is installed; `threads` takes the place of one. All else is code. `mistake` marks what a
+    it is installed; `threads` takes the place of one. All else is code, for which some `needs`
+    packages. `mistake` marks what a
     published comparison should not have.
     """
 
@@ -35,10 +37,13 @@ class Knob:
     variables: Mapping[str, str] = field(default_factory=dict)
     library: str = ""
     threads: int | None = None
+    needs: tuple[str, ...] = ()
     mistake: bool = False
 
     def missing(self) -> str:
         """Why it cannot be changed on this machine; empty where it can."""
+        if lacks := not_installed(self.needs, "deploy"):
+            return lacks
         if self.library and not ctypes.util.find_library(self.library):
             return f"lib{self.library} is not installed"
         if self.threads and self.threads > len(cpus.available()):
@@ -100,6 +105,12 @@ KNOBS = (
     Knob("deterministic", "`use_deterministic_algorithms(True)`", (PYTORCH,)),
     Knob("no_grad", "`no_grad` in place of `inference_mode`", (PYTORCH,), (FORWARD,)),
     Knob("call", "`model(images)` in place of `predict_on_batch`", (KERAS,), (FORWARD,)),
+    Knob(
+        "onnx_runtime",
+        "ONNX Runtime in place of the framework",
+        operations=(FORWARD,),
+        needs=ONNX,
+    ),
     Knob("accuracy_metric", '`metrics=["accuracy"]`', (KERAS,), (TRAIN_STEP,)),
     Knob("loss_read", "the loss is read at every step", operations=(TRAIN_STEP,)),
     Knob("loss_printed", "the loss is printed at every step", operations=(TRAIN_STEP,)),
@@ -116,6 +127,33 @@ KNOBS = (
     ),
     Knob("shuffled", "the epoch is shuffled inside the clock", operations=(EPOCH,), mistake=True),
     Knob("eager", "`run_eagerly=True` forgotten", (KERAS,), mistake=True),
+    Knob(
+        "changed_batch",
+        "each batch has another size, of 81 to 128 images",
+        operations=(TRAIN_STEP,),
+        mistake=True,
+    ),
+    Knob(
+        "xla_changed_batch",
+        "each batch has another size, with `jit_compile=True`",
+        (KERAS,),
+        (TRAIN_STEP,),
+        mistake=True,
+    ),
+    Knob(
+        "compiled_changed_batch",
+        "each batch has another size, with `model.compile()`",
+        (PYTORCH,),
+        (TRAIN_STEP,),
+        mistake=True,
+    ),
+    Knob(
+        "onnx_runtime_spins",
+        "ONNX Runtime with two threads on one CPU, which spin",
+        operations=(FORWARD,),
+        needs=ONNX,
+        mistake=True,
+    ),
     Knob("gradients_kept", "forward pass without `no_grad`", (PYTORCH,), (FORWARD,), mistake=True),
     Knob(
         "anomalies_detected",

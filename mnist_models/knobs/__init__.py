@@ -9,7 +9,14 @@ import gc
 import sys
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from mnist_models import exports
+
+# A training step's batch lacks fewer images than this, if its size changes.
+SIZES = 48
 
 
 def changed(module: Any, knob: str) -> Any:
@@ -77,6 +84,47 @@ def from_numpy(module: Any) -> Any:
             return super().forward(super().put(images, images[:, 0, 0, 0].astype("uint8"))[0])
 
     return Trainer
+
+
+def changed_batch(module: Any) -> Any:
+    """Each training step has another number of images than the one before, at most the usual."""
+
+    class Trainer(module.Trainer):  # type: ignore[misc]
+        steps = 0
+
+        def train_step(self, images: Any, labels: Any) -> Any:
+            self.steps += 1
+            size = max(1, len(labels) - self.steps % SIZES)
+            return super().train_step(images[:size], labels[:size])
+
+    return Trainer
+
+
+def onnx_runtime(module: Any, threads: int = 1) -> Any:
+    """ONNX Runtime predicts, with the network that the framework exports."""
+    route = exports.routes(module.__name__.rpartition(".")[2])["ONNX"]
+
+    class Trainer(module.Trainer):  # type: ignore[misc]
+        def set_weights(self, weights: Any) -> None:
+            super().set_weights(weights)
+            self.predict: exports.Predict | None = None
+
+        def forward(self, images: Any) -> Any:
+            if self.predict is None:
+                super().forward(images)  # Keras exports no model that was never called
+                with TemporaryDirectory() as folder:
+                    path = Path(folder, f"network{route.suffix}")
+                    route.prepare(self)
+                    route.export(self, path)
+                    self.predict = route.load(self, path, threads)
+            return self.predict(self.fetch(images))
+
+    return Trainer
+
+
+def onnx_runtime_spins(module: Any) -> Any:
+    """ONNX Runtime has two threads on one CPU: one of them waits for work in a busy loop."""
+    return onnx_runtime(module, threads=2)
 
 
 def loss_read(module: Any) -> Any:

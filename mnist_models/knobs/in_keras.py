@@ -1,6 +1,10 @@
 """What Keras's users change, or forget to change, with an effect on times."""
 
+from types import SimpleNamespace
+
 import keras
+
+from mnist_models import knobs
 
 
 def model_with(module, **settings):
@@ -18,6 +22,11 @@ def model_with(module, **settings):
 def xla(module):
     """`jit_compile=True`: XLA compiles what is a graph by default."""
     return model_with(module, jit_compile=True)
+
+
+def xla_changed_batch(module):
+    """`jit_compile=True`, and each batch has another size."""
+    return knobs.changed_batch(SimpleNamespace(Trainer=xla(module)))
 
 
 def eager(module):

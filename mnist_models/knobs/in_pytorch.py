@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from mnist_models import implementations
+from mnist_models import implementations, knobs
 
 
 def optimizer_with(module, **options):
@@ -81,6 +81,26 @@ def channels_last(module):
 def compiled(module):
     """`model.compile()`."""
     return implementations.load("pytorch_compiled").Trainer
+
+
+def compiled_changed_batch(module):
+    """`model.compile()`, and each batch has another size."""
+    return knobs.changed_batch(implementations.load("pytorch_compiled"))
+
+
+def onnx_runtime(module, threads=1):
+    """ONNX Runtime predicts."""
+
+    class Trainer(knobs.onnx_runtime(module, threads)):
+        def forward(self, images):
+            return torch.from_numpy(super().forward(images))
+
+    return Trainer
+
+
+def onnx_runtime_spins(module):
+    """ONNX Runtime has two threads on one CPU: one of them waits for work in a busy loop."""
+    return onnx_runtime(module, threads=2)
 
 
 def gradients_kept(module):
