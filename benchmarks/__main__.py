@@ -163,7 +163,7 @@ def bisect(options: argparse.Namespace) -> int:
 
 
 def grow(options: argparse.Namespace) -> int:
-    """Measure times by batch size: the overhead of a call, and the cost of each image."""
+    """Measure times by batch size or width: the overhead of a call, the cost of each image."""
     from benchmarks.commands import grow as command
     from benchmarks.reporting.growth import text
 
@@ -171,11 +171,17 @@ def grow(options: argparse.Namespace) -> int:
     if not 1 <= options.threads <= (most := len(cpus.available())):
         raise ValueError(f"--threads {options.threads}: this process may use 1 to {most} CPUs")
     dataset = data.load(options.dataset)
-    batches = command.checked(options.batch_size, dataset)
-    chosen = options.architecture or ["mlp", "lenet5"]
-    console = messages()
-    arguments = options.output, Path(), console, options.threads
-    print(text(command.grow(dataset, chosen, batches, *arguments)))
+    wide = options.units is not None
+    if wide and options.batch_size:
+        raise ValueError("--units and --batch-size: give one of them, the other stays the same")
+    chosen = options.architecture or (["mlp"] if wide else ["mlp", "lenet5"])
+    sizes = (
+        command.checked_units(options.units, chosen)
+        if wide
+        else command.checked(options.batch_size, dataset)
+    )
+    arguments = options.output, Path(), messages(), options.threads
+    print(text(command.grow(dataset, chosen, sizes, *arguments, "units" if wide else "batch")))
     return 0
 
 
@@ -350,6 +356,8 @@ def parser() -> argparse.ArgumentParser:
     )
     text = "three or more; repeatable (default: 1 to 4,096 in steps of four)"
     sub.add_argument("--batch-size", type=whole, action="append", help=text)
+    text = "other widths of mlp's hidden layer, in place of batch sizes (default: 128 to 8,192)"
+    sub.add_argument("--units", type=whole, nargs="*", help=text)
     text = "CPU threads of each framework (default: 1)"
     sub.add_argument("--threads", type=whole, default=1, help=text)
     text = "file for the raw data; if it exists, the experiment continues (default: growth.json)"

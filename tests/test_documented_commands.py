@@ -77,6 +77,7 @@ SHORT = {
     '--row "test_train_step[mlp-b128-cpu-keras_tensorflow]"': "--help",
     "python -m benchmarks trend FOLDER": "--help",
     "python -m benchmarks grow": "--help",  # test_growth
+    "python -m benchmarks grow --units": "--help",
     "python -m benchmarks grow -o tools/recorded/growth.json": "--help",
     "python -m benchmarks learn -o tools/recorded/learning.json": "--help",
     "python -m benchmarks explain -o tools/recorded/explain.json": "--help",

@@ -239,7 +239,7 @@ def test_every_way_that_is_installed_feeds_right(tmp_path):
     """A live session of the pair, on a last batch that is not whole."""
     rows = run_here(tmp_path, "--operation=feed", "--blocks=1")
     assert {name: len(row["extra_info"]["feeds"][0]) for name, row in rows.items()} == {
-        KERAS: 5,
+        KERAS: 6,
         PYTORCH: 4,
     }
     for row in rows.values():

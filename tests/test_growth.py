@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.commands import experiments, grow
-from benchmarks.commands.grow import BATCHES, checked
+from benchmarks.commands.grow import BATCHES, UNITS, checked, checked_units
 from benchmarks.comparing.growth import Growth, Row, crossing, line, shares, winners
 from benchmarks.reporting.growth import text
 from mnist_models import limits, networks
@@ -138,6 +138,67 @@ def test_the_share_of_the_limit_is_that_of_the_products():
     assert "| Keras, of the CPU's limit | 50% | 50% | 50% | 50% |" in lines
     assert "; 2 thread(s). At most, this CPU computes " in lines[-1]
     assert "copies 20 GB/s" in lines[-1]
+
+
+def test_widths_are_checked():
+    assert checked_units([], ["mlp"]) == [*UNITS]
+    assert checked_units([512, 64, 128, 64], ["mlp"]) == [64, 128, 512]
+    for units, names, said in (
+        ([64, 128], ["mlp"], "give three or more"),
+        ([64, 128, 0], ["mlp"], "--units 0: must be from 1 to 32768"),
+        ([], ["lenet5"], "--architecture lenet5: --units is for mlp alone"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            checked_units(units, names)
+
+
+def test_a_network_of_another_width_has_a_name_of_its_own():
+    wide = networks.load("mlp_2048")
+    assert wide.name == "mlp_2048"
+    assert wide.weights["hidden/kernel"].shape == (784, 2048)
+    assert "mlp_2048" not in networks.names()
+    for name in ("mlp_0", "mlp_", "mlp_-3", "lenet5_64", "none_64"):
+        with pytest.raises(KeyError, match="no network is called"):
+            networks.load(name)
+
+
+def by_width(*rows):
+    return [one.model_copy(update={"along": "units", "architecture": "mlp"}) for one in rows]
+
+
+def test_by_width_the_images_are_those_of_the_batch():
+    """And the share of the limit is that of each width's own network."""
+    [keras] = by_width(row(0.0, 1e-5, noise=0.0))
+    assert keras.rates() == pytest.approx([128 / (size * 1e-5) for size in SIZES])
+    flops = [networks.load(f"mlp_{size}").step_flops for size in SIZES]
+    expected = [rate * each / 1e12 for rate, each in zip(keras.rates(), flops, strict=True)]
+    assert shares(keras, 1e12) == pytest.approx(expected)
+
+
+def test_growth_by_width_is_told():
+    found = said(*by_width(row(1e-3, 1e-5), row(0.4e-3, 2e-5)))
+    assert "### training step, mlp, by the width of its hidden layer" in found
+    assert "|  | a call costs | each unit adds | largest width with half overhead |" in found
+    assert "| images a second in batches of 128, by width | 1 | 16 | 128 | 1,024 |" in found
+    assert "both are equally fast at about" in found
+
+
+@pytest.mark.slow
+def test_the_pair_is_measured_at_every_width(dataset, tmp_path):
+    """In one session, each width held against the reference."""
+    found = grow.grow(
+        dataset,
+        ["mlp"],
+        [16, 32, 64],
+        tmp_path / "g.json",
+        tmp_path,
+        Console(quiet=True),
+        1,
+        "units",
+    )
+    assert [(one.along, one.architecture, one.sizes()) for one in found.rows] == [
+        ("units", "mlp", [16, 32, 64])
+    ] * 4
 
 
 @pytest.mark.slow

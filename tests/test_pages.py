@@ -143,7 +143,7 @@ def test_the_chart_of_growth_has_every_batch_size():
     drawn = (pages.HISTORY.parent / "growth.svg").read_text(encoding="utf-8")
     for row in pages.growing().rows:
         assert row.architecture in drawn
-        for size in row.batches():
+        for size in row.sizes():
             assert f">{size:,}</text>" in drawn
 
 

@@ -93,17 +93,19 @@ def ticks(axis: Axes, factors: Sequence[float]) -> None:
 
 
 def growth(found: Growth) -> Figure:
-    """Microseconds for each image by batch size, and where overhead is half of them."""
+    """Microseconds for each image by size, and where overhead is half of them."""
     operations = list(dict.fromkeys(row.operation for row in found.rows))
-    architectures = list(dict.fromkeys(row.architecture for row in found.rows))
-    size = len(operations), len(architectures)
-    figure, axes = pyplot.subplots(*size, figsize=(10, 8), sharex=True, squeeze=False)
+    columns = list(dict.fromkeys((row.architecture, row.along) for row in found.rows))
+    size = len(operations), len(columns)
+    figure, axes = pyplot.subplots(
+        *size, figsize=(5 * len(columns), 8), sharex="col", squeeze=False
+    )
     for row in found.rows:
-        place = operations.index(row.operation), architectures.index(row.architecture)
+        place = operations.index(row.operation), columns.index((row.architecture, row.along))
         growth_row(axes[place], row)
     axes[0][0].legend()
-    for axis in axes[-1]:
-        axis.set_xlabel("batch size")
+    for axis, (_, along) in zip(axes[-1], columns, strict=True):
+        axis.set_xlabel({"batch": "batch size", "units": "units in the hidden layer"}[along])
     figure.suptitle(
         "Microseconds for each image. Left of a dotted line, most of a call is overhead."
     )
@@ -111,8 +113,8 @@ def growth(found: Growth) -> Figure:
 
 
 def growth_row(axis: Axes, row: Row) -> None:
-    """One implementation: what was measured, and the batch at which overhead is half."""
-    sizes, color = row.batches(), COLORS[row.implementation]
+    """One implementation: what was measured, and the size at which overhead is half."""
+    sizes, color = row.sizes(), COLORS[row.implementation]
     each = [1e6 / rate for rate in row.rates()]
     axis.loglog(sizes, each, "o-", color=color, label=label(row.implementation))
     axis.axvline(line(row).half.value, color=color, linestyle=":", linewidth=1)

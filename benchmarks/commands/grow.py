@@ -1,4 +1,4 @@
-"""How times grow with the batch: `python -m benchmarks grow`."""
+"""How times grow with the batch, or with the width: `python -m benchmarks grow`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,17 +8,21 @@ from statistics import median
 from rich.console import Console
 
 from benchmarks.commands import experiments, gates
-from benchmarks.comparing.growth import Growth, Row
+from benchmarks.comparing.growth import Along, Growth, Row, place
 from benchmarks.measuring import environments
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess
 from benchmarks.trial import Trial
-from mnist_models import data
+from mnist_models import data, networks
 from mnist_models.implementations import PAIR
 from mnist_models.operations import FORWARD, TRAIN_STEP
 from mnist_models.worker import source_hash
 
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+# Widths of a hidden layer; the network's own is 512.
+UNITS = (128, 256, 512, 1024, 2048, 4096, 8192)
 OPERATIONS = (TRAIN_STEP, FORWARD)
+# The referee in NumPy has these weights in float64, several times.
+MOST_UNITS = 32_768
 # A line through fewer sizes has no residual.
 LEAST = 3
 # Seconds for measuring the machine's limits.
@@ -28,11 +32,12 @@ LIMITS_LIMIT = 120.0
 def grow(
     dataset: data.Dataset,
     architectures: Sequence[str],
-    batches: Sequence[int],
+    sizes: Sequence[int],
     output: Path,
     root: Path,
     console: Console,
     threads: int = 1,
+    along: Along = "batch",
 ) -> Growth:
     """Measure the pair on every network that `output` does not have yet, and write it there.
 
@@ -49,59 +54,65 @@ def grow(
     read = Growth.model_validate_json
     found = experiments.continued(found, output, read, "grow", same)
     for architecture in architectures:
-        sizes = {row.architecture: row.asked for row in found.rows}.get(architecture)
-        if sizes == list(batches):
+        there = {(row.architecture, row.along): row.asked for row in found.rows}
+        asked = there.get((architecture, along), [])
+        if asked == list(sizes):
             continue
-        if sizes:
+        if asked:
             raise ValueError(
-                f"{output} has batches of {', '.join(map(str, sizes))} for {architecture}; give "
-                "another --output"
+                f"{output} has {said(along, asked)} for {architecture}; give another --output"
             )
-        console.print(f"measuring {architecture} in batches of {', '.join(map(str, batches))}")
+        console.print(f"measuring {architecture} in {said(along, sizes)}")
         before = limits(threads)
-        found.rows += measured(dataset, architecture, batches, root, console, threads)
+        found.rows += measured(dataset, architecture, sizes, root, console, threads, along)
         seen = found.limits, before, limits(threads)
         found.limits = {name: max(one.get(name, 0.0) for one in seen) for name in before}
         experiments.write(found, output)
     return found
 
 
+def said(along: Along, sizes: Sequence[int]) -> str:
+    """Sizes as text."""
+    return f"{'batches' if along == 'batch' else 'widths'} of {', '.join(map(str, sizes))}"
+
+
 def measured(
     dataset: data.Dataset,
     architecture: str,
-    batches: Sequence[int],
+    sizes: Sequence[int],
     root: Path,
     console: Console,
     threads: int,
+    along: Along = "batch",
 ) -> list[Row]:
-    """One session of a network: the pair at every batch size, in the same blocks."""
-    trials = [
-        Trial(operation.name, architecture, size, "cpu")
+    """One session of a network: the pair at every size, in the same blocks."""
+    trials = {
+        (operation, size): Trial(operation.name, *place(architecture, along, size), "cpu")
         for operation in OPERATIONS
-        for size in batches
-    ]
-    rows = [(trial, name) for trial in trials for name in PAIR]
+        for size in sizes
+    }
+    rows = [(trial, name) for trial in trials.values() for name in PAIR]
     here = environments.own()
     results = gates.gate(dataset, here, [], rows, root, console, confirms=False, threads=threads)
     usable = []
-    for size in batches:
-        of_size = [row for row in results.rows.values() if row.trial.batch_size == size]
+    for size in sizes:
+        of_size = [results.rows[trials[kind, size], name] for kind in OPERATIONS for name in PAIR]
         if bad := [row for row in of_size if row.fault]:
             console.print(f"left out: {bad[0].trial} of {bad[0].name}: {bad[0].fault}")
         else:
             usable.append(size)
     if len(usable) < LEAST:
-        raise ValueError(f"{architecture}: only {len(usable)} batch sizes could be measured")
+        raise ValueError(f"{architecture}: only {len(usable)} sizes could be measured")
     return [
         Row(
             operation=operation.name,
             architecture=architecture,
             implementation=name,
-            asked=list(batches),
+            along=along,
+            asked=list(sizes),
             seconds={
-                str(trial.batch_size): medians(results.rows[trial, name].by_block())
-                for trial in trials
-                if trial.operation == operation.name and trial.batch_size in usable
+                str(size): medians(results.rows[trials[operation, size], name].by_block())
+                for size in usable
             },
         )
         for operation in OPERATIONS
@@ -142,3 +153,19 @@ def checked(batches: Sequence[int] | None, dataset: data.Dataset) -> list[int]:
             limits = f"from 1 to {most}, of which the data set has images"
             raise ValueError(f"--batch-size {size}: must be {limits}")
     return sorted(set(batches))
+
+
+def checked_units(units: Sequence[int], architectures: Sequence[str]) -> list[int]:
+    """The given widths, or the usual ones. Raises ValueError."""
+    for name in architectures:
+        if not networks.load(name).has_width:
+            wide = ", ".join(one for one in networks.names() if networks.load(one).has_width)
+            raise ValueError(f"--architecture {name}: --units is for {wide} alone")
+    if not units:
+        return [*UNITS]
+    if len(set(units)) < LEAST:
+        raise ValueError(f"--units {units}: give three or more, for a line and its residual")
+    for one in units:
+        if not 1 <= one <= MOST_UNITS:
+            raise ValueError(f"--units {one}: must be from 1 to {MOST_UNITS}")
+    return sorted(set(units))

@@ -35,7 +35,8 @@ class Exhibit(BaseModel):
     """Two releases of a package, and the expected verdict of the gate on one row's metric.
 
     `others` are the other packages of both environments. `expect` is a `Status`, or "no change":
-    neither REGRESSED nor IMPROVED. For the metric "numbers" it is "CHANGED".
+    neither REGRESSED nor IMPROVED. For the metric "numbers" it is "CHANGED". `because` must be part
+    of the verdict's reason.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -47,6 +48,7 @@ class Exhibit(BaseModel):
     others: dict[str, str] = Field(alias="with")
     row: str
     expect: str
+    because: str = ""
     metric: str = "time"
     python: str = PYTHON
     why: str = ""
@@ -202,7 +204,7 @@ def right(exhibit: Exhibit, seen: Seen) -> bool:
         return False
     if exhibit.expect == NO_CHANGE:
         return not found.called and found.verdict != Status.NOT_COMPARABLE
-    return found.verdict == exhibit.expect
+    return found.verdict == exhibit.expect and exhibit.because in found.reason
 
 
 def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:

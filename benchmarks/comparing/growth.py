@@ -1,25 +1,32 @@
-"""How a time grows with the batch: the fixed cost of an operation, and the cost of each image."""
+"""How a time grows with the batch, or with the width of a hidden layer.
+
+It has the fixed cost of an operation, and the cost of each image or unit.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.comparing.ratios import interval, of_logs
-from mnist_models import networks
+from mnist_models import networks, recipe
 from mnist_models.operations import TRAIN_STEP
 
+# What grows: the batch, or the hidden layer.
+Along = Literal["batch", "units"]
 # The largest relative deviation from a line that describes the measurements.
 STRAIGHT = 0.10
 
 
 class Row(BaseModel):
-    """One operation of one implementation on one network: median seconds by block, by batch size.
+    """One operation of one implementation on one network: median seconds by block, by size.
 
-    The batch sizes are strings, as in JSON. `asked` are all requested sizes.
+    Sizes are batch sizes or, `along` "units", widths of the hidden layer, at `batch_size`. They are
+    strings, as in JSON. `asked` are all requested sizes.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -27,21 +34,24 @@ class Row(BaseModel):
     operation: str
     architecture: str
     implementation: str
+    along: Along = "batch"
+    batch_size: int = recipe.BATCH_SIZE
     asked: list[int] = []
     seconds: dict[str, list[float]]
 
-    def batches(self) -> list[int]:
-        """The batch sizes in order."""
+    def sizes(self) -> list[int]:
+        """The sizes in order."""
         return sorted(map(int, self.seconds))
 
     def rates(self) -> list[float]:
-        """Images a second at each batch size, by the median over blocks."""
-        return [size / median(self.seconds[str(size)]) for size in self.batches()]
+        """Images a second at each size, by the median over blocks."""
+        images = {size: size if self.along == "batch" else self.batch_size for size in self.sizes()}
+        return [images[size] / median(self.seconds[str(size)]) for size in self.sizes()]
 
     def blocks(self) -> list[list[float]]:
-        """Seconds of all batch sizes in order, block by block."""
+        """Seconds of all sizes in order, block by block."""
         return [
-            list(one) for one in zip(*(self.seconds[str(b)] for b in self.batches()), strict=True)
+            list(one) for one in zip(*(self.seconds[str(s)] for s in self.sizes()), strict=True)
         ]
 
 
@@ -77,10 +87,10 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True)
 class Line:
-    """Seconds = fixed + batch × each, fitted in every block separately.
+    """Seconds = fixed + size × each, fitted in every block separately.
 
-    `half` is the batch at which the fixed part is half of the time; `deviation` is the largest
-    relative distance between the line and the median seconds of a batch size.
+    `half` is the size at which the fixed part is half of the time; `deviation` is the largest
+    relative distance between the line and the median seconds of a size.
     """
 
     fixed: Estimate
@@ -98,7 +108,7 @@ def fits(row: Row) -> list[tuple[float, float]]:
     """(fixed, each) of every block: least squares of relative errors, neither below 0."""
     from scipy import optimize
 
-    sizes = np.array(row.batches(), float)
+    sizes = np.array(row.sizes(), float)
     found = []
     for seconds in row.blocks():
         weighed = np.stack([np.ones_like(sizes), sizes], axis=1) / np.array(seconds)[:, None]
@@ -114,7 +124,7 @@ def line(row: Row) -> Line:
     """The line of a row."""
     every = fits(row)
     fixed, each = (estimate([one[place] for one in every]) for place in (0, 1))
-    middles = {size: median(row.seconds[str(size)]) for size in row.batches()}
+    middles = {size: median(row.seconds[str(size)]) for size in row.sizes()}
     deviations = [
         abs((fixed.value + each.value * size) / seconds - 1) for size, seconds in middles.items()
     ]
@@ -123,17 +133,27 @@ def line(row: Row) -> Line:
 
 
 def shares(row: Row, products: float) -> list[float]:
-    """The share of the CPU's limit for products that each batch size reaches.
+    """The share of the CPU's limit for products that each size reaches.
 
     Only matrix products count, and in a training step only the necessary ones.
     """
-    network = networks.load(row.architecture)
-    each = network.step_flops if row.operation == TRAIN_STEP.name else network.flops
-    return [rate * each / products for rate in row.rates()]
+    found = []
+    for size, rate in zip(row.sizes(), row.rates(), strict=True):
+        network = networks.load(place(row.architecture, row.along, size)[0])
+        each = network.step_flops if row.operation == TRAIN_STEP.name else network.flops
+        found.append(rate * each / products)
+    return found
+
+
+def place(architecture: str, along: Along, size: int) -> tuple[str, int]:
+    """The network and the batch size at which a size is measured."""
+    return (
+        (architecture, size) if along == "batch" else (f"{architecture}_{size}", recipe.BATCH_SIZE)
+    )
 
 
 def winners(first: Row, second: Row) -> list[int | None]:
-    """The faster row at each batch size, 0 or 1, by the blocks' medians; None if neither is."""
+    """The faster row at each size, 0 or 1, by the blocks' medians; None if neither is."""
     sizes = zip(first.seconds.values(), second.seconds.values(), strict=True)
     return [
         of_logs([log(a / b) for a, b in zip(ours, theirs, strict=True)]).winner
@@ -142,7 +162,7 @@ def winners(first: Row, second: Row) -> list[int | None]:
 
 
 def crossing(first: Row, second: Row) -> Estimate | None:
-    """The batch size at which two rows take the same time; None if there is none.
+    """The size at which two rows take the same time; None if there is none.
 
     One row must surely be faster at the smallest size, and the other at the largest. Every block is
     searched separately, by straight lines between neighbouring sizes on logarithms, and must have
@@ -152,7 +172,7 @@ def crossing(first: Row, second: Row) -> Estimate | None:
     at_once, in_the_end = (winners(first, second)[place] for place in (0, -1))
     if None in (at_once, in_the_end) or at_once == in_the_end:
         return None
-    sizes, found = first.batches(), []
+    sizes, found = first.sizes(), []
     for ours, theirs in zip(first.blocks(), second.blocks(), strict=True):
         logs = [log(one / other) for one, other in zip(ours, theirs, strict=True)]
         places = [i for i in range(len(logs) - 1) if logs[i] * logs[i + 1] < 0]

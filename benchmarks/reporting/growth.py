@@ -1,4 +1,4 @@
-"""How times grow with the batch, as text and tables."""
+"""How times grow with the batch or with a hidden layer, as text and tables."""
 
 from collections.abc import Mapping
 from itertools import groupby
@@ -18,31 +18,36 @@ from benchmarks.reporting.markdown import table
 from benchmarks.reporting.words import format_seconds, label
 from mnist_models.operations import OPERATIONS
 
+# What is added, what grows, and how a heading ends.
+WORDS = {"batch": ("image", "batch"), "units": ("unit", "width")}
+BY = {"batch": "", "units": ", by the width of its hidden layer"}
+
 
 def text(found: Growth) -> str:
     """Tables for each network and operation, with a sentence on which side is faster."""
     lines = []
-    for (architecture, operation), group in groupby(
-        found.rows, lambda row: (row.architecture, row.operation)
+    for (architecture, along, operation), group in groupby(
+        found.rows, lambda row: (row.architecture, row.along, row.operation)
     ):
         rows = list(group)
-        lines += [f"### {OPERATIONS[operation].title}, {architecture}", ""]
+        what, size = WORDS[along]
+        lines += [f"### {OPERATIONS[operation].title}, {architecture}{BY[along]}", ""]
         heads = (
             "",
             "a call costs",
-            "each image adds",
-            "largest batch with half overhead",
+            f"each {what} adds",
+            f"largest {size} with half overhead",
             "the line",
         )
         lines += [*table(heads, [cells(row) for row in rows]), ""]
         lines += [*measured(rows, found.limits), "", meets(*rows), ""]
     listed = ", ".join(found.versions.values())
     about = (
-        f"The line is: seconds = what a call costs + batch × what each image adds. It is fitted in "
-        f"every block of fresh processes, with least relative errors. Intervals have "
+        "The line is: seconds = what a call costs + size × what each image or unit adds. It is "
+        "fitted in every block of fresh processes, with least relative errors. Intervals have "
         f"{CONFIDENCE:.0%} confidence over the blocks. If the line is off by more than "
         f"{STRAIGHT:.0%}, a straight line does not describe the times: caches, threads and kernels "
-        f"change with the batch. {found.machine}; {listed}; data set '{found.dataset}'; "
+        f"change with the size. {found.machine}; {listed}; data set '{found.dataset}'; "
         f"{found.threads} thread(s)."
     )
     if found.limits:
@@ -68,8 +73,10 @@ def cells(row: Row) -> list[str]:
 
 def measured(rows: list[Row], limits: Mapping[str, float]) -> list[str]:
     """Images a second at each batch size, and their share of the machine's limit."""
-    sizes = rows[0].batches()
-    heads = ["images a second in batches of", *(f"{size:,}" for size in sizes)]
+    row = rows[0]
+    sizes = row.sizes()
+    where = {"batch": "in batches of", "units": f"in batches of {row.batch_size}, by width"}
+    heads = [f"images a second {where[row.along]}", *(f"{size:,}" for size in sizes)]
     lines = [[label(row.implementation), *map(rate, row.rates())] for row in rows]
     for row in rows if limits else ():
         percent = (f"{one:.0%}" for one in shares(row, limits["products"]))
@@ -85,7 +92,7 @@ def rate(value: float) -> str:
 def meets(first: Row, second: Row) -> str:
     """Which side is faster at which sizes, as a sentence."""
     names = [label(row.implementation) for row in (first, second)]
-    sizes, ahead = first.batches(), winners(first, second)
+    sizes, ahead = first.sizes(), winners(first, second)
     if len(set(ahead)) == 1 and ahead[0] is not None:
         return f"{names[ahead[0]]} is faster at every size from {sizes[0]:,} to {sizes[-1]:,}."
     where = []

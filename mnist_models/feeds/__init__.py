@@ -1,6 +1,7 @@
 """Ways to feed training: the same images, shuffled and shifted, batch by batch.
 
-Importing this imports no framework. in_keras.py and in_pytorch.py have the ways of each.
+Importing this imports no framework. in_keras.py has the ways of Keras on any backend,
+in_keras_tensorflow.py those with TensorFlow, and in_pytorch.py those of PyTorch.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,8 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_models import data
-from mnist_models.implementations import FILES, not_installed
+from mnist_models.implementations import not_installed
 
+FILES = {
+    "keras_tensorflow": "in_keras_tensorflow",
+    "keras_jax": "in_keras",
+    "keras_torch": "in_keras",
+    "pytorch_eager": "in_pytorch",
+}
 # The largest shift of an image in each direction, in pixels; new pixels are black.
 SHIFT = 2
 Images = npt.NDArray[np.uint8]

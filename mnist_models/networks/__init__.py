@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
+from inspect import signature
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,31 @@ IMAGE_SHAPE = (28, 28, 1)
 
 @dataclass(frozen=True)
 class Network:
-    """A network from 28×28×1 images to 10 logits; its files are imported on demand."""
+    """A network from 28×28×1 images to 10 logits; its files are imported on demand.
 
-    name: str
+    `units` is the width of its hidden layer, if that is not the one in its files.
+    """
+
+    folder: str
+    units: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, such as "mlp", or "mlp_2048" for another width."""
+        return self.folder if self.units is None else f"{self.folder}_{self.units}"
+
+    @property
+    def width(self) -> dict[str, int]:
+        """What its files take another width by; empty for their own."""
+        return {} if self.units is None else {"units": self.units}
 
     def module(self, file: str) -> Any:
         """One of the folder's modules, such as "in_keras"; imports the framework."""
-        return import_module(f"{__name__}.{self.name}.{file}")
+        return import_module(f"{__name__}.{self.folder}.{file}")
 
     def in_keras(self) -> Any:
         """A new `keras.Model`."""
-        return self.module("in_keras").build()
+        return self.module("in_keras").build(**self.width)
 
     def in_pytorch(self) -> Any:
         """A new `torch.nn.Module`, of the class that its file ends with."""
@@ -41,17 +56,22 @@ class Network:
         own = [
             one for one in vars(file).values() if getattr(one, "__module__", "") == file.__name__
         ]
-        return own[-1]()
+        return own[-1](**self.width)
 
     def in_numpy(self) -> Layer:
         """The layers by hand, which have no weights yet."""
-        model: Layer = self.module("in_numpy").build()
+        model: Layer = self.module("in_numpy").build(**self.width)
         return model
+
+    @property
+    def has_width(self) -> bool:
+        """Whether its files take another width."""
+        return "units" in signature(self.module("in_numpy").build).parameters
 
     @property
     def for_all(self) -> bool:
         """Whether every implementation is timed on it, or by default the pair alone."""
-        return not getattr(import_module(f"{__name__}.{self.name}"), "PAIR_ALONE", False)
+        return not getattr(import_module(f"{__name__}.{self.folder}"), "PAIR_ALONE", False)
 
     @cached_property
     def weights(self) -> Mapping[str, Weight]:
@@ -105,10 +125,16 @@ class Network:
 
 @cache
 def load(name: str) -> Network:
-    """The network of this name; raises KeyError, with the names that exist."""
-    if name not in names():
-        raise KeyError(f"no network is called {name!r}; there are {', '.join(names())}")
-    return Network(name)
+    """The network of this name; raises KeyError, with the names that exist.
+
+    Some networks also exist in other widths, such as "mlp_2048".
+    """
+    if name in names():
+        return Network(name)
+    folder, _, units = name.rpartition("_")
+    if folder in names() and Network(folder).has_width and units.isdecimal() and int(units):
+        return Network(folder, int(units))
+    raise KeyError(f"no network is called {name!r}; there are {', '.join(names())}")
 
 
 @cache

@@ -4,12 +4,12 @@ import keras
 from keras import layers
 
 
-def build() -> keras.Model:
+def build(units: int = 512) -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
             layers.Flatten(),
-            layers.Dense(512, activation="relu", name="hidden"),
+            layers.Dense(units, activation="relu", name="hidden"),
             layers.Dense(10, name="logits"),
         ]
     )

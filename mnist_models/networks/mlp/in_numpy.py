@@ -3,10 +3,10 @@
 from mnist_models.numpy_layers import Dense, Flatten, ReLU, Sequential
 
 
-def build() -> Sequential:
+def build(units: int = 512) -> Sequential:
     return Sequential(
         flatten=Flatten(),
-        hidden=Dense(28 * 28, 512),
+        hidden=Dense(28 * 28, units),
         relu=ReLU(),
-        logits=Dense(512, 10),
+        logits=Dense(units, 10),
     )
