@@ -100,7 +100,7 @@ SHORT = {
     "python -m tools.measured": "",
     "python -m tools.parity_table": f"--architecture mlp {ONE}",
     "python -m tools.peers table": "--help",  # asv and pyperf are in no extra
-    "python -m tools.simulation --gates 1500": "--gates 1",
+    "python -m tools.simulation --gates 10000": "--gates 1",
     # All these sessions have been recorded, so that nothing is left to measure.
     "python -m tools.campaigns looks --baseline OTHER --sessions 150": "--sessions 1",
     "python -m tools.campaigns latency --baseline OTHER --sessions 20": "--sessions 1",

@@ -1,10 +1,11 @@
 """How often the gate errs: thousands of sessions drawn from recorded ones of identical code.
 
-    python -m tools.simulation --gates 2000
+    python -m tools.simulation --gates 10000
 
 A simulated session takes whole recorded blocks of the same benchmark, in their order: rounds that
 were drawn within a block would make it vary more, and hide that neighbouring blocks resemble each
-other. Which side is which is drawn by chance. Noise of several kinds is added.
+other. Which side is which is drawn by chance. Noise of several kinds is added, in a tenth of the
+sessions each. Leaving out each part of the recorded sessions in turn gives a standard error.
 """
 
 import argparse
@@ -29,8 +30,13 @@ from benchmarks.comparing.verdicts import (
 )
 from benchmarks.numbers import whole
 from tools.campaigns import by_block, planted, recorded
-from tools.measured import EARLIER, MARGIN, SIMULATED
+from tools.measured import MARGIN, SIMULATED
 
+# The campaigns whose blocks are drawn: those of the suite as it is.
+CAMPAIGNS = ("looks", "doses")
+# Parts of the recorded sessions that are left out in turn, for the jackknife's standard error.
+# Source: M. H. Quenouille, "Notes on bias in estimation", Biometrika 43 (1956) 353-360.
+PARTS = 8
 # Lasting differences that must not be called none.
 DIFFERENCES = (0.02, 0.03)
 BENCHMARKS = 12
@@ -41,20 +47,29 @@ Samples = np.ndarray
 Noise = Callable[[Samples, Chance], Samples]
 
 
-def pools() -> list[Samples]:
+def pools(without: int | None = None) -> list[Samples]:
     """The recorded blocks of each benchmark, (blocks, 2, rounds), as logarithms of seconds.
 
-    All screens of identical code: also those in which something else had more work planted.
+    All screens of identical code: also those in which something else had more work planted. Every
+    session but those of the part `without`, of PARTS.
     """
     found: dict[str, list[list[list[float]]]] = {}
-    for session in chain.from_iterable(map(recorded, ("identical", "detection", *EARLIER))):
+    for number, session in enumerate(chain.from_iterable(map(recorded, CAMPAIGNS))):
+        if number % PARTS == without:
+            continue
         for name, row in session["rows"].items():
             if planted(session, name):
                 continue
             sides = by_block(row["new"]), by_block(row["old"])
             screened = range(row["screened_blocks"])
             found.setdefault(name, []).extend([s[block] for s in sides] for block in screened)
-    return [np.log(np.array(blocks)) for blocks in found.values()]
+    return [np.log(trimmed(blocks)) for blocks in found.values()]
+
+
+def trimmed(blocks: list[list[list[float]]]) -> Samples:
+    """Blocks of samples of both sides, with as many rounds as the shortest one has."""
+    rounds = min(len(side) for block in blocks for side in block)
+    return np.array([[side[:rounds] for side in block] for block in blocks])
 
 
 def draw(
@@ -201,6 +216,12 @@ def simulate(
     }
 
 
+def error(key: str, gates: int, difference: float) -> float:
+    """The standard error of a share, as recorded, from leaving out each part of the sessions."""
+    shares = [simulate(pools(part), (), gates, difference=difference)[key] for part in range(PARTS)]
+    return sqrt((PARTS - 1) * float(np.var(shares)))
+
+
 def holds(found: Ratio | None) -> bool:
     """Whether an interval holds the truth, which is that nothing changed."""
     assert found is not None
@@ -212,16 +233,21 @@ def holds(found: Ratio | None) -> bool:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.simulation", description=__doc__)
-    parser.add_argument("--gates", type=whole, default=1000, help="simulated sessions of each kind")
+    text = "simulated sessions as recorded; a tenth of them with each noise"
+    parser.add_argument("--gates", type=whole, default=10_000, help=text)
     options = parser.parse_args()
     pool = pools()
     if not pool:
-        parser.error("nothing recorded: run python -m tools.campaigns identical first")
+        parser.error("nothing recorded: run python -m tools.campaigns looks first")
     found: dict[str, dict[str, dict[str, float]]] = {}
     for difference in (0.0, *DIFFERENCES):
         kinds = found.setdefault(f"{difference:.0%}", {})
+        few = max(1, options.gates // 10)
         for name, noise in NOISES.items():
-            kinds[name] = simulate(pool, noise, options.gates, difference=difference)
+            gates = few if noise else options.gates
+            kinds[name] = simulate(pool, noise, gates, difference=difference)
+            if not noise:
+                kinds[name]["equal_error"] = error("equal", few, difference)
             print(f"{difference:.0%}", name, kinds[name], flush=True)
     SIMULATED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
