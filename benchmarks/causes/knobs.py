@@ -83,6 +83,13 @@ KNOBS = (
         (KERAS,),
         variables={"TF_ENABLE_ONEDNN_OPTS": "0"},
     ),
+    # Off by default on processors without AVX512 VNNI and the like.
+    Knob(
+        "tensorflow_onednn_on",
+        "TensorFlow with oneDNN",
+        (KERAS,),
+        variables={"TF_ENABLE_ONEDNN_OPTS": "1"},
+    ),
     Knob("onednn_off", "PyTorch without oneDNN", (PYTORCH,)),
     Knob(
         "avx2",
