@@ -275,6 +275,16 @@ def test_others_on_the_gpu_are_seen(driver, monkeypatch, printed, share):
     assert gpu.foreign_use() == share
 
 
+@pytest.mark.slow
+def test_the_gpu_that_is_watched_is_the_workers(driver, monkeypatch):
+    """Of eight, the session may see two; workers use the first of these."""
+    monkeypatch.setattr(gpu, "WINDOW", 0.0)
+    driver("""case "$1 $2" in "--id 5") echo 50;; *) echo 10; echo 20;; esac""")
+    assert gpu.foreign_use() == 0.1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,2")
+    assert gpu.foreign_use() == 0.5
+
+
 @pytest.mark.parametrize(("device", "keras"), [("cpu", "cpu"), ("gpu", "cuda")])
 def test_users_settings_do_not_choose_the_device(tmp_path, device, keras):
     """Keras on PyTorch would follow KERAS_TORCH_DEVICE, and choose MPS on Apple's processors."""

@@ -196,7 +196,11 @@ def dealer_of(*pools):
     said = []
     plan = SimpleNamespace(hosts=tuple(pool.place.host for pool in pools))
     session = SimpleNamespace(
-        plan=plan, progress=SimpleNamespace(say=said.append), halt=Event(), journal=None
+        plan=plan,
+        progress=SimpleNamespace(say=said.append),
+        halt=Event(),
+        journal=SimpleNamespace(session="now"),
+        measured=dict,
     )
     made = Dealer(session)
     made.pools = {pool.place.host.name: pool for pool in pools}
@@ -279,7 +283,7 @@ def test_ctrl_c_ends_the_preparation_of_hosts(monkeypatch):
     """Also of one that is reached only afterwards."""
     reached, closed, begun = Event(), Event(), Event()
 
-    def prepare(host, dataset, environments, opened):
+    def prepare(host, dataset, environments, opened, session):
         if host.name == "interrupted":
             assert reached.wait(20)
             assert begun.wait(20)
@@ -304,6 +308,35 @@ def test_ctrl_c_ends_the_preparation_of_hosts(monkeypatch):
         "host late is lost: the session was ended",
         "host slow is lost: it was closed",
     ]
+
+
+@pytest.mark.parametrize(("measured", "forgotten"), [({}, "now"), ({0: {"a row"}}, "")])
+def test_what_a_killed_session_compiled_is_forgotten_before_the_first_block(
+    measured, forgotten, monkeypatch
+):
+    """A host keeps it in the session's folder; first calls would find it there."""
+    asked = []
+
+    def prepare(host, dataset, environments, opened, session):
+        asked.append(session)
+        raise HostLost("no more is needed")
+
+    monkeypatch.setattr(dealing, "prepare", prepare)
+    made, _ = dealer_of(Pool("one"))
+    made.plan.here, made.plan.baselines, made.plan.dataset_folder = "here", {}, "/"
+    made.session.measured = lambda: measured
+    made.prepared(made.plan.hosts[0])
+    assert asked == [forgotten]
+
+
+def test_a_host_forgets_one_session_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folders = [os.path.join(on_host.cache(), "sessions", name) for name in ("now", "other")]
+    for folder in folders:
+        os.makedirs(os.path.join(folder, "compiled"))
+    on_host.forget("../sessions/now")
+    on_host.forget("never")
+    assert [os.path.isdir(folder) for folder in folders] == [False, True]
 
 
 # What a host answers

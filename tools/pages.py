@@ -51,9 +51,13 @@ RUN = Path(__file__).with_name("recorded") / "run.json.gz"
 CURVES = RUN.with_name("learning.json")
 # The raw data of `python -m benchmarks explain`.
 MOVES = RUN.with_name("explain.json")
-# The libraries that a knob takes AVX-512 from; instructions*.json are the raw data of
-# `python -m benchmarks explain --knob avx2 --knob mkl_avx2`, one file for each processor.
-WITHOUT_AVX512 = {"avx2": "oneDNN", "mkl_avx2": "MKL"}
+# What a knob changes about a library; instructions*.json are the raw data of
+# `python -m benchmarks explain` with these knobs, one file for each processor.
+LIBRARIES = {
+    "avx2": "oneDNN without AVX-512",
+    "mkl_avx2": "MKL without AVX-512",
+    "tensorflow_onednn_on": "TensorFlow with oneDNN",
+}
 # The raw data of `python -m benchmarks museum`.
 SEEN = RUN.with_name("museum.json")
 DOCS = ROOT / "docs"
@@ -141,8 +145,8 @@ def processors() -> list[str]:
 
 
 def instructions() -> list[str]:
-    """The pair where a library does without AVX-512, on each processor that was recorded."""
-    heads = ("what was timed", "faster, as installed", "AVX-512 switched off in", "faster then")
+    """The pair with other instructions or another library, on each processor recorded."""
+    heads = ("what was timed", "faster, as installed", "changed", "faster then")
     lines = []
     for file in sorted(RUN.parent.glob("instructions*.json"), key=lambda file: file.stem):
         found = moves.read(file.read_text(encoding="utf-8"))
@@ -150,8 +154,8 @@ def instructions() -> list[str]:
             [
                 explained.title(one.trial),
                 faster(of_logs(one.pair)),
-                WITHOUT_AVX512[one.knob],
-                # In both; of MKL, which TensorFlow does not have, in PyTorch.
+                LIBRARIES[one.knob],
+                # In both, or in the one that has the library.
                 faster(of_logs([*one.changed.values()][-1])),
                 *(explained.cell(one, side) for side in PAIR),
             ]

@@ -68,7 +68,10 @@ class Dealer:
         try:
             here = {"": self.plan.here or own()}
             every = here | self.plan.baselines
-            place = prepare(host, Path(self.plan.dataset_folder), every, self.opened)
+            folder = Path(self.plan.dataset_folder)
+            # What a killed session compiled would make first calls of this block warm.
+            session = "" if 0 in self.session.measured() else self.session.journal.session
+            place = prepare(host, folder, every, self.opened, session)
         except HostLost as error:
             self.lose(host.name, str(error))
             return None

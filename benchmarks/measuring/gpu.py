@@ -1,5 +1,6 @@
 """GPUs and their use, as reported by nvidia-smi, which comes with NVIDIA's driver."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -36,10 +37,13 @@ def described() -> str:
 
 
 def foreign_use() -> float | None:
-    """Share of the last second in which other programs used the first GPU; None if unknown.
+    """Share of the last second in which other programs used the workers' GPU; None if unknown.
 
-    Call it while the workers wait, so that none of the use is theirs.
+    Workers use the first GPU that they see. Call this while they wait, so that none of the use is
+    theirs.
     """
     time.sleep(WINDOW)
-    lines = ask("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits").split()
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
+    chosen = ["--id", first] if first else []
+    lines = ask(*chosen, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits").split()
     return float(lines[0]) / 100 if lines and lines[0].isdigit() else None

@@ -93,6 +93,11 @@ def put(kind: str, wanted: str, files: Mapping[str, bytes]) -> str:
     return folder
 
 
+def forget(session: str) -> None:
+    """Remove what workers of a session compiled, exported and printed here."""
+    shutil.rmtree(os.path.join(cache(), "sessions", os.path.basename(session)), ignore_errors=True)
+
+
 def environment(version: str, pins: list[str]) -> str:
     """The Python of an environment with these packages, which is made if it is missing."""
     name = hashlib.sha256("\n".join([version, *pins]).encode()).hexdigest()[:16]
@@ -155,7 +160,7 @@ def run(command: list[str]) -> None:
 if __name__ == "__channelexec__":
     channel = globals()["channel"]
     known: dict[str, Callable[..., Any]] = {"about": about, "have": have, "put": put}
-    known["environment"] = environment
+    known |= {"environment": environment, "forget": forget}
     for method, arguments in channel:
         try:
             channel.send(("ok", known[method](*arguments)))
