@@ -15,6 +15,8 @@ GROUPS = Path("/sys/fs/cgroup")
 TASKS = Path("/proc/self/task")
 # The environment variable that has the CPUs which a session may use.
 INHERITED = "MNIST_BENCHMARK_CPUS"
+# The environment variable of the number of threads across operations, if it is another than within.
+INTEROP = "MNIST_BENCHMARK_INTEROP"
 # A core of less than this share of the largest `cpu_capacity` is an efficiency core.
 FULL_CAPACITY = 0.9
 
@@ -30,6 +32,11 @@ def inherited() -> list[int]:
     """Numbers of the CPUs that the session may use, even if this process is bound to few."""
     text = os.environ.get(INHERITED, "")
     return sorted(numbers(text)) if text else available()
+
+
+def across(threads: int) -> int:
+    """How many threads run operations side by side; each operation has `threads`."""
+    return int(os.environ.get(INTEROP, threads))
 
 
 def keep_inherited() -> None:

@@ -19,19 +19,22 @@ while os.getppid() == parent:
 """
 
 
+def beside(own: Iterable[int]) -> int | None:
+    """The CPU of a neighbour: one that the session may use, of another core if there is one."""
+    own, every = {*own}, cpus.cores(cpus.inherited())
+    ranked = sorted(every, key=lambda core: bool({*core} & own))
+    free = [cpu for core in ranked for cpu in core if cpu not in own]
+    return free[0] if free else None
+
+
 @contextmanager
 def neighbour(own: Iterable[int]) -> Generator[int | None, None, None]:
-    """Keep a CPU other than these busy for a while; yields its number, or None without one.
-
-    It is a CPU that the session may use, and of another core if there is one.
-    """
-    own, every = {*own}, cpus.cores(cpus.inherited())
-    beside = sorted(every, key=lambda core: bool({*core} & own))
-    free = [cpu for core in beside for cpu in core if cpu not in own]
-    if sys.platform != "linux" or not free:
+    """Keep a CPU other than these busy for a while; yields its number, or None without one."""
+    busy = beside(own)
+    if sys.platform != "linux" or busy is None:
         yield None
         return
-    command = [sys.executable, "-ISc", COPY, str(free[0])]
+    command = [sys.executable, "-ISc", COPY, str(busy)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_models.networks import Network
+from mnist_models.weights import Weights
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -178,6 +179,11 @@ def relative(have: npt.NDArray[Any], want: npt.NDArray[Any], ignored: int) -> fl
     deviations = np.sort(np.abs(have.astype(np.float64) - want), axis=None)
     kept = deviations[: deviations.size - ignored]
     return float(np.linalg.norm(kept) / (np.linalg.norm(want) or 1.0))
+
+
+def worst(have: Weights, want: Weights) -> float:
+    """The largest relative difference of a weight."""
+    return max(relative(have[name], array, 0) for name, array in want.items())
 
 
 def limits(

@@ -49,6 +49,7 @@ KNOBS = (
     "LD_PRELOAD",
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
+    cpus.INTEROP,
     "NPROC",
     "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
@@ -270,15 +271,14 @@ class Worker:
         """How many threads used the CPU since the last call; None if unknown."""
         return self.counters.threads_that_ran()
 
-    def load(self, everywhere: bool = False) -> dict[str, float]:
-        """CPU seconds of this process, and busy seconds of its CPUs, since a fixed moment.
+    def load(self, operation: str) -> dict[str, float]:
+        """CPU seconds of this process, and busy seconds of an operation's CPUs, from some moment.
 
-        `everywhere`: of all CPUs that the session may use. `wall` are the elapsed seconds of the
-        CPUs, `stolen` those that a hypervisor gave to other machines. Raises KeyError if the kernel
-        does not report them.
+        `wall` are the elapsed seconds of the CPUs, `stolen` those that a hypervisor gave to other
+        machines. Raises KeyError if the kernel does not report them.
         """
         known = counters.cpu_seconds()
-        watched = cpus.inherited() if everywhere else self.cpu_ids
+        watched = OPERATIONS[operation].cpus(self.cpu_ids)
         spent = [known[cpu] for cpu in watched]
         usage = (
             resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -10,12 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.comparing.verdicts import HEAVY
 from benchmarks.measuring import load
 from benchmarks.measuring.pool import WorkerPool
 from benchmarks.trial import Trial
 from mnist_models import counters, cpus, worker
 from mnist_models.counters import Spent
 from mnist_models.neighbour import neighbour
+from mnist_models.operations import OPERATIONS
+from mnist_models.parallel import MOST
 
 # Machines. A CPU is (core, siblings), and may have a capacity or a clock.
 
@@ -237,8 +240,8 @@ def test_a_worker_that_ends_makes_the_load_unknown(monkeypatch):
 @pytest.mark.parametrize("operation", ["latency", "data_parallel"])
 def test_work_on_other_cpus_hides_no_stranger(operation):
     """A worker's neighbour keeps one CPU busy, and a stranger the one that the worker needs."""
-    if len(every := cpus.available()) < 2:
-        pytest.skip("there is one CPU")
+    if len(cpus.available()) < 2 or not counters.STAT.exists():
+        pytest.skip("needs two CPUs, and /proc/stat")
     theirs, _ = cpus.share(1)
     pool = SimpleNamespace(place=None, workers={"a": SimpleNamespace(pid=os.getpid())})
     hog = f"import os\nos.sched_setaffinity(0, {set(theirs)})\nprint(flush=True)\nwhile True: pass"
@@ -252,7 +255,17 @@ def test_work_on_other_cpus_hides_no_stranger(operation):
             foreign = meter.foreign()
         finally:
             stranger.kill()
-    assert foreign > 0.4 / len(every)
+    assert foreign > HEAVY
+
+
+def test_the_cpus_that_are_watched_are_those_in_use(monkeypatch):
+    """On a large machine, strangers on all other CPUs do not matter."""
+    monkeypatch.setattr(cpus, "inherited", lambda: [*range(64)])
+    every = {trial: OPERATIONS[trial].cpus([63]) for trial in ("forward", "latency")}
+    assert every["forward"] == [63]
+    assert len(every["latency"]) == 2
+    assert 63 in every["latency"]
+    assert len(OPERATIONS["data_parallel"].cpus([63])) == MOST
 
 
 @pytest.mark.slow

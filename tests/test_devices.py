@@ -279,6 +279,7 @@ def test_others_on_the_gpu_are_seen(driver, monkeypatch, printed, share):
 def test_the_gpu_that_is_watched_is_the_workers(driver, monkeypatch):
     """Of eight, the session may see two; workers use the first of these."""
     monkeypatch.setattr(gpu, "WINDOW", 0.0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     driver("""case "$1 $2" in "--id 5") echo 50;; *) echo 10; echo 20;; esac""")
     assert gpu.foreign_use() == 0.1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,2")

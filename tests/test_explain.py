@@ -204,6 +204,20 @@ def test_variables_are_set_before_the_process_starts(tmp_path):
         worker.kill()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("who", PAIR)
+def test_threads_across_operations_are_in_force(who, tmp_path):
+    if missing := implementations.missing(who):
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    spec = NAMES["two_interop_threads"].environment().spec
+    worker = WorkerProcess(who, "cpu", 1, tmp_path, spec)
+    try:
+        info = worker.ask("start", who, "cpu", 1, "float32", limit=START_LIMIT)
+    finally:
+        worker.kill()
+    assert (info["in_force"]["threads"], info["in_force"]["interop_threads"]) == (1, 2)
+
+
 # One process for all the knobs that are code: each is turned, asked, timed and turned back.
 TURNED = """
 import gc, json, sys

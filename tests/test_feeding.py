@@ -164,6 +164,7 @@ class Epochs:
         (of_another_order, True),
         (not_shifted, True),
         (with_labels_of_others, True),
+        (without_the_last_batch, True),
     ],
 )
 def test_the_weights_after_the_timed_epoch_are_compared(third, wrong, monkeypatch):
@@ -198,7 +199,25 @@ def test_the_weights_after_the_timed_epoch_are_compared(third, wrong, monkeypatc
     assert (found["difference"] > found["bound"]) == wrong
     results = make_results({(TRIAL, KERAS): ([1.0] * 6, {"feeds": {"other": found}})})
     said = results.rows[TRIAL, KERAS].wrong_answers
-    assert [line.startswith("other trained") for line in said[:1]] == [True] * wrong
+    assert [line.startswith("other: weights differ by ") for line in said[:1]] == [True] * wrong
+
+
+def test_weights_that_rounding_moves_far_are_not_compared(feeding_by, monkeypatch):
+    """The check could not fail."""
+    made = feeding_by(batches)
+    made.worker.network.draws = False
+    ends = iter([{"w": np.array([1.0])}, {"w": np.array([1.002])}])
+    monkeypatch.setattr(made, "steps", lambda parts: next(ends))
+    made.expect()
+    assert made.expected == {}
+    assert "difference" not in made.found("other")
+
+
+def test_a_way_that_only_feeds_training_has_no_figure_alone():
+    figures = FIGURES | {"alone_seconds": None}
+    results = make_results({(TRIAL, KERAS): ([1.0] * 6, {"feeds": {"threads": figures}})})
+    info = results.particulars(results.rows[TRIAL, KERAS])
+    assert words.particulars(KERAS, info) == ["Keras threads: 25,600 images/s in training"]
 
 
 def test_what_is_not_installed_is_a_way_with_its_reason(feeding_by):

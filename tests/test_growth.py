@@ -157,7 +157,7 @@ def test_a_network_of_another_width_has_a_name_of_its_own():
     assert wide.name == "mlp_2048"
     assert wide.weights["hidden/kernel"].shape == (784, 2048)
     assert "mlp_2048" not in networks.names()
-    for name in ("mlp_0", "mlp_", "mlp_-3", "lenet5_64", "none_64"):
+    for name in ("mlp_0", "mlp_", "mlp_-3", "mlp_0512", "mlp_٣", "lenet5_64", "none_64"):
         with pytest.raises(KeyError, match="no network is called"):
             networks.load(name)
 

@@ -200,7 +200,7 @@ def dealer_of(*pools):
         progress=SimpleNamespace(say=said.append),
         halt=Event(),
         journal=SimpleNamespace(session="now"),
-        measured=dict,
+        stale_caches=list,
     )
     made = Dealer(session)
     made.pools = {pool.place.host.name: pool for pool in pools}
@@ -283,7 +283,7 @@ def test_ctrl_c_ends_the_preparation_of_hosts(monkeypatch):
     """Also of one that is reached only afterwards."""
     reached, closed, begun = Event(), Event(), Event()
 
-    def prepare(host, dataset, environments, opened, session):
+    def prepare(host, dataset, environments, opened, stale):
         if host.name == "interrupted":
             assert reached.wait(20)
             assert begun.wait(20)
@@ -310,33 +310,35 @@ def test_ctrl_c_ends_the_preparation_of_hosts(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(("measured", "forgotten"), [({}, "now"), ({0: {"a row"}}, "")])
-def test_what_a_killed_session_compiled_is_forgotten_before_the_first_block(
-    measured, forgotten, monkeypatch
-):
-    """A host keeps it in the session's folder; first calls would find it there."""
+def test_hosts_are_told_which_caches_are_stale(monkeypatch):
+    """A host keeps them in the session's folder; first calls would find them there."""
     asked = []
 
-    def prepare(host, dataset, environments, opened, session):
-        asked.append(session)
+    def prepare(host, dataset, environments, opened, stale):
+        asked.append(stale)
         raise HostLost("no more is needed")
 
     monkeypatch.setattr(dealing, "prepare", prepare)
     made, _ = dealer_of(Pool("one"))
     made.plan.here, made.plan.baselines, made.plan.dataset_folder = "here", {}, "/"
-    made.session.measured = lambda: measured
+    made.session.stale_caches = lambda: ["triton"]
     made.prepared(made.plan.hosts[0])
-    assert asked == [forgotten]
+    assert asked == [("now", ["triton"])]
 
 
-def test_a_host_forgets_one_session_alone(tmp_path, monkeypatch):
+def test_a_host_forgets_caches_of_one_session_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folders = [os.path.join(on_host.cache(), "sessions", name) for name in ("now", "other")]
-    for folder in folders:
-        os.makedirs(os.path.join(folder, "compiled"))
-    on_host.forget("../sessions/now")
-    on_host.forget("never")
-    assert [os.path.isdir(folder) for folder in folders] == [False, True]
+    every = [
+        os.path.join(on_host.cache(), "sessions", session, cache)
+        for session in ("now", "other")
+        for cache in ("triton", "exports")
+    ]
+    for folder in every:
+        os.makedirs(folder)
+    on_host.forget("../sessions/now", ["../now/triton"])
+    on_host.forget("never", ["triton"])
+    on_host.forget("", ["now"])
+    assert [os.path.isdir(folder) for folder in every] == [False, True, True, True]
 
 
 # What a host answers
@@ -387,7 +389,7 @@ class Telling:
     def __init__(self, *told):
         self.told = iter(told)
 
-    def ask(self, method, everywhere, limit):
+    def ask(self, method, operation, limit):
         return next(self.told)
 
 
@@ -395,10 +397,10 @@ def test_what_others_took_on_a_host_is_what_no_worker_took():
     zero = {"wall": 0.0, "busy": 0.0, "stolen": 0.0, "own": 0.0}
     ones = {"wall": 10.0, "busy": 8.0, "stolen": 0.5}
     workers = {"a": Telling(zero, ones | {"own": 3.0}), "b": Telling(zero, ones | {"own": 4.0})}
-    meter = FarMeter(workers, ["a", "b"])
+    meter = FarMeter(workers, ["a", "b"], "forward")
     assert meter.foreign() == pytest.approx(0.1)
     assert meter.stolen() == pytest.approx(0.05)
-    assert FarMeter({}, []).foreign() is None
+    assert FarMeter({}, [], "forward").foreign() is None
 
 
 # Whether hosts agree

@@ -518,7 +518,7 @@ MUTANTS = {
     "tensorflow_function": CUSTOM_LOOP | {"nothing changed": CONTROLS["nothing changed, lenet5"]},
 }
 # PyTorch takes this setting once per process.
-ONCE = "    torch.set_num_interop_threads(threads)\n"
+ONCE = "    torch.set_num_interop_threads(cpus.across(threads))\n"
 # What --quick times asks all questions; the other operations ask no more.
 ASKED = [one.name for one in OPERATIONS.values() if one.at_a_glance]
 SHOWN_IN = {

@@ -118,7 +118,8 @@ def growth_row(axis: Axes, row: Row) -> None:
     each = [1e6 / rate for rate in row.rates()]
     axis.loglog(sizes, each, "o-", color=color, label=label(row.implementation))
     axis.axvline(line(row).half.value, color=color, linestyle=":", linewidth=1)
-    axis.set_title(f"{OPERATIONS[row.operation].title}, {row.architecture}")
+    by = {"batch": "", "units": " by width"}[row.along]
+    axis.set_title(f"{OPERATIONS[row.operation].title}, {row.architecture}{by}")
     axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axis.minorticks_off()
 

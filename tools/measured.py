@@ -359,8 +359,8 @@ def simulation_lines() -> list[str]:
         "Their blocks are recorded ones of identical code, in their order; which side is which is",
         "drawn once for each benchmark. `tools/simulation.py` says what the noises are. This is an",
         "illustration and no proof: the recorded blocks are those of four rows of `mlp`, each",
-        "taken three times. The standard error behind ± is that of the few recorded sessions, by",
-        "leaving out an eighth of them in turn.",
+        "taken three times. Behind ± is the standard error that the number of recorded sessions",
+        "causes: each eighth of them was left out in turn.",
         *coverage_lines(kinds),
         "",
         *markdown.table(headings, rows),
@@ -373,7 +373,7 @@ def simulation_lines() -> list[str]:
 def with_error(found: Mapping[str, float]) -> str:
     """The share of verdicts that are EQUIVALENT, with its standard error if it is known."""
     error = found.get("equal_error")
-    return f"{found['equal']:.1%}" + ("" if error is None else f" ± {error:.1%}")
+    return f"{found['equal']:.1%}" + (f" ± {error:.1%}" if error else "")
 
 
 def coverage_lines(kinds: dict[str, dict[str, float]]) -> list[str]:

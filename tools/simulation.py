@@ -35,7 +35,8 @@ from tools.measured import MARGIN, SIMULATED
 # The campaigns whose blocks are drawn: those of the suite as it is.
 CAMPAIGNS = ("looks", "doses")
 # Parts of the recorded sessions that are left out in turn, for the jackknife's standard error.
-# Source: M. H. Quenouille, "Notes on bias in estimation", Biometrika 43 (1956) 353-360.
+# Source: J. W. Tukey, "Bias and confidence in not-quite large samples", Annals of Mathematical
+# Statistics 29 (1958) 614.
 PARTS = 8
 # Lasting differences that must not be called none.
 DIFFERENCES = (0.02, 0.03)
@@ -188,17 +189,18 @@ def simulate(
     """Number of sessions with a false alarm; shares of reported intervals that hold the truth.
 
     `suspected` is the share of sessions with a suspect, `naive` the coverage of the same interval
-    if every round were evidence of its own, `equal` the share of verdicts that are EQUIVALENT,
-    `at_once` of those that are so after the screen. With a `difference` only the last two mean
-    anything.
+    if every round were evidence of its own, `equal` the share of verdicts that are EQUIVALENT with
+    `equal_sd`, its error in this simulation, and `at_once` the share of those that are so after the
+    screen. With a `difference` only the last three mean anything.
     """
     chance = np.random.default_rng(seed)
     rounds = min(blocks.shape[2] for blocks in pool)
-    alarms = held = naive = suspected = equal = at_once = 0
+    alarms = held = naive = suspected = at_once = 0
+    equal: list[float] = []
     for _ in range(gates):
         verdicts, screen = gate(pool, noise, chance, rounds, difference)
         found_equal = [v.ratio for v in verdicts if v.status is Status.EQUIVALENT and v.ratio]
-        equal += len(found_equal)
+        equal.append(len(found_equal) / BENCHMARKS)
         at_once += sum(found.blocks == BLOCKS for found in found_equal)
         alarm = any(verdict.status in CALLED for verdict in verdicts)
         alarms += alarm
@@ -211,15 +213,21 @@ def simulate(
         "coverage": held / (gates * BENCHMARKS),
         "naive": naive / gates,
         "suspected": suspected / gates,
-        "equal": equal / (gates * BENCHMARKS),
+        "equal": float(np.mean(equal)),
+        "equal_sd": float(np.std(equal)) / sqrt(gates),
         "at_once": at_once / (gates * BENCHMARKS),
     }
 
 
-def error(key: str, gates: int, difference: float) -> float:
-    """The standard error of a share, as recorded, from leaving out each part of the sessions."""
-    shares = [simulate(pools(part), (), gates, difference=difference)[key] for part in range(PARTS)]
-    return sqrt((PARTS - 1) * float(np.var(shares)))
+def error(gates: int, difference: float) -> float:
+    """The standard error of the share of EQUIVALENT, from leaving out each part of the sessions.
+
+    The simulation's own error is taken off.
+    """
+    every = [simulate(pools(part), (), gates, difference=difference) for part in range(PARTS)]
+    between = float(np.var([one["equal"] for one in every], ddof=1))
+    own = float(np.mean([one["equal_sd"] ** 2 for one in every]))
+    return (PARTS - 1) * sqrt(max(0.0, between - own) / PARTS)
 
 
 def holds(found: Ratio | None) -> bool:
@@ -247,7 +255,7 @@ def main() -> None:
             gates = few if noise else options.gates
             kinds[name] = simulate(pool, noise, gates, difference=difference)
             if not noise:
-                kinds[name]["equal_error"] = error("equal", few, difference)
+                kinds[name]["equal_error"] = error(few, difference)
             print(f"{difference:.0%}", name, kinds[name], flush=True)
     SIMULATED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

@@ -24,10 +24,9 @@ ONNX = ("onnx", "onnxscript", "onnxruntime", "tf2onnx")
 class Knob:
     """One thing to change, in whom of the pair, where it can matter, and how a user changes it.
 
-    `variables` are set before the process starts; `library` is loaded before the C library, where
-    it is installed; `threads` takes the place of one. All else is code, for which some `needs`
-    packages. `mistake` marks what a
-    published comparison should not have.
+    `variables` are set before the process starts. `library` is loaded before the C library, if it
+    is installed. `threads` takes the place of one. All else is code. `needs` are packages.
+    `mistake` marks what a published comparison should not have.
     """
 
     name: str
@@ -75,6 +74,11 @@ KNOBS = (
     Knob("jemalloc", "jemalloc in place of glibc's allocator", library="jemalloc"),
     Knob("tcmalloc", "tcmalloc in place of glibc's allocator", library="tcmalloc_minimal"),
     Knob("two_threads", "two threads in place of one", threads=2),
+    Knob(
+        "two_interop_threads",
+        "two threads across operations, on one CPU",
+        variables={cpus.INTEROP: "2"},
+    ),
     Knob("bfloat16", "bfloat16 (`mixed_bfloat16`, `autocast`)", operations=(*CALLS, EPOCH)),
     Knob("gc_off", "`gc.disable()`"),
     Knob(
@@ -137,26 +141,26 @@ KNOBS = (
     Knob(
         "changed_batch",
         "each batch has another size, of 81 to 128 images",
-        operations=(TRAIN_STEP,),
+        operations=(EPOCH,),
         mistake=True,
     ),
     Knob(
         "xla_changed_batch",
         "each batch has another size, with `jit_compile=True`",
         (KERAS,),
-        (TRAIN_STEP,),
+        (EPOCH,),
         mistake=True,
     ),
     Knob(
         "compiled_changed_batch",
         "each batch has another size, with `model.compile()`",
         (PYTORCH,),
-        (TRAIN_STEP,),
+        (EPOCH,),
         mistake=True,
     ),
     Knob(
         "onnx_runtime_spins",
-        "ONNX Runtime with two threads on one CPU, which spin",
+        "ONNX Runtime with two threads that spin, on one CPU",
         operations=(FORWARD,),
         needs=ONNX,
         mistake=True,

@@ -164,7 +164,8 @@ def checked_units(units: Sequence[int], architectures: Sequence[str]) -> list[in
     if not units:
         return [*UNITS]
     if len(set(units)) < LEAST:
-        raise ValueError(f"--units {units}: give three or more, for a line and its residual")
+        listed = " ".join(map(str, units))
+        raise ValueError(f"--units {listed}: give three or more, for a line and its residual")
     for one in units:
         if not 1 <= one <= MOST_UNITS:
             raise ValueError(f"--units {one}: must be from 1 to {MOST_UNITS}")

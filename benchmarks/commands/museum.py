@@ -183,9 +183,11 @@ def numbers_changed(row: RowId, old: str, new: str, words: list[str]) -> Change:
 
 
 def answered(exhibit: Exhibit, seen: Seen | None) -> bool:
-    """Whether the gate reached a verdict on an exhibit's metric."""
-    found = seen.verdict(exhibit.metric) if seen else None
-    return found is not None and (found.told or exhibit.expect == found.verdict)
+    """Whether the gate reached a verdict on an exhibit's metric, or the expected failure."""
+    if seen is None:
+        return False
+    found = seen.verdict(exhibit.metric)
+    return found is not None and (found.told or right(exhibit, seen))
 
 
 def settled(exhibit: Exhibit, seen: Seen | None) -> bool:

@@ -1,6 +1,6 @@
 """How a time grows with the batch, or with the width of a hidden layer.
 
-It has the fixed cost of an operation, and the cost of each image or unit.
+The growth is split into the fixed cost of an operation, and the cost of each image or unit.
 """
 
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ def fits(row: Row) -> list[tuple[float, float]]:
 def line(row: Row) -> Line:
     """The line of a row."""
     every = fits(row)
-    fixed, each = (estimate([one[place] for one in every]) for place in (0, 1))
+    fixed, each = (estimate([one[part] for one in every]) for part in (0, 1))
     middles = {size: median(row.seconds[str(size)]) for size in row.sizes()}
     deviations = [
         abs((fixed.value + each.value * size) / seconds - 1) for size, seconds in middles.items()
@@ -169,7 +169,7 @@ def crossing(first: Row, second: Row) -> Estimate | None:
     exactly one crossing. The estimate's interval is that of the blocks. It does not cover how the
     times bend between two sizes.
     """
-    at_once, in_the_end = (winners(first, second)[place] for place in (0, -1))
+    at_once, in_the_end = (winners(first, second)[end] for end in (0, -1))
     if None in (at_once, in_the_end) or at_once == in_the_end:
         return None
     sizes, found = first.sizes(), []

@@ -48,6 +48,8 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Sample = Annotated[float, AfterValidator(sensible)]
 Seconds = Annotated[float, Field(ge=SHORTEST, le=LONGEST, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# A difference is infinite for an answer that is not finite, which makes a row void.
+Off = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=100)]
@@ -97,7 +99,7 @@ class Shipped(Part):
     bytes: Count = 0
     environment_bytes: Count | None = None
     load_seconds: Seconds | None = None
-    difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    difference: Off = 0.0
     one_seconds: Seconds | None = None
     batch_seconds: Seconds | None = None
 
@@ -108,8 +110,8 @@ class Fed(Part):
     missing: Text = ""
     images: Count = 0
     wrong: Count = 0
-    difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    bound: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    difference: Off = 0.0
+    bound: Off = 0.0
     alone_seconds: Seconds | None = None
     training_seconds: Seconds | None = None
 
@@ -152,8 +154,8 @@ class Group(Part):
 
     seconds: Seconds
     alone_seconds: Seconds | None = None
-    difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    timed_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    difference: Off
+    timed_difference: Off = 0.0
 
 
 class Info(Part):

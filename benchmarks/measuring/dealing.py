@@ -69,9 +69,8 @@ class Dealer:
             here = {"": self.plan.here or own()}
             every = here | self.plan.baselines
             folder = Path(self.plan.dataset_folder)
-            # What a killed session compiled would make first calls of this block warm.
-            session = "" if 0 in self.session.measured() else self.session.journal.session
-            place = prepare(host, folder, every, self.opened, session)
+            stale = self.session.journal.session, self.session.stale_caches()
+            place = prepare(host, folder, every, self.opened, stale)
         except HostLost as error:
             self.lose(host.name, str(error))
             return None

@@ -43,7 +43,7 @@ def foreign_use() -> float | None:
     theirs.
     """
     time.sleep(WINDOW)
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
     chosen = ["--id", first] if first else []
     lines = ask(*chosen, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits").split()
     return float(lines[0]) / 100 if lines and lines[0].isdigit() else None

@@ -177,13 +177,13 @@ def prepare(
     dataset: Path,
     environments: Mapping[str, Environment],
     opened: Callable[[Caretaker], None] = lambda caretaker: None,
-    session: str = "",
+    stale: tuple[str, list[str]] = ("", []),
 ) -> Place:
     """Send a host the source, the data set and the environments that it lacks.
 
-    `opened` gets the caretaker, so that the caller can close it. What a killed `session` has left
-    there is removed. Raises HostLost, and
-    EnvironmentProblem for an environment that cannot be made elsewhere.
+    `opened` gets the caretaker, so that the caller can close it. `stale` names a session, and the
+    caches of its workers that are removed. Raises HostLost, and EnvironmentProblem for an
+    environment that cannot be made elsewhere.
     """
     caretaker = Caretaker(host)
     try:
@@ -191,8 +191,7 @@ def prepare(
         found = caretaker.ask("about")
         if not (isinstance(found, dict) and PATH.fullmatch(str(found.get("cache")))):
             raise HostLost(f"about: answered {found!r:.80}")
-        if session:
-            caretaker.ask("forget", session)
+        caretaker.ask("forget", *stale)
         root = caretaker.sent("source", source())
         data = caretaker.sent("data", {path.name: path.read_bytes() for path in files(dataset)})
         pythons = {

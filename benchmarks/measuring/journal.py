@@ -22,7 +22,8 @@ from pydantic import BaseModel, ValidationError
 FOLDER = Path(".benchmarks", "sessions")
 FILE, LOCK = "journal.jsonl", "lock"
 # Folders of the workers' compilers and exports within a session; no other session uses them.
-CACHES = ("inductor", "triton", "exports")
+EXPORTS = "exports"
+CACHES = ("inductor", "triton", EXPORTS)
 # Seconds to wait for a lock. A process that only looks holds it for a moment.
 PATIENCE = 1.0
 
@@ -72,9 +73,9 @@ class Journal:
         self.append({"finished": True})
         self.clear_caches()
 
-    def clear_caches(self) -> None:
+    def clear_caches(self, caches: Iterable[str] = CACHES) -> None:
         """Remove what workers of this session compiled and exported."""
-        for cache in CACHES:
+        for cache in caches:
             shutil.rmtree(self.folder / cache, ignore_errors=True)
 
     def close(self) -> None:

@@ -93,9 +93,11 @@ def put(kind: str, wanted: str, files: Mapping[str, bytes]) -> str:
     return folder
 
 
-def forget(session: str) -> None:
-    """Remove what workers of a session compiled, exported and printed here."""
-    shutil.rmtree(os.path.join(cache(), "sessions", os.path.basename(session)), ignore_errors=True)
+def forget(session: str, caches: list[str]) -> None:
+    """Remove what workers of a session left in some of their caches here."""
+    folder = os.path.join(cache(), "sessions", os.path.basename(session))
+    for name in caches if session else []:
+        shutil.rmtree(os.path.join(folder, os.path.basename(name)), ignore_errors=True)
 
 
 def environment(version: str, pins: list[str]) -> str:

@@ -173,14 +173,14 @@ class WorkerPool:
         self.journal.append(record | spent)
 
     def meter(self, trial: Trial, live: list[str], theirs: list[int]) -> Meter | FarMeter:
-        """What measures the use by others of the workers' CPUs, or of all that a trial may use."""
-        spreads = trial.kind.spreads
+        """What measures the use by others of the CPUs that a trial keeps busy."""
         if self.place:
-            return FarMeter(self.workers, live, spreads)
+            return FarMeter(self.workers, live, trial.operation)
         pids = [worker.pid for worker in self.workers.values()]
-        if spreads:  # on its own CPUs, this process is no stranger
-            return Meter([*pids, os.getpid()], cpus.available())
-        return Meter(pids, theirs)
+        watched = trial.kind.cpus(theirs)
+        if watched != theirs:  # they may be this process's, which is no stranger
+            pids.append(os.getpid())
+        return Meter(pids, watched)
 
     def refuse_full_disk(self, error: WorkerError) -> None:
         """Raise an error of the host, or of the session, if the disk is full: no contestant's."""

@@ -31,10 +31,10 @@ class FarMeter:
     """Like `load.Meter`, from the CPU times that workers on another host report."""
 
     def __init__(
-        self, workers: Mapping[str, WorkerProcess], names: Sequence[str], everywhere: bool = False
+        self, workers: Mapping[str, WorkerProcess], names: Sequence[str], operation: str
     ) -> None:
         self.workers = {name: workers[name] for name in names if name in workers}
-        self.everywhere = everywhere
+        self.operation = operation
         self.before = self.told()
         self.after: dict[str, dict[str, float]] | None = None
 
@@ -43,7 +43,7 @@ class FarMeter:
         found = {}
         for name, worker in self.workers.items():
             try:
-                found[name] = worker.ask("load", self.everywhere, limit=TELL_LIMIT)
+                found[name] = worker.ask("load", self.operation, limit=TELL_LIMIT)
             except WorkerError:
                 return {}
         return found

@@ -220,20 +220,21 @@ class Results:
                     row.wrong_answers.append(f"{name} differs in block {block} by {words}")
             for count, group in entry.get("devices", {}).items():
                 why = ", each has batch statistics of its own" if self.has_state(row) else ""
-                for key, bound, run in (
-                    ("difference", PARALLEL_BOUND, "in float64"),
-                    ("timed_difference", TIMED_BOUND, "in the timed run"),
+                for key, bound, dtype in (
+                    ("difference", PARALLEL_BOUND, "float64"),
+                    ("timed_difference", TIMED_BOUND, "float32"),
                 ):
                     if (off := group.get(key, 0.0)) > bound:
-                        words = f"{count} devices end {off:.1e} from one {run}{why}"
-                        row.wrong_answers.append(f"in block {block} {words}")
+                        words = f"weights of {count} devices differ from one's by {off:.1e}"
+                        row.wrong_answers.append(f"block {block}: {words} in {dtype}{why}")
             for name, feed in entry.get("feeds", {}).items():
                 if wrong := feed.get("wrong", 0):
                     words = f"{wrong} of {feed['images']} images wrong or in another order"
                     row.wrong_answers.append(f"{name} fed {words} in block {block}")
                 if (off := feed.get("difference", 0.0)) > feed.get("bound", 0.0):
-                    words = f"{off:.1e} from the expected images (at most {feed['bound']:.1e})"
-                    row.wrong_answers.append(f"{name} trained {words} in block {block}")
+                    words = f"by {off:.1e} from those after training on the expected images"
+                    words += f" (at most {feed['bound']:.1e})"
+                    row.wrong_answers.append(f"{name}: weights differ {words}, in block {block}")
         epoch = self.row(EPOCH, row.trial, row.name)
         if epoch is None:
             return

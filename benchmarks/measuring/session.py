@@ -21,6 +21,8 @@ from benchmarks.comparing.verdicts import (
 from benchmarks.measuring import load, memory
 from benchmarks.measuring.dealing import Dealer
 from benchmarks.measuring.journal import (
+    CACHES,
+    EXPORTS,
     Journal,
     confirming_blocks,
     noted_confirmation,
@@ -85,9 +87,7 @@ class Session:
         self.began = monotonic()
         dealer = self.dealer
         try:
-            if 0 not in self.measured():
-                # What a killed session compiled would make first calls of this block warm.
-                self.journal.clear_caches()
+            self.journal.clear_caches(self.stale_caches())
             if not self.plan.hosts:
                 self.check_machine()
             dealer.begin()
@@ -102,6 +102,15 @@ class Session:
         finally:
             dealer.end()
         return True
+
+    def stale_caches(self) -> list[str]:
+        """The caches in which a killed session left what would make first calls warm.
+
+        If it measured a trial of the first block, later blocks need what that exported.
+        """
+        if not self.unmeasured(0):
+            return []
+        return [cache for cache in CACHES if cache != EXPORTS or not self.measured()]
 
     def confirm(self, dealer: Dealer) -> None:
         """Measure suspects in new blocks, until each is confirmed or refuted."""

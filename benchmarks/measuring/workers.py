@@ -272,6 +272,8 @@ def variables_of(device: str, threads: int, folder: Path, environment: str) -> d
         "TRITON_CACHE_DIR": str(folder / "triton" / environment),
     }
     if device == "gpu":
-        # Otherwise Keras on PyTorch would choose the device, and JAX would take most of its memory.
-        return variables | {"KERAS_TORCH_DEVICE": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        # Otherwise Keras on PyTorch would choose the device, JAX would take most of its memory, and
+        # CUDA would number devices in another order than nvidia-smi.
+        ours = {"KERAS_TORCH_DEVICE": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        return variables | ours | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     return variables | {"CUDA_VISIBLE_DEVICES": "-1", "KERAS_TORCH_DEVICE": "cpu"}

@@ -72,7 +72,7 @@ def cells(row: Row) -> list[str]:
 
 
 def measured(rows: list[Row], limits: Mapping[str, float]) -> list[str]:
-    """Images a second at each batch size, and their share of the machine's limit."""
+    """Images a second at each size, and their share of the machine's limit."""
     row = rows[0]
     sizes = row.sizes()
     where = {"batch": "in batches of", "units": f"in batches of {row.batch_size}, by width"}

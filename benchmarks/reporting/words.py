@@ -193,15 +193,17 @@ def shipped(name: str, blocks: Blocks) -> str:
 def feed(name: str, blocks: Blocks) -> tuple[str, str, str] | str:
     """Images a second of one way to feed: alone, with the training, and the share of feeding.
 
-    Medians over blocks; or why there are none. The share is of the epoch's time.
+    Medians over blocks; or why there are none. The share is of the epoch's time. The first and the
+    last are empty for a way that only feeds training.
     """
     every = [block[name] for block in blocks]
     if why := next((one["missing"] for one in every if one.get("missing")), ""):
         return str(why)
     images = every[0]["images"]
-    alone, training = (
-        median(one[key] for one in every) for key in ("alone_seconds", "training_seconds")
-    )
+    training = median(one["training_seconds"] for one in every)
+    if every[0]["alone_seconds"] is None:
+        return "", f"{images / training:,.0f}", ""
+    alone = median(one["alone_seconds"] for one in every)
     return f"{images / alone:,.0f}", f"{images / training:,.0f}", f"{100 * alone / training:.0f}%"
 
 
@@ -211,7 +213,8 @@ def fed(name: str, blocks: Blocks) -> str:
     if isinstance(found, str):
         return found
     alone, training, share = found
-    return f"{training} images/s in training, {alone} images/s alone ({share} of the time)"
+    rest = f", {alone} images/s alone ({share} of the time)" if alone else ""
+    return f"{training} images/s in training{rest}"
 
 
 def format_bytes(size: float) -> str:

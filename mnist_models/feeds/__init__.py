@@ -47,12 +47,14 @@ class Feed:
 
     `make` prepares it once for all epochs. Each iteration over its result is an epoch of (images,
     labels). `train` trains a trainer for such an epoch, and calls its third argument right after
-    the last step. `needs` are packages.
+    the last step. `needs` are packages. `alone` is whether such an iteration, without training,
+    does what `train` does: Keras starts the threads of a `PyDataset` in `fit` alone.
     """
 
     make: Callable[[Part], Iterable[tuple[Any, Any]]]
     train: Callable[[Any, Any, Callable[[], None]], None]
     needs: tuple[str, ...] = ()
+    alone: bool = True
 
     def missing(self) -> str:
         """What is not installed, as text; empty if nothing is missing."""

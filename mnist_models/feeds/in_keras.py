@@ -63,6 +63,6 @@ def train_on_arrays(trainer, feed: Arrays, trained: Callable[[], None]) -> None:
 
 FEEDS = {
     "PyDataset": Feed(Batches, train),
-    "PyDataset_2_workers": Feed(partial(Batches, workers=2), train),
+    "PyDataset_2_threads": Feed(partial(Batches, workers=2), train, alone=False),
     "arrays": Feed(Arrays, train_on_arrays),
 }

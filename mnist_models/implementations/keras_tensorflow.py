@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.util import _pywrap_util_port
 
-from mnist_models import keras_trainer
+from mnist_models import cpus, keras_trainer
 from mnist_models.conventions import TEXTBOOK
 from mnist_models.defaults import in_keras
 from mnist_models.networks import Network
@@ -42,7 +42,7 @@ def devices() -> list[str]:
 
 def configure(threads: int) -> dict[str, object]:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(cpus.across(threads))
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     return {

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import torch
 
-from mnist_models import keras_trainer
+from mnist_models import cpus, keras_trainer
 from mnist_models.defaults import in_keras
 from mnist_models.keras_trainer import CONVENTIONS  # noqa: F401  (the contract)
 from mnist_models.networks import Network
@@ -30,7 +30,7 @@ def devices() -> list[str]:
 
 def configure(threads: int) -> dict[str, object]:
     torch.set_num_threads(threads)
-    torch.set_num_interop_threads(threads)
+    torch.set_num_interop_threads(cpus.across(threads))
     return {
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mnist_models import cpus
 from mnist_models.conventions import Conventions
 from mnist_models.defaults import in_pytorch
 from mnist_models.networks import IMAGE_SHAPE, Network
@@ -27,7 +28,7 @@ def devices() -> list[str]:
 
 def configure(threads: int) -> dict[str, object]:
     torch.set_num_threads(threads)
-    torch.set_num_interop_threads(threads)
+    torch.set_num_interop_threads(cpus.across(threads))
     return {
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),

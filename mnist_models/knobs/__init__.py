@@ -7,6 +7,7 @@ have the changes of one of the pair, this file those of any implementation.
 
 import gc
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,21 +16,21 @@ from typing import Any
 
 from mnist_models import exports
 
-# A training step's batch lacks fewer images than this, if its size changes.
+# So many sizes have the batches of an epoch in which they change; the largest is the usual one.
 SIZES = 48
 
 
-def changed(module: Any, knob: str) -> Any:
+def changed(module: Any, knob: str, **more: Any) -> Any:
     """An implementation's trainer with one thing changed; raises LookupError for unknown knobs.
 
     A knob is a function of the implementation's module that returns a class in place of its
-    Trainer.
+    Trainer; some take `more`.
     """
     framework = "keras" if "keras" in module.versions() else "pytorch"
     own = import_module(f"mnist_models.knobs.in_{framework}")
     for place in (own, import_module(__name__)):
         if (change := getattr(place, knob, None)) is not None:
-            return change(module)
+            return change(module, **more)
     raise LookupError(f"{framework} has no knob {knob}")
 
 
@@ -86,18 +87,13 @@ def from_numpy(module: Any) -> Any:
     return Trainer
 
 
-def changed_batch(module: Any) -> Any:
-    """Each training step has another number of images than the one before, at most the usual."""
-
-    class Trainer(module.Trainer):  # type: ignore[misc]
-        steps = 0
-
-        def train_step(self, images: Any, labels: Any) -> Any:
-            self.steps += 1
-            size = max(1, len(labels) - self.steps % SIZES)
-            return super().train_step(images[:size], labels[:size])
-
-    return Trainer
+def parts(images: int, batch_size: int) -> Iterator[slice]:
+    """An epoch of `images` in batches of which each has another size than the one before."""
+    start, number = 0, 0
+    while start < images:
+        size = max(1, batch_size - number % SIZES)
+        yield slice(start, start + size)
+        start, number = start + size, number + 1
 
 
 def onnx_runtime(module: Any, threads: int = 1) -> Any:
@@ -109,22 +105,26 @@ def onnx_runtime(module: Any, threads: int = 1) -> Any:
             super().set_weights(weights)
             self.predict: exports.Predict | None = None
 
+        def put(self, images: Any, labels: Any) -> tuple[Any, Any]:
+            self.example, labels = super().put(images, labels)
+            return self.fetch(self.example), labels
+
         def forward(self, images: Any) -> Any:
             if self.predict is None:
-                super().forward(images)  # Keras exports no model that was never called
+                super().forward(self.example)  # Keras exports no model that was never called
                 with TemporaryDirectory() as folder:
                     path = Path(folder, f"network{route.suffix}")
                     route.prepare(self)
                     route.export(self, path)
                     self.predict = route.load(self, path, threads)
-            return self.predict(self.fetch(images))
+            return self.predict(images)
 
     return Trainer
 
 
 def onnx_runtime_spins(module: Any) -> Any:
     """ONNX Runtime has two threads on one CPU: one of them waits for work in a busy loop."""
-    return onnx_runtime(module, threads=2)
+    return changed(module, "onnx_runtime", threads=2)
 
 
 def loss_read(module: Any) -> Any:

@@ -83,9 +83,23 @@ def compiled(module):
     return implementations.load("pytorch_compiled").Trainer
 
 
+def changed_batch(module):
+    """An epoch in which each batch has another size."""
+
+    class Trainer(module.Trainer):
+        def train_epoch(self, images, labels, order, trained):
+            order = torch.from_numpy(order).to(self.device)
+            for part in knobs.parts(len(order), self.batch_size):
+                batch = order[part]
+                self.train_step(images[batch], labels[batch])
+            trained()
+
+    return Trainer
+
+
 def compiled_changed_batch(module):
     """`model.compile()`, and each batch has another size."""
-    return knobs.changed_batch(implementations.load("pytorch_compiled"))
+    return changed_batch(implementations.load("pytorch_compiled"))
 
 
 def onnx_runtime(module, threads=1):
@@ -96,11 +110,6 @@ def onnx_runtime(module, threads=1):
             return torch.from_numpy(super().forward(images))
 
     return Trainer
-
-
-def onnx_runtime_spins(module):
-    """ONNX Runtime has two threads on one CPU: one of them waits for work in a busy loop."""
-    return onnx_runtime(module, threads=2)
 
 
 def gradients_kept(module):

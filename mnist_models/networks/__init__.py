@@ -5,6 +5,7 @@ layer has the same name in all three. Names, shapes, starting values and FLOPs o
 read off the NumPy layers.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -132,7 +133,7 @@ def load(name: str) -> Network:
     if name in names():
         return Network(name)
     folder, _, units = name.rpartition("_")
-    if folder in names() and Network(folder).has_width and units.isdecimal() and int(units):
+    if folder in names() and Network(folder).has_width and re.fullmatch("[1-9][0-9]*", units):
         return Network(folder, int(units))
     raise KeyError(f"no network is called {name!r}; there are {', '.join(names())}")
 

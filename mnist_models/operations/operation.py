@@ -45,8 +45,6 @@ class Operation:
     most_rounds = 10**6
     # Whether the first block writes files that later blocks load, beside its first call.
     exports = False
-    # Whether it keeps other CPUs busy than those that its worker is bound to.
-    spreads = False
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
         """Run it once, on a batch that is on the device."""
@@ -85,6 +83,10 @@ class Operation:
     def images(self, batch_size: int, training_set: int) -> int:
         """How many images a call computes with."""
         return batch_size
+
+    def cpus(self, own: list[int]) -> list[int]:
+        """The CPUs that it keeps busy, if its worker is bound to `own`."""
+        return own
 
     def estimate(self, rounds: int) -> float:
         """Rough seconds of one contestant in a block, with its checks, on two cores."""

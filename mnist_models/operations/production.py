@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_models import profiles
+from mnist_models import cpus, profiles
 from mnist_models.feeding import FED, Feeding
 from mnist_models.implementations import Unavailable
 from mnist_models.leaks import BETWEEN, STEPS, kept, leaks
-from mnist_models.neighbour import neighbour
+from mnist_models.neighbour import beside, neighbour
 from mnist_models.operations.operation import Operation
-from mnist_models.parallel import Parallel
+from mnist_models.parallel import MOST, Parallel
 from mnist_models.shipping import Shipping
 from mnist_models.start import PROTOCOL as START_PROTOCOL
 from mnist_models.start import start
@@ -38,11 +38,15 @@ class Latency(Operation):
     for_all = at_a_glance = False
     networks, batch_sizes = ("mlp", "lenet5"), (1,)
     most_rounds = SAMPLES
-    spreads = True  # the neighbour
 
     def call(self, trainer: Any, images: Any, labels: Any) -> Any:
         """The logits."""
         return trainer.forward(images)
+
+    def cpus(self, own: list[int]) -> list[int]:
+        """The worker's, and its neighbour's."""
+        busy = beside(own)
+        return own if busy is None else sorted([*own, busy])
 
     def sample(self, worker: "Worker", iterations: int) -> dict[str, Any]:
         """As for other operations; `latencies` are the seconds of each of CLOCKED further calls.
@@ -170,8 +174,8 @@ class Feed(Operation):
         return min(FED, training_set)
 
     def estimate(self, rounds: int) -> float:
-        """Rough seconds; each way feeds four epochs."""
-        return 15.0
+        """Rough seconds; each way feeds four epochs, and the expected images two."""
+        return 20.0
 
 
 class Leak(Operation):
@@ -260,10 +264,14 @@ class DataParallel(Operation):
 
     name, title, counted, rank = "data_parallel", "training step on two devices", "steps", 3
     questions = ("train_step",)
-    whole = spreads = True
+    whole = True
     by_default = at_a_glance = False
     networks = ("mlp", "lenet5", "resnet")
     parallel: Parallel
+
+    def cpus(self, own: list[int]) -> list[int]:
+        """Those of the largest group."""
+        return cpus.share(MOST, cpus.inherited())[0]
 
     def first_call(self, worker: "Worker") -> float:
         """Start a group of two devices, which fills caches; seconds of its whole run."""

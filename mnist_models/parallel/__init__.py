@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mnist_models import cpus, data, weights
 from mnist_models.implementations import Unavailable
-from mnist_models.parity import relative
+from mnist_models.parity import worst
 from mnist_models.start import variables
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ UNEVEN = ("uneven", "uneven, weighed")
 LOST = "last batch lost"
 # Largest relative difference of the weights after PROVED steps in float64.
 BOUND = 1e-10
-# The same of the group that is timed, in float32, where rounding makes 1e-7, and gradients that are
-# summed, not averaged, 1e-4.
+# The same for the first PROVED steps of the group that is timed, in float32. Rounding makes 1e-7
+# there, and gradients that are summed, not averaged, 1e-4.
 TIMED_BOUND = 1e-5
 # The largest number of devices; each is a process, or a share of one.
 MOST = 8
@@ -130,11 +130,6 @@ class Parallel:
             "difference": self.difference(proved["weights"]),
             "timed_difference": worst(timed["weights"], self.timed),
         }
-
-
-def worst(have: weights.Weights, want: weights.Weights) -> float:
-    """The largest relative difference of a weight."""
-    return max(relative(have[name], array, 0) for name, array in want.items())
 
 
 def most_devices(count: int, batch_size: int) -> int:

@@ -34,7 +34,7 @@ def subtracted(worker: "Worker", iterations: int) -> dict[str, float]:
     """
     batches, stages = worker.prepared(), framework(worker).stages(worker.trainer)
     every = (*stages, worker.trainer.train_step)
-    chance, found = random.Random(worker.seed), np.empty((ROUNDS, len(every)))
+    chance, found = random.Random(), np.empty((ROUNDS, len(every)))
     for number in range(ROUNDS):
         for place in chance.sample(range(len(every)), len(every)):
             found[number, place] = burst(worker, every[place], batches, iterations)
