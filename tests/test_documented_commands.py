@@ -62,6 +62,9 @@ SHORT = {
     "python -m benchmarks explain": "--help",  # test_explain
     'python -m benchmarks explain "forward[lenet5-b128-cpu]" --knob steady': "--help",
     "python -m benchmarks explain --knob avx2 --knob mkl_avx2": "--help",
+    "python -m benchmarks explain --knob avx2 --knob mkl_avx2 "
+    "--knob tensorflow_onednn_on": "--help",
+    "python -m benchmarks explain --knob tensorflow_onednn_on": "--help",
     "python -m benchmarks --help": "--help",
     "python -m benchmarks learn": "--help",  # test_learn
     # They make environments of frameworks: test_bisect, test_history, test_museum, test_making.
@@ -78,6 +81,7 @@ SHORT = {
     "python -m benchmarks trend FOLDER": "--help",
     "python -m benchmarks grow": "--help",  # test_growth
     "python -m benchmarks grow --units": "--help",
+    "python -m benchmarks grow --units -o tools/recorded/widths.json": "--help",
     "python -m benchmarks grow -o tools/recorded/growth.json": "--help",
     "python -m benchmarks learn -o tools/recorded/learning.json": "--help",
     "python -m benchmarks explain -o tools/recorded/explain.json": "--help",

@@ -156,7 +156,8 @@ def test_devices_that_compute_something_else_void_the_row(architecture, key, mor
     results = make_results({(trial, PYTORCH): ([1.0] * 6, {"devices": groups})})
     row = results.rows[trial, PYTORCH]
     assert not row.valid
-    assert row.wrong_answers[0].startswith("in block 0 2 devices end 2.0e-02 from one" + more)
+    said = "block 0: weights of 2 devices differ from one's by 2.0e-02 "
+    assert row.wrong_answers[0].startswith(said + more)
 
 
 def test_the_figures_of_each_number_of_devices_are_told():

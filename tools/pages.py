@@ -285,6 +285,7 @@ def drawn() -> dict[Path, tuple[Callable[[Any], Figure], Any]]:
         **{path: (charts.moves, one) for path, one in causes.items()},
         **{path: (charts.history, one) for path, one in releases.items()},
         DOCS / "growth.svg": (charts.growth, growing()),
+        DOCS / "widths.svg": (charts.growth, growing("widths")),
         DOCS / "learning.svg": (charts.learning, learned()),
     }
 
@@ -391,15 +392,20 @@ def several() -> list[str]:
     return [line for part in parts for line in part][:-1]
 
 
-def growing() -> Growth:
+def growing(name: str = "growth") -> Growth:
     """What `python -m benchmarks grow` recorded."""
-    text = RUN.with_name("growth.json").read_text(encoding="utf-8")
+    text = RUN.with_name(f"{name}.json").read_text(encoding="utf-8")
     return Growth.model_validate_json(text)
 
 
 def grown() -> list[str]:
     """How times grow with the batch."""
     return growth.text(growing()).splitlines()
+
+
+def widened() -> list[str]:
+    """How times grow with the width of mlp's hidden layer."""
+    return growth.text(growing("widths")).splitlines()
 
 
 def timeline(package: str) -> Timeline:
@@ -462,7 +468,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
         *(tasks, mistakes, rules, turned, knobs),
         *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
-        *(produced, started, predicted, shipped, lowered, grown),
+        *(produced, started, predicted, shipped, lowered, grown, widened),
         *(fed, apart, most, leaking, several),
     )
 }
