@@ -272,6 +272,14 @@ def knobs() -> list[str]:
     return explained.table(moved(), brief=True).splitlines()
 
 
+def traps() -> list[str]:
+    """By how much batches that change, and another runtime's threads, move both sides."""
+    found = moves.read(RUN.with_name("traps.json").read_text(encoding="utf-8"))
+    derived = explained.DERIVED
+    found.moved = [one for one in found.moved if one.knob not in derived]
+    return explained.table(found).splitlines()
+
+
 def drawn() -> dict[Path, tuple[Callable[[Any], Figure], Any]]:
     """Every chart of docs/ that shows recorded data: who draws it, and from what."""
     found = moved()
@@ -465,7 +473,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
 } | {
     made.__name__: made
     for made in (
-        *(tasks, mistakes, rules, turned, knobs),
+        *(tasks, mistakes, rules, turned, knobs, traps),
         *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
         *(produced, started, predicted, shipped, lowered, grown, widened),

@@ -101,13 +101,16 @@ def onnx_runtime(module: Any, threads: int = 1) -> Any:
     route = exports.routes(module.__name__.rpartition(".")[2])["ONNX"]
 
     class Trainer(module.Trainer):  # type: ignore[misc]
+        example: Any
+
         def set_weights(self, weights: Any) -> None:
             super().set_weights(weights)
             self.predict: exports.Predict | None = None
 
         def put(self, images: Any, labels: Any) -> tuple[Any, Any]:
-            self.example, labels = super().put(images, labels)
-            return self.fetch(self.example), labels
+            # A worker's trainers share the batches that one of them has put.
+            Trainer.example, labels = super().put(images, labels)
+            return self.fetch(Trainer.example), labels
 
         def forward(self, images: Any) -> Any:
             if self.predict is None:
