@@ -20,6 +20,10 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return ceil(len(self.part.order) / self.part.batch_size)
 
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        # Older Keras has none, and Python would go on after the last batch.
+        return (self[index] for index in range(len(self)))
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         size = self.part.batch_size
         batch = self.part.order[index * size : (index + 1) * size]
