@@ -13,7 +13,6 @@ from benchmarks.commands.museum import (
     NUMBERS,
     Exhibit,
     Seen,
-    answered,
     exhibits,
     right,
     shown,
@@ -94,19 +93,6 @@ def test_there_are_known_changes_in_both_directions_and_controls():
 )
 def test_what_counts_as_found(expect, verdict, found):
     assert right(exhibit(expect=expect), seen(verdict)) is found
-
-
-@pytest.mark.parametrize(
-    ("reason", "found"),
-    [("no answer within 180 s in keras3.1.0", True), ("its worker died", False)],
-)
-def test_a_hang_is_found_by_its_reason(reason, found):
-    """Another failure is no hang, and no answer either: it is measured again."""
-    one = exhibit(expect="NOT COMPARABLE", because="no answer within 180 s in keras3.1.0")
-    failed = seen("NOT COMPARABLE")
-    failed.changes[0] = failed.changes[0].model_copy(update={"reason": reason})
-    assert right(one, failed) is found
-    assert answered(one, failed) is found
 
 
 def test_the_metric_that_is_asked_for_counts():

@@ -35,8 +35,7 @@ class Exhibit(BaseModel):
     """Two releases of a package, and the expected verdict of the gate on one row's metric.
 
     `others` are the other packages of both environments. `expect` is a `Status`, or "no change":
-    neither REGRESSED nor IMPROVED. For the metric "numbers" it is "CHANGED". `because` must be part
-    of the verdict's reason.
+    neither REGRESSED nor IMPROVED. For the metric "numbers" it is "CHANGED".
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -48,7 +47,6 @@ class Exhibit(BaseModel):
     others: dict[str, str] = Field(alias="with")
     row: str
     expect: str
-    because: str = ""
     metric: str = "time"
     python: str = PYTHON
     why: str = ""
@@ -183,11 +181,9 @@ def numbers_changed(row: RowId, old: str, new: str, words: list[str]) -> Change:
 
 
 def answered(exhibit: Exhibit, seen: Seen | None) -> bool:
-    """Whether the gate reached a verdict on an exhibit's metric, or the expected failure."""
-    if seen is None:
-        return False
-    found = seen.verdict(exhibit.metric)
-    return found is not None and (found.told or right(exhibit, seen))
+    """Whether the gate reached a verdict on an exhibit's metric."""
+    found = seen.verdict(exhibit.metric) if seen else None
+    return found is not None and (found.told or exhibit.expect == found.verdict)
 
 
 def settled(exhibit: Exhibit, seen: Seen | None) -> bool:
@@ -206,7 +202,7 @@ def right(exhibit: Exhibit, seen: Seen) -> bool:
         return False
     if exhibit.expect == NO_CHANGE:
         return not found.called and found.verdict != Status.NOT_COMPARABLE
-    return found.verdict == exhibit.expect and exhibit.because in found.reason
+    return found.verdict == exhibit.expect
 
 
 def shown(chosen: Sequence[Exhibit], museum: Museum) -> str:
