@@ -160,7 +160,7 @@ KNOBS = (
     ),
     Knob(
         "onnx_runtime_spins",
-        "ONNX Runtime with two threads that spin, on one CPU",
+        "ONNX Runtime with two threads on one CPU; one spins during a call",
         operations=(FORWARD,),
         needs=ONNX,
         mistake=True,

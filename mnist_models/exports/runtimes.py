@@ -1,17 +1,22 @@
 """Runtimes that load what either framework exports."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mnist_models.exports import Predict
 
 
-def onnx(trainer: Any, path: Path, threads: int) -> Predict:
-    """ONNX Runtime on the CPU."""
+def onnx(
+    trainer: Any, path: Path, threads: int, settings: Mapping[str, str] | None = None
+) -> Predict:
+    """ONNX Runtime on the CPU; `settings` are further ones of its session."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    for name, value in (settings or {}).items():
+        options.add_session_config_entry(name, value)
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     [images], [logits] = session.get_inputs(), session.get_outputs()
     return lambda batch: session.run([logits.name], {images.name: batch})[0]
