@@ -117,7 +117,8 @@ def growth_row(axis: Axes, row: Row) -> None:
     sizes, color = row.sizes(), COLORS[row.implementation]
     each = [1e6 / rate for rate in row.rates()]
     axis.loglog(sizes, each, "o-", color=color, label=label(row.implementation))
-    axis.axvline(line(row).half.value, color=color, linestyle=":", linewidth=1)
+    if (half := line(row).half.value) > 0:
+        axis.axvline(half, color=color, linestyle=":", linewidth=1)
     by = {"batch": "", "units": " by width"}[row.along]
     axis.set_title(f"{OPERATIONS[row.operation].title}, {row.architecture}{by}")
     axis.set_xticks(sizes, [f"{size:,}" for size in sizes])

@@ -41,6 +41,8 @@ PARTS = 8
 # Lasting differences that must not be called none.
 DIFFERENCES = (0.02, 0.03)
 BENCHMARKS = 12
+# Rounds of a block that are taken; blocks with fewer, of a slow or busy machine, are left out.
+ROUNDS = 30
 BLOCKS = 6
 Chance = np.random.Generator
 # Logarithms of seconds: (benchmarks, blocks, sides, rounds).
@@ -63,14 +65,10 @@ def pools(without: int | None = None) -> list[Samples]:
                 continue
             sides = by_block(row["new"]), by_block(row["old"])
             screened = range(row["screened_blocks"])
-            found.setdefault(name, []).extend([s[block] for s in sides] for block in screened)
-    return [np.log(trimmed(blocks)) for blocks in found.values()]
-
-
-def trimmed(blocks: list[list[list[float]]]) -> Samples:
-    """Blocks of samples of both sides, with as many rounds as the shortest one has."""
-    rounds = min(len(side) for block in blocks for side in block)
-    return np.array([[side[:rounds] for side in block] for block in blocks])
+            cut = ([side[block][:ROUNDS] for side in sides] for block in screened)
+            whole = (block for block in cut if all(len(side) == ROUNDS for side in block))
+            found.setdefault(name, []).extend(whole)
+    return [np.log(np.array(blocks)) for blocks in found.values()]
 
 
 def draw(

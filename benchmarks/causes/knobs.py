@@ -160,7 +160,7 @@ KNOBS = (
     ),
     Knob(
         "onnx_runtime_spins",
-        "ONNX Runtime with two threads on one CPU; one spins during a call",
+        "ONNX Runtime with a second thread that spins on the same CPU",
         operations=(FORWARD,),
         needs=ONNX,
         mistake=True,
