@@ -63,7 +63,7 @@ class Mutant:
         return "lenet5" if self.file == MAPPING else "mlp"
 
 
-HIDDEN, LAST = 'layers.Dense(512, activation="relu", ', "layers.Dense(10, "
+HIDDEN, LAST = 'layers.Dense(units, activation="relu", ', "layers.Dense(10, "
 KERAS_ADAM = "keras.optimizers.Adam(rate, beta_1, beta_2, epsilon)"
 TAKEN_IN = "[weights[name] for name in"
 ORDERED = "        images, labels = self.ordered("
@@ -76,7 +76,7 @@ KERAS = {
         "probabilities",
         BODY,
     ),
-    "ReLU left out": Mutant(HIDDEN, "layers.Dense(512, ", "logits", KERAS_MLP),
+    "ReLU left out": Mutant(HIDDEN, "layers.Dense(units, ", "logits", KERAS_MLP),
     "mean pooling": Mutant(
         "layers.MaxPooling2D(2),\n            layers.Conv2D(16",
         "layers.AveragePooling2D(2),\n            layers.Conv2D(16",
@@ -170,7 +170,7 @@ TORCH = {
     ),
     "no padding": Mutant(", padding=2", "", "RuntimeError", TORCH_LENET),
     "no biases": Mutant(
-        "nn.Linear(28 * 28, 512)", "nn.Linear(28 * 28, 512, False)", "ValueError", TORCH_MLP
+        "nn.Linear(28 * 28, units)", "nn.Linear(28 * 28, units, False)", "ValueError", TORCH_MLP
     ),
     "biases left at zero": Mutant(
         "converted(weights[name]", "converted(weights[name] * name.endswith('kernel')", "logits"
@@ -507,7 +507,7 @@ CUSTOM_LOOP = {
     ),
 }
 CONTROLS = {
-    f"nothing changed, {name}": Mutant("build()", "build()", "", f"networks/{name}/in_numpy.py")
+    f"nothing changed, {name}": Mutant("build(", "build(", "", f"networks/{name}/in_numpy.py")
     for name in networks.names()
 }
 MUTANTS = {
