@@ -98,7 +98,7 @@ def growth(found: Growth) -> Figure:
     columns = list(dict.fromkeys((row.architecture, row.along) for row in found.rows))
     size = len(operations), len(columns)
     figure, axes = pyplot.subplots(
-        *size, figsize=(5 * len(columns), 8), sharex="col", squeeze=False
+        *size, figsize=(max(8, 5 * len(columns)), 8), sharex="col", squeeze=False
     )
     for row in found.rows:
         place = operations.index(row.operation), columns.index((row.architecture, row.along))
@@ -107,7 +107,7 @@ def growth(found: Growth) -> Figure:
     for axis, (_, along) in zip(axes[-1], columns, strict=True):
         axis.set_xlabel({"batch": "batch size", "units": "units in the hidden layer"}[along])
     figure.suptitle(
-        "Microseconds for each image. Left of a dotted line, most of a call is overhead."
+        "Microseconds for each image. Left of a dotted line,\nmost of a call is overhead."
     )
     return figure
 
