@@ -39,7 +39,7 @@ def test_a_part_is_what_its_stage_takes_longer_than_the_one_before(monkeypatch):
         bursts.append(call(0))
         return took[call(0)], 0.0
 
-    worker = SimpleNamespace(trainer=trainer, prepared=lambda: [(0, 0)], clock=clock, seed=0)
+    worker = SimpleNamespace(trainer=trainer, prepared=lambda: [(0, 0)], clock=clock)
     module = SimpleNamespace(stages=lambda trainer: stages[:-1])
     monkeypatch.setattr(profiles, "framework", lambda worker: module)
     found = profiles.subtracted(worker, 4)

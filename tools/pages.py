@@ -275,8 +275,7 @@ def knobs() -> list[str]:
 def traps() -> list[str]:
     """By how much batches that change, and another runtime's threads, move both sides."""
     found = moves.read(RUN.with_name("traps.json").read_text(encoding="utf-8"))
-    derived = explained.DERIVED
-    found.moved = [one for one in found.moved if one.knob not in derived]
+    found.moved = [one for one in found.moved if one.knob not in explained.DERIVED]
     return explained.table(found).splitlines()
 
 

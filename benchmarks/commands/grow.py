@@ -144,15 +144,7 @@ def medians(blocks: dict[int, list[float]]) -> list[float]:
 def checked(batches: Sequence[int] | None, dataset: data.Dataset) -> list[int]:
     """The given batch sizes, or the usual ones up to the number of images; raises ValueError."""
     most = min(len(dataset.train_labels), len(dataset.test_labels))
-    if not batches:
-        return [size for size in BATCHES if size <= most]
-    if len(set(batches)) < LEAST:
-        raise ValueError(f"--batch-size {batches}: give three or more, for a line and its residual")
-    for size in batches:
-        if not 1 <= size <= most:
-            limits = f"from 1 to {most}, of which the data set has images"
-            raise ValueError(f"--batch-size {size}: must be {limits}")
-    return sorted(set(batches))
+    return within("--batch-size", batches, BATCHES, most, ", of which the data set has images")
 
 
 def checked_units(units: Sequence[int], architectures: Sequence[str]) -> list[int]:
@@ -161,12 +153,19 @@ def checked_units(units: Sequence[int], architectures: Sequence[str]) -> list[in
         if not networks.load(name).has_width:
             wide = ", ".join(one for one in networks.names() if networks.load(one).has_width)
             raise ValueError(f"--architecture {name}: --units is for {wide} alone")
-    if not units:
-        return [*UNITS]
-    if len(set(units)) < LEAST:
-        listed = " ".join(map(str, units))
-        raise ValueError(f"--units {listed}: give three or more, for a line and its residual")
-    for one in units:
-        if not 1 <= one <= MOST_UNITS:
-            raise ValueError(f"--units {one}: must be from 1 to {MOST_UNITS}")
-    return sorted(set(units))
+    return within("--units", units, UNITS, MOST_UNITS)
+
+
+def within(
+    option: str, asked: Sequence[int] | None, usual: Sequence[int], most: int, why: str = ""
+) -> list[int]:
+    """The sizes that an option gives, or the usual ones up to `most`; raises ValueError."""
+    if not asked:
+        return [size for size in usual if size <= most]
+    if len(set(asked)) < LEAST:
+        listed = ", ".join(map(str, asked))
+        raise ValueError(f"{option} {listed}: give three or more, for a line and its residual")
+    for size in asked:
+        if not 1 <= size <= most:
+            raise ValueError(f"{option} {size}: must be from 1 to {most}{why}")
+    return sorted(set(asked))

@@ -25,8 +25,8 @@ STRAIGHT = 0.10
 class Row(BaseModel):
     """One operation of one implementation on one network: median seconds by block, by size.
 
-    Sizes are batch sizes or, `along` "units", widths of the hidden layer, at `batch_size`. They are
-    strings, as in JSON. `asked` are all requested sizes.
+    Sizes are batch sizes or, `along` "units", widths of the hidden layer. They are strings, as in
+    JSON. `asked` are all requested sizes.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -35,7 +35,6 @@ class Row(BaseModel):
     architecture: str
     implementation: str
     along: Along = "batch"
-    batch_size: int = recipe.BATCH_SIZE
     asked: list[int] = []
     seconds: dict[str, list[float]]
 
@@ -45,8 +44,10 @@ class Row(BaseModel):
 
     def rates(self) -> list[float]:
         """Images a second at each size, by the median over blocks."""
-        images = {size: size if self.along == "batch" else self.batch_size for size in self.sizes()}
-        return [images[size] / median(self.seconds[str(size)]) for size in self.sizes()]
+        return [
+            place(self.architecture, self.along, size)[1] / median(self.seconds[str(size)])
+            for size in self.sizes()
+        ]
 
     def blocks(self) -> list[list[float]]:
         """Seconds of all sizes in order, block by block."""

@@ -17,6 +17,7 @@ from benchmarks.comparing.ratios import CONFIDENCE
 from benchmarks.reporting.markdown import table
 from benchmarks.reporting.words import format_seconds, label
 from mnist_models.operations import OPERATIONS
+from mnist_models.recipe import BATCH_SIZE
 
 # What is added, what grows, and how a heading ends.
 WORDS = {"batch": ("image", "batch"), "units": ("unit", "width")}
@@ -73,10 +74,9 @@ def cells(row: Row) -> list[str]:
 
 def measured(rows: list[Row], limits: Mapping[str, float]) -> list[str]:
     """Images a second at each size, and their share of the machine's limit."""
-    row = rows[0]
-    sizes = row.sizes()
-    where = {"batch": "in batches of", "units": f"in batches of {row.batch_size}, by width"}
-    heads = [f"images a second {where[row.along]}", *(f"{size:,}" for size in sizes)]
+    sizes = rows[0].sizes()
+    where = {"batch": "in batches of", "units": f"in batches of {BATCH_SIZE}, by width"}
+    heads = [f"images a second {where[rows[0].along]}", *(f"{size:,}" for size in sizes)]
     lines = [[label(row.implementation), *map(rate, row.rates())] for row in rows]
     for row in rows if limits else ():
         percent = (f"{one:.0%}" for one in shares(row, limits["products"]))
