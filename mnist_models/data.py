@@ -233,7 +233,7 @@ def make_digits(train: int = 60_000, test: int = 10_000) -> list[np.ndarray]:
     far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
     weights = np.where(distance < 1, near, np.where(distance < 2, far, 0))
     enlarged = weights @ np.pad(digits.images, ((0, 0), (2, 2), (2, 2))) @ weights.T
-    enlarged = np.rint(enlarged.clip(0, 16) * (255 / 16)).astype(np.int64)
+    enlarged = np.rint(enlarged.clip(0, 16) * (255 / 16)).astype(np.int32)
     arrays = []
     for originals, count in zip(split_originals(digits.target, rng), (train, test), strict=True):
         chosen = originals[np.argsort(rng.random(count), kind="stable") % len(originals)]
@@ -265,13 +265,14 @@ def _varied(enlarged: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) 
         (sine * wide, sine * shear + cosine * high),
     ):
         origin = 23.5 - per_column * (13.5 + 2 * right) - per_row * (13.5 + 2 * down)
-        axes.append(np.rint(65536 * np.stack([per_column, per_row, origin])).astype(np.int64))
+        axes.append(np.rint(65536 * np.stack([per_column, per_row, origin])).astype(np.int32))
     images = np.empty((len(chosen), 28, 28), np.uint8)
-    for start in range(0, len(chosen), 256):
-        part, steps = slice(start, start + 256), np.arange(28)
+    first = np.int32(48**2) * chosen.astype(np.int32)[:, np.newaxis, np.newaxis]
+    for start in range(0, len(chosen), 64):
+        part, steps = slice(start, start + 64), np.arange(28, dtype=np.int32)
         places = [a[0, part] * steps + a[1, part] * steps[:, np.newaxis] + a[2, part] for a in axes]
         column, row = (place.clip(0, 47 * 65536 - 1) for place in places)
-        corner = chosen[part, np.newaxis, np.newaxis] * 48**2 + (row >> 16) * 48 + (column >> 16)
+        corner = first[part] + (row >> 16) * 48 + (column >> 16)
         a, b, c, d = (enlarged.take(corner + neighbour) for neighbour in (0, 1, 48, 49))
         x, y = column >> 8 & 255, row >> 8 & 255
         upper, lower = a * (256 - x) + b * x, c * (256 - x) + d * x

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from mnist_models import cpus, implementations
 
@@ -25,11 +26,14 @@ EXTENDED = (
     "test_ease_of_use",
     "test_explain",
     "test_feeding",
+    "test_growth",
     "test_hosts",
+    "test_leaks",
     "test_learn",
     "test_moments",
     "test_notebook",
     "test_parallel",
+    "test_parts",
     "test_shipping",
 )
 # The groups that take longest are begun first.
@@ -100,6 +104,8 @@ def pytest_configure(config):
         every = cpus.inherited()
         number = int(config.workerinput["workerid"].removeprefix("gw"))
         os.sched_setaffinity(0, {every[number % len(every)]})
+        # NumPy's threads were counted before, and would wait for each other on that CPU.
+        threadpool_limits(1)
 
 
 def pytest_collection_finish():

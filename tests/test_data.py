@@ -615,7 +615,7 @@ def test_a_mirror_that_accepts_and_is_silent(server, cache, arrays, monkeypatch)
     """A mirror that takes the connection and says nothing is left out, and the other is used."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        monkeypatch.setattr(data, "PATIENCE", 2)
+        monkeypatch.setattr(data, "PATIENCE", 1)
         monkeypatch.setitem(data.MIRRORS, "mnist", (address, data.MIRRORS["mnist"][1]))
         assert has_all_four(cache, arrays, data.load("mnist"))
     assert server.asked == [f"/b/{file}.gz" for file in data.FILES]

@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from configparser import ConfigParser
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -369,6 +370,7 @@ def test_the_contract_is_documented(protocol):
 # Tests and files that are named
 
 
+@cache
 def functions():
     """Names of all test functions of the project."""
     files = (*ROOT.glob("tests/test_*.py"), *ROOT.glob("benchmarks/test_*.py"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.commands import experiments, grow
+from benchmarks.commands import experiments, gates, grow
 from benchmarks.commands.grow import BATCHES, UNITS, checked, checked_units
 from benchmarks.comparing.growth import Growth, Row, crossing, line, shares, winners
 from benchmarks.reporting.growth import text
@@ -184,8 +184,9 @@ def test_growth_by_width_is_told():
 
 
 @pytest.mark.slow
-def test_the_pair_is_measured_at_every_width(dataset, tmp_path):
+def test_the_pair_is_measured_at_every_width(dataset, tmp_path, monkeypatch):
     """In one session, each width held against the reference."""
+    monkeypatch.setattr(gates, "BLOCKS", 1)
     found = grow.grow(
         dataset,
         ["mlp"],

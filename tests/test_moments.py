@@ -14,7 +14,7 @@ from mnist_models.worker import Worker
 from tests.test_statistics import EPOCH, KERAS, PYTORCH, SMOOTH, make_results, shown
 
 ROOT = Path(implementations.__file__).parents[2]
-WAIT = 0.3
+WAIT = 0.1
 
 
 class Late:

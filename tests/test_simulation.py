@@ -14,9 +14,9 @@ from benchmarks.measuring.workers import ROOT
 from tools import measured, simulation
 from tools.simulation import NOISES, draw, pools, simulate
 
-GATES = 150
+GATES = 100
 # So many of GATES are above 1 % by chance once in a thousand times.
-FALSE_ALARMS = 7
+FALSE_ALARMS = 5
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from benchmarks.comparing import ratios
 from benchmarks.comparing.ratios import MARGIN, Ratio, ratio
@@ -69,6 +70,15 @@ def test_interval_is_the_narrowest_exact_one(blocks):
         return 1 - 2 * sum(comb(blocks, below) for below in range(rank)) / 2**blocks
 
     assert exact(rank + 1) < ratios.CONFIDENCE <= exact(rank)
+
+
+@pytest.mark.parametrize("confidence", [0.9, ratios.CONFIDENCE, 1 - 0.02 / 7])
+def test_interval_is_that_of_scipy(confidence):
+    """Whose import would take most of a second of every session."""
+    for blocks in range(1, 40):
+        ends = stats.quantile_test(range(blocks), p=0.5).confidence_interval(confidence)
+        found = tuple(map(int, ends)) if np.isfinite(ends).all() else None
+        assert ratios.places(blocks, confidence) == found
 
 
 @pytest.mark.parametrize(("blocks", "enough"), [(8, False), (9, False), (10, True)])

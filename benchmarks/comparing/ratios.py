@@ -1,8 +1,9 @@
 """From samples to ratios with intervals. The unit of evidence is the block."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
-from math import exp, isfinite, log, nan
+from math import comb, exp, isfinite, log, nan
 from statistics import median
 
 import numpy as np
@@ -70,12 +71,14 @@ def places(blocks: int, confidence: float) -> tuple[int, int] | None:
     """The positions, among `blocks` sorted values, of the ends of their median's exact interval.
 
     None if there are too few values. Source: Conover, "Practical Nonparametric Statistics"
-    (1999), section 3.2, as in `scipy.stats.quantile_test`.
+    (1999), section 3.2. `scipy.stats.quantile_test` finds the same, but its import takes most of a
+    second, which every session would wait for.
     """
-    from scipy import stats  # the import takes most of a second: only where it is needed
-
-    ends = stats.quantile_test(range(blocks), p=0.5).confidence_interval(confidence)
-    return (int(ends.low), int(ends.high)) if all(map(isfinite, ends)) else None
+    # In 2**blocks equally likely cases: how many of them each end may miss.
+    cases, beyond = int(Fraction((1 - confidence) / 2) * 2**blocks), 0
+    while (cases := cases - comb(blocks, beyond)) >= 0:
+        beyond += 1
+    return (beyond - 1, blocks - beyond) if beyond else None
 
 
 def interval(values: list[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
@@ -112,7 +115,7 @@ def centre(first: Blocks, second: Blocks, error: float) -> Ratio:
     means = np.sort(np.add.outer(logs, logs)[np.triu_indices(len(logs))] / 2)
     beyond = cut(len(logs), error)
     ends = None if beyond is None else (means[beyond], means[-1 - beyond])
-    return with_ends(logs, float(np.median(means)), ends)
+    return with_ends(logs, float(means[(len(means) - 1) // 2] + means[len(means) // 2]) / 2, ends)
 
 
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:

@@ -15,6 +15,7 @@ from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
 from statistics import median
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from benchmarks.comparing import hosts
 from benchmarks.comparing.hosts import Hosts
@@ -213,12 +214,15 @@ def confirmation_blocks(suspects: int) -> tuple[int, ...]:
     return ends
 
 
-def power(ends: tuple[int, ...], agrees: float) -> float:
-    """The probability that a change is confirmed, if each block `agrees` with this probability."""
+def power(ends: tuple[int, ...], agrees: ArrayLike) -> np.ndarray:
+    """The probability that a change is confirmed, for each probability that a block `agrees`."""
+    agrees = np.asarray(agrees)
     # Probabilities of being undecided, by how many blocks contradict.
-    undecided, found = np.ones(1), 0.0
+    undecided = np.zeros((len(ends), *agrees.shape))
+    undecided[0], found = 1.0, np.zeros(agrees.shape)
     for blocks in range(1, ends[-1] + 1):
-        undecided = np.convolve(undecided, (agrees, 1 - agrees))[: len(ends)]
+        undecided[1:] = undecided[1:] * agrees + undecided[:-1] * (1 - agrees)
+        undecided[0] *= agrees
         if blocks in ends:
             against = ends.index(blocks)
             found += undecided[against]
@@ -485,7 +489,7 @@ def deviations(ends: tuple[int, ...], blocks: int) -> float:
     known = np.sqrt(stats.chi2.ppf(parts, blocks - 1) / (blocks - 1))
     # A table of the power of a change by its size in true deviations.
     reach = np.linspace(0, 8, 4 * PARTS)
-    powers = [power(ends, float(agrees)) for agrees in stats.norm.cdf(reach)]
+    powers = power(ends, stats.norm.cdf(reach))
 
     def missing(times: float) -> float:
         return float(np.mean(np.interp(times * known, reach, powers))) - POWER

@@ -17,7 +17,7 @@ class Reference:
     """Compares workers' answers with its own, on its own copy of the images."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self.images, self.labels = preprocess(dataset.train_images), dataset.train_labels
+        self.images, self.labels = dataset.train_images, dataset.train_labels
         self.answers: dict[tuple[Any, ...], parity.Arrays] = {}
 
     def check(
@@ -69,7 +69,7 @@ class Reference:
                 trainer.disable_dropout()
             trainer.set_weights(weights.initial(network, plan.seed))
             part = self.part(question, plan.batch_size, attempt)
-            sample = self.images[part], self.labels[part]
+            sample = preprocess(self.images[part]), self.labels[part]
             self.answers[key] = parity.observe(trainer, network, question, *sample, plan.batch_size)
         answer = weights.from_bytes(observed)
         return parity.differences(answer, self.answers[key], parity.LEFT_OUT)

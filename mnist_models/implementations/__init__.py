@@ -6,6 +6,7 @@ inherits from the protocols: they are the documentation of the contract, checked
 
 import ast
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
@@ -140,7 +141,8 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 
-def packages(name: str) -> set[str]:
+@cache
+def packages(name: str) -> frozenset[str]:
     """Top-level packages that implementation `name`, or one that it builds on, imports.
 
     Reads the files without running them, so that asking costs no import.
@@ -153,7 +155,7 @@ def packages(name: str) -> set[str]:
             modules |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     siblings = {other for other in names() if f"{__name__}.{other}" in modules}
     found = {module.split(".")[0] for module in modules}
-    return found.union(*map(packages, siblings))
+    return frozenset(found.union(*map(packages, siblings)))
 
 
 def missing(name: str) -> list[str]:
@@ -175,12 +177,15 @@ def first_line(error: Exception) -> str:
 
 def installed(wanted: Iterable[str]) -> dict[str, str]:
     """Distributions and versions that packages come from, asked of no package; empty if none."""
-    known = packages_distributions()
+    return {package: ", ".join(distributions().get(package, ())) for package in wanted}
+
+
+@cache
+def distributions() -> dict[str, list[str]]:
+    """Distributions and versions by package. Looking through all of them takes half a second."""
     return {
-        package: ", ".join(
-            f"{found} {version(found)}" for found in sorted(set(known.get(package, ())))
-        )
-        for package in wanted
+        package: [f"{found} {version(found)}" for found in sorted(set(names))]
+        for package, names in packages_distributions().items()
     }
 
 
