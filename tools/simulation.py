@@ -148,7 +148,6 @@ def gate(
     pool: list[Samples],
     noise: tuple[Noise, ...],
     chance: Chance,
-    rounds: int,
     difference: float = 0.0,
 ) -> tuple[list[Verdict], Samples]:
     """One session: the verdicts, and the samples of its screen.
@@ -159,7 +158,7 @@ def gate(
     everything = np.arange(BENCHMARKS) % len(pool)
     # A confirmation goes on where the screen ended, with the same sides.
     most = max(confirmation_blocks(suspects)[-1] for suspects in range(1, BENCHMARKS + 1))
-    samples = draw(pool, everything, max(BLOCKS + most, LOOKS[-1]), rounds, chance)
+    samples = draw(pool, everything, max(BLOCKS + most, LOOKS[-1]), ROUNDS, chance)
     for add in noise:
         samples = add(samples, chance)
     logs = medians(samples) + log(1 + difference)
@@ -192,11 +191,10 @@ def simulate(
     screen. With a `difference` only the last three mean anything.
     """
     chance = np.random.default_rng(seed)
-    rounds = min(blocks.shape[2] for blocks in pool)
     alarms = held = naive = suspected = at_once = 0
     equal: list[float] = []
     for _ in range(gates):
-        verdicts, screen = gate(pool, noise, chance, rounds, difference)
+        verdicts, screen = gate(pool, noise, chance, difference)
         found_equal = [v.ratio for v in verdicts if v.status is Status.EQUIVALENT and v.ratio]
         equal.append(len(found_equal) / BENCHMARKS)
         at_once += sum(found.blocks == BLOCKS for found in found_equal)
