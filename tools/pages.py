@@ -168,19 +168,15 @@ def instructions() -> list[str]:
 
 
 def elsewhere() -> list[str]:
-    """How many verdicts name the other side on another processor, in a sentence."""
+    """How many verdicts name the other side on another processor."""
     here, *others = on_processors()
-    every, lines = [*winners().values()], []
+    every, rows = [*winners().values()], []
     for other in others:
         shared = (of for of in every if here in of and other in of)
         both = [(of[here].split()[0], of[other].split()[0]) for of in shared]
         turned = sum("none" not in sides and len({*sides}) == 2 for sides in both)
-        lines.append(
-            f"On an {other}, {turned} of these {len(both)} verdicts on training steps and forward "
-            "passes named the other side "
-            "([choosing.md](docs/choosing.md#does-the-processor-matter))."
-        )
-    return lines
+        rows.append([other, f"{turned} of {len(both)}"])
+    return markdown.table(("another processor", "verdicts that name the other side there"), rows)
 
 
 def reading() -> list[str]:
