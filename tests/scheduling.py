@@ -20,9 +20,11 @@ KEPT = {
     "test_mutants": "mutants",
     "test_parity": "worker",
 }
-# Slow tests of what people do with a network besides measuring it on one machine.
+# Slow tests of what people do with a network besides measuring it on one machine, and of the
+# commands that the docs name.
 EXTENDED = (
     "test_convert",
+    "test_documented_commands",
     "test_ease_of_use",
     "test_explain",
     "test_feeding",
