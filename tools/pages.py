@@ -329,10 +329,8 @@ def seen() -> museum.Museum:
 
 
 def produced() -> list[str]:
-    """Where the runs of docs/production.md were measured."""
-    kept = {"The parts of a step": "parts", "One prediction": "predictions"}
-    kept |= {"All other operations": "production"}
-    return [f"- {what}: {circumstances(recorded(name))}." for what, name in kept.items()]
+    """Where the run of docs/production.md was measured."""
+    return [f"{circumstances(recorded('production'))}."]
 
 
 def started() -> list[str]:
@@ -342,7 +340,7 @@ def started() -> list[str]:
 
 def predicted() -> list[str]:
     """One prediction."""
-    return production.predictions(of_production("latency", "predictions"))
+    return production.predictions(of_production("latency"))
 
 
 def shipped() -> list[str]:
@@ -364,7 +362,7 @@ def of_production(operation: str, run: str = "production") -> list[Contest]:
 
 def of_parts() -> list[Contest]:
     """The contests of a recorded run that took all networks' steps apart."""
-    return of_production("parts", "parts")
+    return of_production("parts")
 
 
 def fed() -> list[str]:
