@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.measuring import workers
 from benchmarks.measuring.workers import ROOT, WorkerError, WorkerProcess, check_handshake
-from mnist_models import networks
+from mnist_models import implementations, networks
 from mnist_models.implementations import names
 from mnist_models.isolation import FRAMEWORKS
 from mnist_models.worker import source_hash
@@ -269,3 +269,12 @@ def test_no_import_runs_upwards(tmp_path, file, line, broken):
     ended = floors(tmp_path)
     assert ended.returncode == bool(broken), ended.stdout + ended.stderr
     assert broken in ended.stdout
+
+
+def test_a_broken_distribution_of_others_ends_nothing(monkeypatch):
+    """Only those that are wanted are asked for their versions."""
+    known = {"pytest": ["pytest"], "other": ["no-such-distribution"]}
+    monkeypatch.setattr(implementations, "packages_distributions", lambda: known)
+    monkeypatch.setattr(implementations, "distributions", implementations.distributions.__wrapped__)
+    found = implementations.installed(["pytest", "absent"])
+    assert found == {"pytest": f"pytest {pytest.__version__}", "absent": ""}

@@ -67,7 +67,7 @@ def test_all_intervals_together_hold_as_often_as_they_say():
             for run in runs(0.002 * random.standard_normal(10), architecture=f"net{number}")
         ]
         missed += any(end.low > 0 or end.high < 0 for end in endings(every))
-    assert missed / 100 < FAMILY + 3 * np.sqrt(FAMILY / 100)
+    assert missed / 100 < FAMILY + 2 * np.sqrt(FAMILY / 100)
 
 
 def test_seeds_of_one_side_alone_do_not_count():

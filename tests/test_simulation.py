@@ -15,7 +15,7 @@ from tools import measured, simulation
 from tools.simulation import NOISES, draw, pools, simulate
 
 GATES = 100
-# So many of GATES are above 1 % by chance once in a thousand times.
+# More than so many of GATES by chance, at 1 % each: once in two thousand times.
 FALSE_ALARMS = 5
 
 

@@ -14,7 +14,7 @@ PARITY_BATCHES = 3
 
 
 class Reference:
-    """Compares workers' answers with its own, on its own copy of the images."""
+    """Compares workers' answers with its own, on the images of the data set."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.images, self.labels = dataset.train_images, dataset.train_labels

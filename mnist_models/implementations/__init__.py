@@ -5,7 +5,7 @@ inherits from the protocols: they are the documentation of the contract, checked
 """
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
@@ -177,16 +177,19 @@ def first_line(error: Exception) -> str:
 
 def installed(wanted: Iterable[str]) -> dict[str, str]:
     """Distributions and versions that packages come from, asked of no package; empty if none."""
-    return {package: ", ".join(distributions().get(package, ())) for package in wanted}
+    known = distributions()
+    return {
+        package: ", ".join(
+            f"{found} {version(found)}" for found in sorted(set(known.get(package, ())))
+        )
+        for package in wanted
+    }
 
 
 @cache
-def distributions() -> dict[str, list[str]]:
-    """Distributions and versions by package. Looking through all of them takes half a second."""
-    return {
-        package: [f"{found} {version(found)}" for found in sorted(set(names))]
-        for package, names in packages_distributions().items()
-    }
+def distributions() -> Mapping[str, list[str]]:
+    """Distributions by package. Looking through all of them takes half a second."""
+    return packages_distributions()
 
 
 def load(name: str) -> Any:
