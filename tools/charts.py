@@ -113,11 +113,11 @@ def growth(found: Growth) -> Figure:
 
 
 def growth_row(axis: Axes, row: Row) -> None:
-    """One implementation: what was measured, and the size at which overhead is half."""
+    """One implementation: its times, and where overhead is half, if that is among its sizes."""
     sizes, color = row.sizes(), COLORS[row.implementation]
     each = [1e6 / rate for rate in row.rates()]
     axis.loglog(sizes, each, "o-", color=color, label=label(row.implementation))
-    if (half := line(row).half.value) > 0:
+    if sizes[0] <= (half := line(row).half.value) <= sizes[-1]:
         axis.axvline(half, color=color, linestyle=":", linewidth=1)
     by = {"batch": "", "units": " by width"}[row.along]
     axis.set_title(f"{OPERATIONS[row.operation].title}, {row.architecture}{by}")
