@@ -123,8 +123,9 @@ def load(name: str | None = None) -> Dataset:
             return _downloaded("mnist")
         except DataError as error:
             fallback = (
-                f"MNIST could not be had: {error.args[0]}; using 'digits' made from scikit-learn's"
-                " handwritten digits. Set MNIST_DIR to a folder with the four IDX files."
+                f"MNIST could not be downloaded: {error.args[0]}; using 'digits', made from "
+                "scikit-learn's handwritten digits. "
+                "Set MNIST_DIR to a folder with the four IDX files."
             )
             return replace(_digits(), fallback=fallback)
     name = "mnist" if name is None else name

@@ -48,7 +48,7 @@ def start_worker(dataset, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def worker(request, start_worker, tmp_path_factory):
-    """A function from an implementation's name to its `ParityWorker`; skips where it cannot be had.
+    """A function from an implementation's name to its `ParityWorker`; skips what is not installed.
 
     Where all tests run in this process, all whom they name are started at once, and asked all that
     they will ask, so that they import their frameworks and compute side by side.

@@ -625,7 +625,7 @@ def test_digits_stand_in(closed, few):
     """Who asks for nothing by name gets `digits`, and is told why and what to do about it."""
     dataset = data.load()
     assert dataset.name == "digits"
-    assert "MNIST could not be had: no network" in dataset.fallback
+    assert "MNIST could not be downloaded: no network" in dataset.fallback
     assert "Set MNIST_DIR to a folder with the four IDX files." in dataset.fallback
     assert data.load("digits").fallback == ""
 
