@@ -27,6 +27,7 @@ from benchmarks.measuring.hosts import parse_all
 from benchmarks.measuring.making import Maker
 from benchmarks.pytest_plugin import summary
 from benchmarks.pytest_plugin.summary import next_steps
+from benchmarks.reporting import bisected
 from benchmarks.reporting.trend import text
 
 QUIET = Console(quiet=True)
@@ -325,3 +326,9 @@ def test_the_panel_tells_what_to_ask_next(tmp_path, monkeypatch, word, said):
         assert found[0].endswith(" 'forward[mlp-b128-cpu]'")
     plan.environment = lambda contestant: Environment("old", "ssh=user@box")
     assert next_steps(SimpleNamespace(plan=plan), "old", judged) == []
+
+
+def test_another_distribution_of_a_package_is_named_once():
+    assert bisected.names((("keras", "keras-nightly 3.16"), ("numpy", "2.5.5"))) == (
+        "keras-nightly 3.16, numpy 2.5.5"
+    )

@@ -62,6 +62,12 @@ def test_what_is_the_same_is_said_to_be(differences, topic):
     assert differences[topic].effects == ()
 
 
+@pytest.mark.parametrize("name", PAIR)
+def test_a_layer_in_float64_answers_in_float64(found, name):
+    """Keras's nightly build on PyTorch does not: an exhibit of the museum."""
+    assert found[name][1]["dense in float64"]["answers"]["inference"].dtype == "float64"
+
+
 def test_the_page_says_what_is_found(found):
     """docs/differences.md, where these are the versions that it speaks of."""
     page = words.PAGE.read_text(encoding="utf-8")
@@ -82,6 +88,9 @@ PLANTED = {
     "epsilon: 0.001 / 0.002": lambda new: new["settings"].update(epsilon="0.002"),
     "outputs differ by": lambda new: new["answers"].update(
         inference=new["answers"]["inference"] * 2
+    ),
+    "outputs are float32 / float64": lambda new: new["answers"].update(
+        inference=new["answers"]["inference"].astype("f8")
     ),
     "starting gamma: 1 / 2": lambda new: new["start"].update(gamma=[2.0, 0.0, 2.0]),
     "parameters: 16 / 17": lambda new: new.update(parameters=17),

@@ -298,6 +298,24 @@ def duel(first, second, blocks=6, more=None):
     return make_results({(STEP, KERAS): (first, {}), (STEP, PYTORCH): second}, blocks)
 
 
+def test_versions_that_differ_from_a_baseline_s_are_told():
+    """Both environments may have the same name, such as those of two branches."""
+
+    def of(**versions):
+        return [1.0], {"facts": {"versions": versions, "conventions": SMOOTH}}
+
+    rows = {
+        (STEP, KERAS): of(keras="3.15.1", numpy="2.4.6"),
+        (STEP, f"{KERAS}@old"): of(keras="3.14.1", numpy="2.4.6"),
+        (STEP, PYTORCH): of(torch="2.15.0"),
+    }
+    results = make_results(rows, blocks=1)
+    said = "versions: keras 3.14.1 → 3.15.1, torch none → 2.15.0"
+    assert summary.versions_apart(results, "old") == said
+    rows = {(STEP, KERAS): of(keras="3.15.1"), (STEP, f"{KERAS}@old"): of(keras="3.15.1")}
+    assert summary.versions_apart(make_results(rows, blocks=1), "old").endswith("the same in both")
+
+
 BAD_PARITY = {"parity": {"loss": 0.5, "weights": 1e-9}}
 
 

@@ -87,6 +87,8 @@ def apart(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
             continue
         here, there = answers[name], others[name].astype(float)
         difference = relative(here, there, 0)
+        if name == "inference" and here.dtype != others[name].dtype:
+            yield f"outputs are {here.dtype} / {others[name].dtype}"
         if name == "loss" and not np.allclose(here, there, rtol=ROUNDING, equal_nan=True):
             yield f"the value is {figure(here)} / {figure(there)}"
         elif name == "weights" and abs(log(norm(here) / norm(there))) > CHANCE:

@@ -17,6 +17,7 @@ from benchmarks.pytest_plugin.saving import baseline_run, this_run
 from benchmarks.reporting import verdict_panel
 from benchmarks.reporting.page import Compared, Report
 from benchmarks.reporting.terminal import panel
+from benchmarks.trial import split
 
 NOTHING_SAVED = (
     "Nothing to compare with: no saved run matches. "
@@ -93,9 +94,24 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
         f"{results.plan.blocks} blocks, {confirmed}; family-wise error {FAMILY:.0%}",
         f"EQUIVALENT: within the margin, with an error of {EQUAL_ERROR:.0%} over all looks; "
         "sees: the smallest change that a confirmation finds in 9 of 10 sessions",
+        versions_apart(results, name),
         *timed.numbers.get(name, ()),
         *next_steps(results, name, judged),
     ]
+
+
+def versions_apart(results: Results, name: str) -> str:
+    """The packages whose versions differ between a baseline and here, as text."""
+    found: dict[str, dict[str, str]] = {name: {}, "": {}}
+    for row in results.rows.values():
+        _, environment = split(row.name)
+        for entry in row.entries.values():
+            if environment in found and "facts" in entry:
+                found[environment] |= entry["facts"]["versions"]
+    there, here = found.values()
+    both = ((each, there.get(each), here.get(each)) for each in sorted({*there, *here}))
+    changed = [f"{each} {old or 'none'} → {new or 'none'}" for each, old, new in both if old != new]
+    return f"versions: {', '.join(changed) or 'the same in both'}"
 
 
 def next_steps(results: Results, name: str, judged: list[Judged]) -> list[str]:

@@ -93,8 +93,8 @@ def changed(part: Part, old: bool = False) -> Place:
 
 
 def names(place: Place) -> str:
-    """Packages with their versions, as text."""
-    return ", ".join(f"{name} {pin}" for name, pin in place)
+    """Packages with their versions, as text. A pin may name another distribution of a package."""
+    return ", ".join(pin if " " in pin else f"{name} {pin}" for name, pin in place)
 
 
 def span(part: Part) -> str:

@@ -108,9 +108,9 @@ def progress(
         f"time budget {duration(plan.time_budget)}"
     )
     if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > BUSY * len(cpus.available()):
-        fewer = ", or use --threads 1" if plan.threads > 1 else ""
+        instead = ", or use --threads 1" if plan.threads > 1 else ""
         lines.say(
-            f"this machine is busy (load {load:.1f}): end other work{fewer}; "
+            f"this machine is busy (load {load:.1f}): end other work{instead}; "
             "frameworks that share their CPUs can look many times slower than they are"
         )
     if not plan.hosts and plan.threads >= (quota := cpus.quota()):

@@ -26,20 +26,21 @@ class Topic:
     """What both frameworks have, and which settings of the two mean the same.
 
     `settings` are names of Keras's and of PyTorch's parameters. `by_hand` is the same layer in
-    NumPy, which knows the shapes of the weights.
+    NumPy, which knows the shapes of the weights. Inputs and weights are of type `dtype`.
     """
 
     kind: str
     shape: tuple[int, ...] = NUMBERS
     settings: tuple[tuple[str, str], ...] = ()
     by_hand: Callable[[], Layer] = Layer
+    dtype: str = "f4"
 
     def inputs(self) -> np.ndarray:
         """A batch, the same for both."""
         random = np.random.default_rng(1)
         if self.shape == TOKENS:
             return random.integers(0, 50, self.shape)
-        return random.standard_normal(self.shape).astype("f4")
+        return random.standard_normal(self.shape).astype(self.dtype)
 
 
 def layer(shape: tuple[int, ...], by_hand: Callable[[], Layer] = Layer, **settings: str) -> Topic:
@@ -62,6 +63,7 @@ class Weighted(Layer):
 
 TOPICS = {
     "dense": layer(NUMBERS, lambda: numpy_layers.Dense(64, 64)),
+    "dense in float64": Topic("layer", by_hand=lambda: numpy_layers.Dense(64, 64), dtype="f8"),
     "convolution": layer(IMAGES, lambda: numpy_layers.Convolution(8, 16, 3), padding="padding"),
     "convolution, same, stride 2": layer(IMAGES, lambda: numpy_layers.Convolution(8, 16, 3)),
     "depthwise convolution": layer(IMAGES, lambda: numpy_layers.DepthwiseConvolution(8, 1, 3)),
@@ -135,7 +137,7 @@ def weights_of(topic: Topic) -> dict[str, np.ndarray]:
     found = {}
     for seed, (name, weight) in enumerate(topic.by_hand().weights.items()):
         array = np.random.default_rng(seed).uniform(-0.5, 0.5, weight.shape)
-        found[name] = (array + name.endswith("variance")).astype("f4")
+        found[name] = (array + name.endswith("variance")).astype(topic.dtype)
     return found
 
 

@@ -51,6 +51,7 @@ class Own(Network):
 
 LAYERS = {
     "dense": lambda: layers.Dense(64),
+    "dense in float64": lambda: layers.Dense(64, dtype="float64"),
     "convolution": lambda: layers.Conv2D(16, 3),
     "convolution, same, stride 2": lambda: layers.Conv2D(16, 3, 2, "same"),
     "depthwise convolution": lambda: layers.DepthwiseConv2D(3),

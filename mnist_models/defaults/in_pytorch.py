@@ -48,6 +48,7 @@ class Own(Network):
 
 LAYERS = {
     "dense": lambda: nn.Linear(64, 64),
+    "dense in float64": lambda: nn.Linear(64, 64, dtype=torch.float64),
     "convolution": lambda: nn.Conv2d(8, 16, 3),
     # "same" is not possible with a stride here; this has the same size.
     "convolution, same, stride 2": lambda: nn.Conv2d(8, 16, 3, stride=2, padding=1),
