@@ -242,16 +242,19 @@ def test_the_nights_are_shown_in_one_table(tmp_path):
             low=1.05,
             high=1.15,
         )
-        asked = Asked(new=one.new, old=[one.old], changes=[[one]], seconds=60.0)
+        memory = one.model_copy(update={"metric": "peak memory"})
+        asked = Asked(new=one.new, old=[one.old], changes=[[one, memory]], seconds=60.0)
         about = {"machine": "a CPU", "dataset": "mnist", "source": "", "trials": [one.trial]}
         kept = Bisection(**about, asked=[asked])
         (tmp_path / f"{night}.json").write_text(kept.model_dump_json())
     said = text(nights(tmp_path)).splitlines()
     assert said[2].endswith("| keras-nightly2026-11-27 | 1.100 [1.050, 1.150] EQUIVALENT |")
     assert said[3].endswith("| keras-nightly2026-11-28 | **1.100 [1.050, 1.150] REGRESSED** |")
+    assert "`train_step[mlp-b128-cpu]`, peak memory" in said[4]
+    assert len(said) == 5  # an equal memory has no line
     untold = Bisection(**about, answer="Not decided: other programs used the CPUs.\n\n1 session")
     (tmp_path / "2026-11-29.json").write_text(untold.model_dump_json())
-    [last] = text(nights(tmp_path)).splitlines()[4:]
+    [last] = text(nights(tmp_path)).splitlines()[5:]
     assert last == "| 2026-11-29 |  |  |  |  | Not decided: other programs used the CPUs. |"
     (tmp_path / "2026-11-30.json").write_text("{}")
     with pytest.raises(ValueError, match=r"2026-11-30\.json is no search"):

@@ -10,6 +10,7 @@ from benchmarks.reporting.words import label
 def text(nights: Mapping[str, list[Change] | str]) -> str:
     """A line for each row and night, oldest first; what the gate confirmed is in bold.
 
+    Metrics other than the time have a line only if the gate confirmed a change.
     A night without a result has one line with the reason. Each ratio is of two environments in the
     same rounds, so the drift of the machine between nights does not affect it.
     """
@@ -19,9 +20,9 @@ def text(nights: Mapping[str, list[Change] | str]) -> str:
             rows.append([night, "", "", "", "", printable(changes)])
             continue
         for one in changes:
-            if one.metric == "time":
-                about = label(one.implementation), f"`{one.trial}`", one.old, one.new
-                rows.append([night, *about, said(one)])
+            if one.metric == "time" or one.called:
+                row = f"`{one.trial}`" + (f", {one.metric}" if one.metric != "time" else "")
+                rows.append([night, label(one.implementation), row, one.old, one.new, said(one)])
     return "\n".join(table(("night", "implementation", "row", "released", "next", "ratio"), rows))
 
 
