@@ -268,7 +268,7 @@ def _varied(enlarged: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) 
         origin = 23.5 - per_column * (13.5 + 2 * right) - per_row * (13.5 + 2 * down)
         axes.append(np.rint(65536 * np.stack([per_column, per_row, origin])).astype(np.int32))
     images = np.empty((len(chosen), 28, 28), np.uint8)
-    first = np.int32(48**2) * chosen.astype(np.int32)[:, np.newaxis, np.newaxis]
+    first = 48**2 * chosen.astype(np.int32)[:, np.newaxis, np.newaxis]
     for start in range(0, len(chosen), 64):
         part, steps = slice(start, start + 64), np.arange(28, dtype=np.int32)
         places = [a[0, part] * steps + a[1, part] * steps[:, np.newaxis] + a[2, part] for a in axes]

@@ -208,7 +208,7 @@ def test_seconds_grow_no_faster_than_the_rows(tmp_path):
         return process_time() - began
 
     seconds(50)  # what is done once
-    few, more = seconds(60), seconds(600)
+    few, more = seconds(100), seconds(1000)
     assert more < 20 * few
 
 

@@ -64,13 +64,13 @@ def test_a_gap_of_the_size_of_two_seeds_is_no_equality():
 def test_interval_is_that_of_paired_proportions():
     """By drawing the images that one side alone misreads: 95 % of the intervals hold the truth."""
     random, held = np.random.default_rng(4), 0
-    draws = random.multinomial(IMAGES, (0.008, 0.012, 0.98), 600)
+    draws = random.multinomial(IMAGES, (0.008, 0.012, 0.98), 1000)
     for won, lost, _ in draws:
         found = judged(lost, won)
         old = 1 - (250 + won) / IMAGES
         low, high = ((end - 1) * old for end in (found.ratio.low, found.ratio.high))
         held += low <= 0.008 - 0.012 <= high
-    assert held / 600 == pytest.approx(0.95, abs=0.025)
+    assert held / 1000 == pytest.approx(0.95, abs=0.02)
 
 
 def test_many_comparisons_need_a_smaller_probability():

@@ -119,8 +119,8 @@ def test_first_calls_are_equal_by_the_screen_alone():
 
 
 def test_verdict_errs_as_the_looks_do():
-    """The same through `judge`: a difference of the margin, a thousand sessions."""
-    logs = np.random.default_rng(8).normal(EDGE, 0.015, (1000, LOOKS[-1]))
+    """The same through `judge`: a difference of the margin, two thousand sessions."""
+    logs = np.random.default_rng(8).normal(EDGE, 0.015, (2000, LOOKS[-1]))
     assert 0.02 < np.mean([word(one) == "EQUIVALENT" for one in logs]) <= 0.05
 
 
@@ -133,7 +133,7 @@ def test_a_wide_screen_is_decided_by_later_blocks():
 def test_more_blocks_never_decide_less():
     """Once equal, always equal: whatever comes later was measured for others."""
     chance = np.random.default_rng(13)
-    for logs in chance.normal(0.002, 0.012, (100, LOOKS[-1])):
+    for logs in chance.normal(0.002, 0.012, (200, LOOKS[-1])):
         words = [word(logs[:count]) == "EQUIVALENT" for count in range(6, LOOKS[-1] + 1)]
         assert words == sorted(words)
 

@@ -360,11 +360,6 @@ def of_production(operation: str, run: str = "production") -> list[Contest]:
     return production.of(contests(recorded(run)), operation)
 
 
-def of_parts() -> list[Contest]:
-    """The contests of a recorded run that took all networks' steps apart."""
-    return of_production("parts")
-
-
 def fed() -> list[str]:
     """Every way to feed."""
     return production.feeds(of_production("feed"))
@@ -372,12 +367,12 @@ def fed() -> list[str]:
 
 def apart() -> list[str]:
     """The parts of a training step."""
-    return production.taken_apart(of_parts())
+    return production.taken_apart(of_production("parts"))
 
 
 def most() -> list[str]:
     """The kernels that take most of it."""
-    shown = [contest for contest in of_parts() if contest.place[0] in KERNELS_OF]
+    shown = [contest for contest in of_production("parts") if contest.place[0] in KERNELS_OF]
     return production.kernels(shown, KERNELS)
 
 

@@ -115,7 +115,7 @@ def centre(first: Blocks, second: Blocks, error: float) -> Ratio:
     means = np.sort(np.add.outer(logs, logs)[np.triu_indices(len(logs))] / 2)
     beyond = cut(len(logs), error)
     ends = None if beyond is None else (means[beyond], means[-1 - beyond])
-    return with_ends(logs, float(means[(len(means) - 1) // 2] + means[len(means) // 2]) / 2, ends)
+    return with_ends(logs, float(np.median(means)), ends)
 
 
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:

@@ -16,6 +16,8 @@ from mnist_models.implementations import PAIR
 LIMIT = 600.0
 # What stands before the reason why an environment did not answer.
 UNKNOWN = "not known: "
+# Another NumPy alone is no upgrade of a framework.
+ANY_NUMPY = {"numpy": ""}
 # Seconds between two looks at probes that are ended.
 POLL = 0.2
 
@@ -59,20 +61,18 @@ def told(old: Environment, new: Environment, implementation: str) -> list[str]:
         return [f"{UNKNOWN}{str(error).splitlines()[0]}"]
 
 
-def frameworks(results: Results, name: str) -> dict[str, str]:
-    """The versions of a contestant's packages, except NumPy; empty if it never ran."""
+def versions(results: Results, name: str) -> dict[str, str]:
+    """The versions of a contestant's packages; empty if it never ran."""
     rows = (row for row in results.rows.values() if row.name == name)
     facts = (entry["facts"] for row in rows for entry in row.entries.values() if "facts" in entry)
-    versions = dict(next(facts, {"versions": {}})["versions"])
-    versions.pop("numpy", None)
-    return versions
+    return dict(next(facts, {"versions": {}})["versions"])
 
 
 def upgraded(results: Results, environment: str) -> list[str]:
     """Those of the pair that ran here and, with other versions, in a baseline."""
     found = []
     for name in PAIR:
-        here, there = (frameworks(results, one) for one in (name, contestant(name, environment)))
-        if here and there and here != there:
+        here, there = (versions(results, one) for one in (name, contestant(name, environment)))
+        if here and there and here | ANY_NUMPY != there | ANY_NUMPY:
             found.append(name)
     return found

@@ -10,6 +10,7 @@ from rich.console import Console
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.saved import confirm_command, environment_of
 from benchmarks.comparing.verdicts import CALLED, EQUAL_ERROR, FAMILY
+from benchmarks.measuring import probes
 from benchmarks.measuring.environments import folder_of, own
 from benchmarks.measuring.results import Results
 from benchmarks.pytest_plugin.options import SETTINGS
@@ -103,11 +104,10 @@ def notes_on(timed: Any, name: str, judged: list[Judged]) -> list[str]:
 def versions_apart(results: Results, name: str) -> str:
     """The packages whose versions differ between a baseline and here, as text."""
     found: dict[str, dict[str, str]] = {name: {}, "": {}}
-    for row in results.rows.values():
-        _, environment = split(row.name)
-        for entry in row.entries.values():
-            if environment in found and "facts" in entry:
-                found[environment] |= entry["facts"]["versions"]
+    for contestant in {row.name for row in results.rows.values()}:
+        _, environment = split(contestant)
+        if environment in found:
+            found[environment] |= probes.versions(results, contestant)
     there, here = found.values()
     both = ((each, there.get(each), here.get(each)) for each in sorted({*there, *here}))
     changed = [f"{each} {old or 'none'} → {new or 'none'}" for each, old, new in both if old != new]
