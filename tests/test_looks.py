@@ -69,8 +69,7 @@ def test_cut_is_wilcoxons(count):
 def test_centre_agrees_with_scipy():
     """Whatever lies within the interval is not rejected by the signed-rank test, and vice versa."""
     logs = np.random.default_rng(3).normal(0.003, 0.01, 10)
-    new = {block: [exp(one)] for block, one in enumerate(logs)}
-    found = centre(new, {block: [1.0] for block in new}, LOOK_ERROR)
+    found = centre([*logs], LOOK_ERROR)
     for shift in (log(found.low), log(found.high)):
         inside, outside = (shift * share + (1 - share) * np.median(logs) for share in (0.99, 1.01))
         assert stats.wilcoxon(logs - inside, method="exact").pvalue > 2 * LOOK_ERROR
@@ -154,7 +153,7 @@ def test_a_refuted_suspicion_is_measured_to_the_last_look_and_no_longer():
     screen = [0.03, 0.03, 0.03, 0.03, 0.0, 0.0]
     for blocks, more in ((10, 13), (17, 18), (18, None)):
         one = compared([*screen, *[0.001, -0.001] * 6][:blocks], suspects=1)
-        narrow = replace(centre(*one.between(0, 10), LOOK_ERROR), value=1.0, spread=0.01)
+        narrow = replace(centre([*one.between(0, 10).values()], LOOK_ERROR), value=1.0, spread=0.01)
         assert blocks_to_decide(Verdict(Status.INCONCLUSIVE, narrow), one) == more
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.comparing.changes import Change, change
 from benchmarks.comparing.records import Judged
 from benchmarks.comparing.search import search
-from benchmarks.comparing.verdicts import Comparison, judge, suspicion, time_metric
+from benchmarks.comparing.verdicts import Comparison, judge, time_metric
 from benchmarks.reporting.bisected import text
 
 SPREAD = 0.012  # of the blocks' log-ratios, about as measured
@@ -34,7 +34,7 @@ def session(slowness, chance):
         logs = chance.normal(ratio, SPREAD, 30)
         sides = {b: [exp(one)] for b, one in enumerate(logs)}, {b: [1.0] for b in range(30)}
         comparison = Comparison(TRIAL, "keras_tensorflow", str(old), time_metric(0.02), *sides, 6)
-        suspected = bool(suspicion(comparison))
+        suspected = bool(comparison.suspicion)
         if not suspected:  # measured on to the last look
             sides = [{b: side[b] for b in range(18)} for side in sides]
         comparison = replace(comparison, new=sides[0], old=sides[1], suspects=int(suspected))

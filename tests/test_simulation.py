@@ -81,7 +81,7 @@ def test_intervals_of_suspicions_lean_to_the_suspected_side():
         every = {"open": (screen, 0), "refuted": (new, 1)}
         for kind, (blocks, suspects) in every.items():
             one = verdicts.Comparison(*place, blocks, old, 6, suspects)
-            if verdicts.suspicion(one) and verdicts.decision(one)[0] is not True:
+            if one.suspicion and verdicts.decision(one)[0] is not True:
                 found = verdicts.judge(one).ratio
                 held[kind].append(found.low <= 1 <= found.high)
     assert np.mean(held["open"]) == pytest.approx(0.89, abs=0.03)

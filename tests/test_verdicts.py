@@ -17,7 +17,7 @@ from scipy import stats
 from benchmarks.__main__ import main
 from benchmarks.comparing import baseline, verdicts
 from benchmarks.comparing.machines import cpu_name
-from benchmarks.comparing.ratios import Ratio, ratio
+from benchmarks.comparing.ratios import Ratio, of_logs, ratio
 from benchmarks.comparing.records import Judged, compare, judge_all
 from benchmarks.comparing.saved import RunError, compare_runs, confirm_command
 from benchmarks.comparing.verdicts import (
@@ -41,7 +41,6 @@ from benchmarks.comparing.verdicts import (
     parse_margin,
     power,
     round_spread,
-    suspicion,
     time_metric,
 )
 from benchmarks.measuring.dealing import Dealer
@@ -256,7 +255,7 @@ def test_what_is_no_measurement_is_not_comparable(value, side, block):
     assert found.status is Status.NOT_COMPARABLE
     assert str(value) in found.reason
     assert ("here" if side == "new" else "older") in found.reason
-    assert suspicion(comparison) == 0
+    assert comparison.suspicion == 0
 
 
 def test_nothing_measured_is_not_comparable():
@@ -274,7 +273,7 @@ def test_nothing_measured_is_not_comparable():
 def test_a_reason_is_not_comparable_whatever_was_measured():
     comparison = compared(SLOWER, [1.3] * 11, reason="void here")
     assert judge(comparison) == Verdict(Status.NOT_COMPARABLE, reason="void here")
-    assert suspicion(comparison) == 0
+    assert comparison.suspicion == 0
 
 
 # Contamination
@@ -319,8 +318,8 @@ def test_heavy_load_makes_different_ones_look_equal():
 
 def test_a_disturbed_screen_suspects_nothing():
     """What is looked at again is no matter of others' work."""
-    assert suspicion(compared(SLOWER)) == 1
-    assert suspicion(compared(SLOWER, foreign=shares((1, 2)))) == 0
+    assert compared(SLOWER).suspicion == 1
+    assert compared(SLOWER, foreign=shares((1, 2))).suspicion == 0
 
 
 def test_limit_of_disturbance_and_unknown_shares():
@@ -373,7 +372,7 @@ def test_new_and_old_are_mirrors():
             assert there.status == other.get(here.status, here.status)
             ends = 1 / here.ratio.value, 1 / here.ratio.high, 1 / here.ratio.low
             assert (there.ratio.value, there.ratio.low, there.ratio.high) == pytest.approx(ends)
-            assert suspicion(comparison) == -suspicion(mirrored(comparison))
+            assert comparison.suspicion == -mirrored(comparison).suspicion
     assert {*other, Status.EQUIVALENT, Status.INCONCLUSIVE} <= seen
 
 
@@ -402,11 +401,11 @@ def test_suspicion_is_a_matter_of_the_screen_alone():
     """That the old side was another one in the confirmation makes no suspect, and unmakes none."""
     for screened, later in ((0.01, 10.0), (10.0, 0.01)):
         comparison = compared([1.3] * 6, metric=FIRST_CALL, old=screened)
-        alone = suspicion(comparison)
+        alone = comparison.suspicion
         again = compared([1.3] * 6, [1.3] * 11, metric=FIRST_CALL, old=screened)
         for block in range(6, 17):
             again.new[block], again.old[block] = [1.3 * later], [later]
-        assert suspicion(again) == alone == int(screened > 1)
+        assert again.suspicion == alone == int(screened > 1)
 
 
 # Two stages
@@ -1103,7 +1102,7 @@ def test_first_calls_are_suspected_only_where_nearly_all_say_so():
     for metric, unit in ((FIRST_CALL, 1.0), (PEAK_MEMORY, 2**30)):
         split = compared([1.5] * 4 + [1.0] * 2, metric=metric, old=unit, suspects=0)
         clear = compared([1.5] * 5 + [1.0], metric=metric, old=unit, suspects=0)
-        assert (suspicion(split), suspicion(clear)) == (0, 1)
+        assert (split.suspicion, clear.suspicion) == (0, 1)
 
 
 def test_a_session_confirms_all_its_suspects_until_each_is_decided():
@@ -1326,7 +1325,7 @@ def test_suites_in_which_nothing_changed_raise_no_alarm(true):
         for index, (which, said) in enumerate(zip(suspects, words, strict=True)):
             if gate < 20:  # these numbers are those of the product
                 comparison = compared(np.exp(screen[which]), np.exp(again[index]), len(suspects))
-                assert suspicion(comparison)
+                assert comparison.suspicion
                 assert (judge(comparison).status in ("REGRESSED", "IMPROVED")) == bool(said)
     assert alarms <= most(gates, FAMILY)
     assert screened > 0.02 * gates or true == 1
@@ -1338,7 +1337,7 @@ def test_interval_covers_the_truth_and_rounds_for_blocks_do_not():
     held = {"blocks": 0, "rounds": 0}
     for rounds in blocks_of(1.0, (sessions, BLOCKS), random):
         for name, logs in (("blocks", np.median(rounds, axis=1)), ("rounds", rounds.ravel())):
-            found = ratio(*(compared(np.exp(logs)).screen()))
+            found = of_logs([*compared(np.exp(logs)).screen().values()])
             held[name] += found.low <= 1 <= found.high
     assert sessions - held["blocks"] <= most(sessions, 0.05)
     assert held["rounds"] < 0.75 * sessions

@@ -19,7 +19,6 @@ from benchmarks.comparing.verdicts import (
     Comparison,
     Status,
     judge,
-    suspicion,
     time_metric,
 )
 from benchmarks.reporting import markdown
@@ -244,7 +243,7 @@ def suspected(row: dict[str, Any]) -> bool:
     """Whether the screen of a recorded row suspects a change of its time."""
     sides = by_block(row["new"]), by_block(row["old"])
     place = "step[]", "", "", time_metric(MARGIN)
-    return bool(suspicion(Comparison(*place, *sides, row["screened_blocks"], row["suspects"])))
+    return bool(Comparison(*place, *sides, row["screened_blocks"], row["suspects"]).suspicion)
 
 
 def earlier_detections() -> tuple[int, int]:

@@ -25,7 +25,6 @@ from benchmarks.comparing.verdicts import (
     Verdict,
     confirmation_blocks,
     judge,
-    suspicion,
     time_metric,
 )
 from benchmarks.numbers import whole
@@ -167,7 +166,7 @@ def gate(
     def comparison(index: int, blocks: int, suspects: int = 0) -> Comparison:
         return Comparison(*place, *one_each(logs[index][:blocks]), BLOCKS, suspects)
 
-    suspects = [i for i in range(BENCHMARKS) if suspicion(comparison(i, BLOCKS))]
+    suspects = [i for i in range(BENCHMARKS) if comparison(i, BLOCKS).suspicion]
     blocks = BLOCKS + (confirmation_blocks(len(suspects))[-1] if suspects else 0)
     found = [
         judge(comparison(i, blocks if i in suspects else LOOKS[-1], len(suspects)))

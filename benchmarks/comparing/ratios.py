@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from math import comb, exp, isfinite, log, nan
-from statistics import median
+from math import comb, exp, isfinite, log, nan, sqrt
+from statistics import fmean, median
 
 import numpy as np
 
@@ -60,12 +60,6 @@ def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
     return found
 
 
-def median_ratio(first: Blocks, second: Blocks) -> float:
-    """Median ratio over blocks, as in `ratio`, without an interval; NaN without common blocks."""
-    logs = block_log_ratios(first, second)
-    return exp(median(logs)) if measured(logs) else nan
-
-
 @cache
 def places(blocks: int, confidence: float) -> tuple[int, int] | None:
     """The positions, among `blocks` sorted values, of the ends of their median's exact interval.
@@ -102,20 +96,26 @@ def cut(count: int, error: float) -> int | None:
     return below - 1 if below else None
 
 
-def centre(first: Blocks, second: Blocks, error: float) -> Ratio:
+@cache
+def upper_triangle(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns of each pair of `count` values, a value with itself included."""
+    return np.triu_indices(count)
+
+
+def centre(logs: list[float], error: float) -> Ratio:
     """Ratio of two runs of one code: the median of pairwise means, with Wilcoxon's exact interval.
 
     Each end misses with a probability of at most `error`. The blocks' log-ratios must be as likely
     on either side of the true one, as they are if both sides run the same code and only the
     environments differ.
     """
-    logs = block_log_ratios(first, second)
     if not measured(logs):
         return Ratio(nan, None, None, len(logs))
-    means = np.sort(np.add.outer(logs, logs)[np.triu_indices(len(logs))] / 2)
+    means = np.sort(np.add.outer(logs, logs)[upper_triangle(len(logs))] / 2)
     beyond = cut(len(logs), error)
     ends = None if beyond is None else (means[beyond], means[-1 - beyond])
-    return with_ends(logs, float(np.median(means)), ends)
+    middle = (means[(len(means) - 1) // 2] + means[len(means) // 2]) / 2
+    return with_ends(logs, float(middle), ends)
 
 
 def ratio(first: Blocks, second: Blocks, confidence: float = CONFIDENCE) -> Ratio:
@@ -142,5 +142,6 @@ def measured(logs: list[float]) -> bool:
 def with_ends(logs: list[float], value: float, ends: tuple[float, float] | None) -> Ratio:
     """A ratio from each block's log-ratio, and the logarithms of its value and its ends."""
     low, high = map(exp, ends) if ends else (None, None)
-    spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
+    mean, others = fmean(logs), max(len(logs) - 1, 1)
+    spread = sqrt(sum((one - mean) ** 2 for one in logs) / others)
     return Ratio(exp(value), low, high, len(logs), spread)

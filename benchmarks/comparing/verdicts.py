@@ -10,7 +10,7 @@ test, which errs in at most FAMILY of sessions, and what calls keep has another 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
 from statistics import median
 
@@ -24,8 +24,7 @@ from benchmarks.comparing.ratios import (
     Ratio,
     block_log_ratios,
     centre,
-    median_ratio,
-    ratio,
+    of_logs,
 )
 from benchmarks.trial import RowId, Trial
 
@@ -139,17 +138,43 @@ class Comparison:
         """The name of the test, such as test_forward[mlp-b128-cpu-pytorch_eager]."""
         return RowId(Trial.parse(self.trial), self.implementation).test
 
-    def screen(self) -> tuple[Blocks, Blocks]:
-        """The screen's blocks, in which every row was measured."""
+    @cached_property
+    def logs(self) -> dict[int, float]:
+        """The log-ratio of each block that both sides have, in the order of the blocks."""
+        common = sorted(self.new.keys() & self.old.keys())
+        return dict(zip(common, block_log_ratios(self.new, self.old), strict=True))
+
+    def between(self, first: int, end: int) -> dict[int, float]:
+        """The log-ratios of the blocks from `first` to before `end`."""
+        return {block: one for block, one in self.logs.items() if first <= block < end}
+
+    def screen(self) -> dict[int, float]:
+        """The log-ratios of the screen's blocks, in which every row was measured."""
         return self.between(0, self.screened)
 
-    def between(self, first: int, end: int) -> tuple[Blocks, Blocks]:
-        """Both sides' blocks from `first` to before `end`."""
-        new, old = (
-            {block: samples for block, samples in blocks.items() if first <= block < end}
-            for blocks in (self.new, self.old)
-        )
-        return new, old
+    @cached_property
+    def usual(self) -> Blocks:
+        """What the old side took in the screen."""
+        return {block: self.old[block] for block in self.old if block < self.screened}
+
+    @cached_property
+    def suspicion(self) -> int:
+        """1 if the screen suspects an increase beyond the margin, -1 for a decrease, else 0.
+
+        Nothing is suspected in a screen that other programs disturbed: its verdict is CONTAMINATED.
+        First calls and memory have one value a process, and measuring them again costs as much as
+        everything else, so all blocks except one must agree.
+        """
+        if self.reason or bad_values(self):
+            return 0
+        logs = [*self.screen().values()]
+        if not logs or contaminated(self.foreign, self.screen()):
+            return 0
+        suspected = direction(exp(median(logs)), self.usual, self.metric)
+        if suspected and self.metric.name != "time":
+            told = [direction(exp(one), self.usual, self.metric) for one in logs]
+            return suspected if told.count(suspected) >= len(logs) - 1 else 0
+        return suspected
 
 
 @dataclass(frozen=True)
@@ -164,24 +189,6 @@ class Verdict:
     ratio: Ratio | None = None
     detectable: float | None = None
     reason: str = ""
-
-
-def suspicion(comparison: Comparison) -> int:
-    """Return 1 if the screen suspects an increase beyond the margin, -1 for a decrease, else 0.
-
-    Nothing is suspected in a screen that other programs disturbed: its verdict is CONTAMINATED.
-    First calls and memory have one value a process, and measuring them again costs as much as
-    everything else, so all blocks except one must agree.
-    """
-    new, old = comparison.screen()
-    if comparison.reason or bad_values(comparison) or contaminated(comparison.foreign, new):
-        return 0
-    suspected = direction(median_ratio(new, old), old, comparison.metric)
-    if suspected and comparison.metric.name != "time":
-        logs = block_log_ratios(new, old)
-        agreeing = sum(direction(exp(one), old, comparison.metric) == suspected for one in logs)
-        return suspected if agreeing >= len(logs) - 1 else 0
-    return suspected
 
 
 def direction(value: float, old: Blocks, metric: Metric) -> int:
@@ -238,7 +245,8 @@ def confirmation_rounds(suspects: Iterable[Comparison], rounds: int) -> int:
     """
     needed = [rounds]
     for suspect in suspects:
-        within = round_spread(*suspect.screen())
+        sides = suspect.new, suspect.old
+        within = round_spread(*({b: side[b] for b in suspect.screen()} for side in sides))
         needed.append(ceil((OF_MEDIAN * within / ROUND_ERROR) ** 2))
     return min(max(needed), MOST_ROUNDS * rounds)
 
@@ -264,15 +272,14 @@ def decision(comparison: Comparison) -> tuple[bool | None, int]:
     block contradicts unless it lies beyond the margin on the suspected side. More than OUTLIERS of
     them refute the suspicion. The answer is None while it is open.
     """
-    suspected, end = suspicion(comparison), comparison.screened
+    suspected, end = comparison.suspicion, comparison.screened
     if not (suspected and comparison.suspects):
         return None, end
     ends, against = confirmation_blocks(comparison.suspects), 0
-    later = sorted(b for b in comparison.new.keys() & comparison.old.keys() if b >= end)
+    later = [block for block in comparison.logs if block >= end]
     for blocks, block in enumerate(later, start=1):
-        new, old = comparison.between(block, block + 1)
-        [one] = block_log_ratios(new, old)
-        against += direction(exp(one), old, comparison.metric) != suspected
+        old = {block: comparison.old[block]}
+        against += direction(exp(comparison.logs[block]), old, comparison.metric) != suspected
         end = block + 1
         if against > OUTLIERS:
             return False, end
@@ -292,30 +299,30 @@ def judge(comparison: Comparison) -> Verdict:
     if reason := comparison.reason or bad_values(comparison):
         return Verdict(Status.NOT_COMPARABLE, reason=reason)
     if said := disagreement(comparison):
-        found = centre(comparison.new, comparison.old, LOOK_ERROR)
+        found = centre([*comparison.logs.values()], LOOK_ERROR)
         return Verdict(Status.INCONCLUSIVE, found, reason=said)
     changed, end = decision(comparison)
     if changed:
-        new, old = comparison.between(comparison.screened, end)
-        found = ratio(new, old, 1 - 2 * FAMILY / comparison.suspects)
+        logs = comparison.between(comparison.screened, end)
+        found = of_logs([*logs.values()], 1 - 2 * FAMILY / comparison.suspects)
     elif look := equal_after(comparison, changed, end):
-        new, old = comparison.between(0, look)
-        found = centre(new, old, LOOK_ERROR)
-        if not contaminated(comparison.foreign, new, HEAVY):
+        logs = comparison.between(0, look)
+        found = centre([*logs.values()], LOOK_ERROR)
+        if not contaminated(comparison.foreign, logs, HEAVY):
             return Verdict(Status.EQUIVALENT, found, sees(found, comparison))
     else:
-        new, old = judged_blocks(comparison)
+        logs = judged_blocks(comparison)
         if changed is False:
-            new, old = comparison.between(0, end)
-        elif suspicion(comparison):
-            new, old = comparison.screen()
-        found = centre(new, old, LOOK_ERROR)
+            logs = comparison.between(0, end)
+        elif comparison.suspicion:
+            logs = comparison.screen()
+        found = centre([*logs.values()], LOOK_ERROR)
     word, reason = status_for(comparison, found, changed, end - comparison.screened)
-    if count := contaminated(comparison.foreign, new):
+    if count := contaminated(comparison.foreign, logs):
         word = Status.CONTAMINATED
-        reason = f"other programs used the CPUs in {count} of {len(new)} blocks"
+        reason = f"other programs used the CPUs in {count} of {len(logs)} blocks"
     verdict = Verdict(word, found, sees(found, comparison), reason)
-    open_ = word is Status.INCONCLUSIVE and not suspicion(comparison)
+    open_ = word is Status.INCONCLUSIVE and not comparison.suspicion
     if open_ and (more := blocks_to_decide(verdict, comparison)):
         return replace(verdict, reason=f"{reason}; about {more} blocks would decide it")
     return verdict
@@ -335,16 +342,15 @@ def equal_after(comparison: Comparison, changed: bool | None, end: int) -> int |
 
     There is no look while a suspicion is open: if it was refuted, looks start at the block `end`.
     """
-    if changed is None and suspicion(comparison):
+    if changed is None and comparison.suspicion:
         return None
-    new, old = judged_blocks(comparison) if changed is None else (comparison.new, comparison.old)
-    common = sorted(new.keys() & old.keys())
+    judged = judged_blocks(comparison) if changed is None else comparison.logs
+    blocks, logs = [*judged], [*judged.values()]
     for count in looks(comparison.screened):
-        if count > len(common) or (changed is False and common[count - 1] + 1 < end):
+        if count > len(blocks) or (changed is False and blocks[count - 1] + 1 < end):
             continue
-        look = common[count - 1] + 1
-        if equal(centre(*comparison.between(0, look), LOOK_ERROR), comparison):
-            return look
+        if equal(centre(logs[:count], LOOK_ERROR), comparison):
+            return blocks[count - 1] + 1
     return None
 
 
@@ -357,22 +363,22 @@ def looks(screened: int) -> tuple[int, ...]:
     return tuple(sorted({max(screened, LOOKS[0]), *(look for look in LOOKS if look > screened)}))
 
 
-def judged_blocks(comparison: Comparison) -> tuple[Blocks, Blocks]:
-    """The blocks that count without a suspicion: all, or for first calls only the screen's.
+def judged_blocks(comparison: Comparison) -> dict[int, float]:
+    """The log-ratios that count without a suspicion: all, or for first calls only the screen's.
 
     Further blocks start fewer processes side by side, which changes the time of a first call.
     """
     if comparison.metric is FIRST_CALL:
         return comparison.screen()
-    return comparison.new, comparison.old
+    return comparison.logs
 
 
 def equal(found: Ratio, comparison: Comparison) -> bool:
     """Whether the whole interval of a ratio lies within the margin."""
-    old = comparison.screen()[1]
     if found.low is None or found.high is None:
         return False
-    return not any(direction(end, old, comparison.metric) for end in (found.low, found.high))
+    ends = found.low, found.high
+    return not any(direction(end, comparison.usual, comparison.metric) for end in ends)
 
 
 def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
@@ -385,13 +391,12 @@ def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
     if verdict.status not in UNDECIDED or found is None or found.blocks < 2:
         return None
     # Heavy load stays, however many blocks follow.
-    common = comparison.new.keys() & comparison.old.keys()
-    if disagreement(comparison) or contaminated(comparison.foreign, common, HEAVY):
+    if disagreement(comparison) or contaminated(comparison.foreign, comparison.logs, HEAVY):
         return None
     room = log(1 + comparison.metric.margin) - abs(log(found.value))
     # A refuted suspicion is judged by fewer blocks than there are.
     for count in looks(comparison.screened):
-        if count > len(common) and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
+        if count > len(comparison.logs) and room > LOOK_DEVIATIONS * found.spread / sqrt(count):
             return count
     return None
 
@@ -415,7 +420,7 @@ def status_for(
         return Status.INCONCLUSIVE, f"suspected, but not confirmed: {against}"
     if found.low is None or found.high is None:
         return Status.INCONCLUSIVE, f"{found.blocks} blocks are too few for an interval"
-    if not suspicion(comparison):
+    if not comparison.suspicion:
         return Status.INCONCLUSIVE, undecided(found, comparison.metric.margin)
     if not later:
         return Status.INCONCLUSIVE, "suspected; its confirmation was not measured"
@@ -459,7 +464,7 @@ def bad_values(comparison: Comparison) -> str:
             return f"nothing was measured ({place})"
         if wrong := [value for value in values if not (isfinite(value) and value > 0)]:
             return f"{wrong[0]} is no measurement ({place})"
-    if not comparison.new.keys() & comparison.old.keys():
+    if not comparison.logs:
         return "no block in common"
     return ""
 
@@ -470,7 +475,7 @@ def detectable(spread: float, comparison: Comparison, blocks: int) -> float:
     Log-ratios are taken as normal, with a standard deviation of `spread` over `blocks`. Each new
     block must lie beyond the margin with the probability that gives a confirmation POWER.
     """
-    itself = bool(comparison.suspects and suspicion(comparison))
+    itself = bool(comparison.suspects and comparison.suspicion)
     ends = confirmation_blocks(comparison.suspects - itself + 1)
     usual = median([s for samples in comparison.old.values() for s in samples] or [inf])
     limit = 1 + max(comparison.metric.margin, comparison.metric.least / usual)

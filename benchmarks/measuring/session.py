@@ -16,7 +16,6 @@ from benchmarks.comparing.verdicts import (
     confirmation_blocks,
     confirmation_rounds,
     decision,
-    suspicion,
 )
 from benchmarks.measuring import load, memory
 from benchmarks.measuring.dealing import Dealer
@@ -262,7 +261,7 @@ class Session:
             for one in every
             if one.comparison.metric.name == "time"
             and self.whole(one.comparison)
-            and not (suspicion(one.comparison) and decision(one.comparison)[0] is None)
+            and not (one.comparison.suspicion and decision(one.comparison)[0] is None)
             and blocks_to_decide(one.verdict, one.comparison)
         ]
 
@@ -278,7 +277,7 @@ class Session:
         """Return the suspects of the screen that the confirmation has not decided yet."""
         results = Results(self.plan, self.journal)
         every = [one.comparison for judged in results.verdicts().values() for one in judged]
-        return [c for c in every if suspicion(c) and decision(c)[0] is None]
+        return [c for c in every if c.suspicion and decision(c)[0] is None]
 
     def contests_of(self, suspects: list[Comparison]) -> dict[str, list[str]]:
         """Return the contestants to measure again, by trial.
