@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import BaseModel
@@ -43,7 +42,6 @@ def write(path: Path, draw: Callable[[Any], Figure], data: Any) -> None:
         figure.tight_layout()
         told = {"Date": None, "Creator": None, "Description": digest(data)}
         figure.savefig(path, format="svg", metadata=told)
-        pyplot.close(figure)
 
 
 def is_of(path: Path, data: Any) -> bool:
@@ -61,7 +59,8 @@ def moves(found: Explained) -> Figure:
     """By how much each knob moves one trial: a bar from low to high for each side."""
     ((trial, every),) = explained.in_order(found).items()
     every = [one for one in every if one.sides]
-    figure, axis = pyplot.subplots(figsize=(9.6, 1.2 + 0.24 * len(every)))
+    figure = Figure((9.6, 1.2 + 0.24 * len(every)))
+    axis = figure.subplots()
     for row, one in enumerate(every):
         for side in one.sides:
             low, high = explained.limits(one.factor(side))
@@ -97,9 +96,8 @@ def growth(found: Growth) -> Figure:
     operations = list(dict.fromkeys(row.operation for row in found.rows))
     columns = list(dict.fromkeys((row.architecture, row.along) for row in found.rows))
     size = len(operations), len(columns)
-    figure, axes = pyplot.subplots(
-        *size, figsize=(max(8, 5 * len(columns)), 8), sharex="col", squeeze=False
-    )
+    figure = Figure((max(8, 5 * len(columns)), 8))
+    axes = figure.subplots(*size, sharex="col", squeeze=False)
     for row in found.rows:
         place = operations.index(row.operation), columns.index((row.architecture, row.along))
         growth_row(axes[place], row)
@@ -131,7 +129,8 @@ def history(timeline: Timeline) -> Figure:
     rows = [(RowId.parse(row).trial, row) for row in timeline.rows]
     operations = list(dict.fromkeys(trial.operation for trial, _ in rows))
     high = len(operations) + 1
-    figure, axes = pyplot.subplots(high, figsize=(9, 3.2 * high), sharex=True)
+    figure = Figure((9, 3.2 * high))
+    axes = figure.subplots(high, sharex=True)
     for axis, operation in zip(axes, operations, strict=False):
         drawn = [(trial, row) for trial, row in rows if trial.operation == operation]
         for place, (trial, row) in enumerate(drawn):
@@ -171,9 +170,8 @@ def learning(found: Curves) -> Figure:
     architectures = list(dict.fromkeys(network for network, _ in cases(found.runs)))
     arms = ("equal", "own")
     size = len(arms), len(architectures)
-    figure, axes = pyplot.subplots(
-        *size, figsize=(1 + 2.6 * size[1], 6), sharex=True, sharey="col", squeeze=False
-    )
+    figure = Figure((1 + 2.6 * size[1], 6))
+    axes = figure.subplots(*size, sharex=True, sharey="col", squeeze=False)
     for architecture, arm in cases(found.runs):
         if arm in arms:
             axis = axes[arms.index(arm), architectures.index(architecture)]
@@ -204,7 +202,8 @@ Session = tuple[float, float, float, bool]
 
 def sessions(rows: Sequence[Session]) -> Figure:
     """The interval of each ratio, thick where a change was called, in the colour of its dose."""
-    figure, axis = pyplot.subplots(figsize=(9.5, 4))
+    figure = Figure((9.5, 4))
+    axis = figure.subplots()
     planted, lows, highs, called = zip(*rows, strict=True)
     axis.vlines(
         range(len(rows)),

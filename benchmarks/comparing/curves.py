@@ -93,47 +93,53 @@ class Ending:
         return "cannot tell"
 
 
-def by_seed(runs: Iterable[Run], architecture: str, arm: str, name: str) -> dict[int, list[float]]:
-    """The accuracies by epoch of each seed."""
-    place = architecture, name, arm
-    return {run.seed: run.accuracies for run in runs if run.place[:3] == place}
+# The accuracies by epoch of each seed.
+Seeds = dict[int, list[float]]
+
+
+def by_seed(runs: Iterable[Run]) -> dict[tuple[str, str, str], Seeds]:
+    """The seeds of each (architecture, arm, implementation)."""
+    found: dict[tuple[str, str, str], Seeds] = {}
+    for run in runs:
+        place = run.architecture, run.arm, run.implementation
+        found.setdefault(place, {})[run.seed] = run.accuracies
+    return found
 
 
 def band(runs: Iterable[Run], architecture: str, arm: str, name: str) -> Band:
     """The band of an implementation's curves; at least two seeds."""
-    epochs = list(zip(*by_seed(runs, architecture, arm, name).values(), strict=True))
+    epochs = list(zip(*by_seed(runs)[architecture, arm, name].values(), strict=True))
     means, deviations = [fmean(each) for each in epochs], [stdev(each) for each in epochs]
     return Band(means, deviations, len(epochs[0]))
 
 
-def cases(runs: Iterable[Run]) -> list[tuple[str, str]]:
-    """(architecture, arm) of each comparison in which the pair shares two seeds or more."""
-    found = sorted({(run.architecture, run.arm) for run in runs})
-    return [case for case in found if len(shared_seeds(runs, *case)) > 1]
+def cases(runs: Iterable[Run]) -> dict[tuple[str, str], list[float]]:
+    """By how much the second of the pair ends above the first, from each seed that both share.
+
+    By (architecture, arm), if there are two such seeds or more.
+    """
+    seeds, found = by_seed(runs), {}
+    for case in sorted({place[:2] for place in seeds}):
+        one, other = (seeds.get((*case, name), {}) for name in PAIR)
+        found[case] = [
+            other[seed][-1] - one[seed][-1] for seed in sorted(one.keys() & other.keys())
+        ]
+    return {case: apart for case, apart in found.items() if len(apart) > 1}
 
 
-def shared_seeds(runs: Iterable[Run], architecture: str, arm: str) -> list[int]:
-    """The seeds from which both of the pair were trained."""
-    one, other = (by_seed(runs, architecture, arm, name) for name in PAIR)
-    return sorted(one.keys() & other.keys())
-
-
-def endings(runs: list[Run]) -> list[Ending]:
+def endings(runs: Iterable[Run]) -> list[Ending]:
     """How the pair's final accuracies differ, for each network and arm.
 
     Differences are paired by seed, which decides the order of the images and, except in arms with
     own initialisers, the starting weights. Source of the interval: Student's t for paired
     differences, with Bonferroni's correction for the number of comparisons.
     """
-    from scipy import stats
+    from scipy import special
 
-    found = cases(runs)
-    ends = []
-    for case in found:
-        one, other = (by_seed(runs, *case, name) for name in PAIR)
-        apart = [other[seed][-1] - one[seed][-1] for seed in shared_seeds(runs, *case)]
+    found, ends = cases(runs), []
+    for case, apart in found.items():
         spread = stdev(apart) / sqrt(len(apart))
-        room = spread * float(stats.t.ppf(1 - FAMILY / len(found) / 2, len(apart) - 1))
+        room = spread * float(special.stdtrit(len(apart) - 1, 1 - FAMILY / len(found) / 2))
         centre = fmean(apart)
         ends.append(Ending(*case, centre, centre - room, centre + room, len(apart)))
     return ends

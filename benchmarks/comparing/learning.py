@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite, sqrt
+from statistics import NormalDist
 
 from benchmarks.comparing.ratios import CONFIDENCE, Ratio
 from benchmarks.comparing.verdicts import FAMILY, POWER, Status, Verdict
@@ -40,7 +41,7 @@ def judge_accuracy(
     one of them misreads rejects at FAMILY / `comparisons`. Source of the interval and the test:
     Fleiss, Levin and Paik, "Statistical Methods for Rates and Proportions" (2003), section 13.1.
     """
-    from scipy import stats
+    from scipy import special
 
     for side, where in ((new, "here"), (old, environment)):
         if not (isfinite(side.accuracy) and side.accuracy > 0):
@@ -55,15 +56,16 @@ def judge_accuracy(
     images = max(new.images, old.images, 1)
     change = (won - lost) / images
     error = sqrt(won + lost - (won - lost) ** 2 / images) / images
-    room = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
-    chance = stats.binomtest(won, won + lost).pvalue if won + lost else 1.0
+    room = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * error
+    # Both are equally likely to misread an image, so the two tails are equal.
+    chance = min(1.0, 2 * float(special.bdtr(min(won, lost), won + lost, 0.5)))
     word = Status.INCONCLUSIVE
     if abs(change) + room <= rounding.least:
         word = Status.EQUIVALENT
     elif abs(change) - room > rounding.most and chance < FAMILY / comparisons:
         word = Status.IMPROVED if change > 0 else Status.REGRESSED
     value, low, high = (1 + (change + end) / old.accuracy for end in (0, -room, room))
-    sees = rounding.most + room + float(stats.norm.ppf(POWER)) * error
+    sees = rounding.most + room + NormalDist().inv_cdf(POWER) * error
     interval = f"[{change - room:+.4f}, {change + room:+.4f}]"
     reason = f"{words}: a change of {change:+.4f} {interval}; {rounding}"
     return Verdict(word, Ratio(value, low, high, 1), sees / old.accuracy, reason)
