@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import sqrt
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,10 +135,10 @@ def limit(accuracies: list[float]) -> float:
     tolerance limit. Source: Krishnamoorthy and Mathew, "Statistical Tolerance Regions" (2009),
     chapter 2, for a known mean.
     """
-    from scipy import stats
+    from scipy import special
 
     seeds = len(accuracies) // 2
     pairs = zip(accuracies[:seeds], accuracies[seeds:], strict=True)
     squares = sum((one - other) ** 2 for one, other in pairs)
-    deviation = sqrt(squares / stats.chi2.ppf(1 - CONFIDENCE, seeds))
-    return float(stats.norm.ppf((1 + COVERED) / 2) * deviation)
+    deviation = sqrt(squares / special.chdtri(seeds, CONFIDENCE))
+    return NormalDist().inv_cdf((1 + COVERED) / 2) * deviation

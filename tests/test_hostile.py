@@ -131,7 +131,7 @@ def test_any_field_is_refused_in_words_or_shown(tmp_path, change):
         for row in (row_of(run, EPOCH), row_of(run))
     ]
     run["machine_info"] = {"cpu": {"brand_raw": "Abacus 9", "count": 2}, "system": "Linux"}
-    run["dataset"]["pictures"] = {}
+    run["dataset"] |= {"pictures": {}, "samples": "iVBORw0K"}
     for row in run["benchmarks"]:
         row["extra_info"]["misread"] = (row["extra_info"]["misread"] or [])[:1]
     other, path = deepcopy(run), tmp_path / "run.json"

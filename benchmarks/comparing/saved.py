@@ -122,7 +122,7 @@ def across_time(
     for row in (name, reference):
         if not missing(row, ours, theirs, old_name):
             sides = replace(comparison, new=samples(ours[row]), old=samples(theirs[row]))
-            if reason := verdicts.bad_values(sides):
+            if reason := sides.fault:
                 return Judged(comparison, Verdict(Status.NOT_COMPARABLE, reason=reason))
     new, old = (relative_to_reference(name, reference, side) for side in (ours, theirs))
     if comparison.implementation == REFERENCE:

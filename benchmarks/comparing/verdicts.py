@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, cached_property
 from math import ceil, exp, inf, isfinite, log, nan, pi, sqrt
-from statistics import median
+from statistics import NormalDist, median
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,6 +37,8 @@ ROUND_ERROR = 0.01
 MOST_ROUNDS = 2
 # The factor by which the median of normally distributed numbers varies more than their mean.
 OF_MEDIAN = sqrt(pi / 2)
+# Standard deviations of a normal distribution in its median absolute deviation.
+OF_MAD = 1 / NormalDist().inv_cdf(0.75)
 # A block is contaminated if other programs took more than FOREIGN of the workers' CPUs. A verdict
 # may rest on FOREIGN_BLOCKS such blocks. Above HEAVY most bursts of 10 ms lose a time slice of some
 # milliseconds, which pulls ratios towards 1, so that even equality cannot be trusted.
@@ -139,6 +141,19 @@ class Comparison:
         return RowId(Trial.parse(self.trial), self.implementation).test
 
     @cached_property
+    def fault(self) -> str:
+        """Why both cannot be compared: the reason given, or samples that are no measurement."""
+        if self.reason:
+            return self.reason
+        for place, blocks in (("here", self.new), (self.environment, self.old)):
+            values = [value for samples in blocks.values() for value in samples]
+            if not values:
+                return f"nothing was measured ({place})"
+            if wrong := [value for value in values if not (isfinite(value) and value > 0)]:
+                return f"{wrong[0]} is no measurement ({place})"
+        return "" if self.new.keys() & self.old.keys() else "no block in common"
+
+    @cached_property
     def logs(self) -> dict[int, float]:
         """The log-ratio of each block that both sides have, in the order of the blocks."""
         common = sorted(self.new.keys() & self.old.keys())
@@ -165,7 +180,7 @@ class Comparison:
         First calls and memory have one value a process, and measuring them again costs as much as
         everything else, so all blocks except one must agree.
         """
-        if self.reason or bad_values(self):
+        if self.fault:
             return 0
         logs = [*self.screen().values()]
         if not logs or contaminated(self.foreign, self.screen()):
@@ -256,12 +271,10 @@ def round_spread(new: Blocks, old: Blocks) -> float:
 
     It is estimated by the median absolute deviation, which spikes hardly affect, like a median.
     """
-    from scipy import stats
-
-    within = [
-        stats.median_abs_deviation(np.log(new[b]) - np.log(old[b]), scale="normal")
-        for b in new.keys() & old.keys()
-    ]
+    within = []
+    for block in new.keys() & old.keys():
+        logs = np.log(new[block]) - np.log(old[block])
+        within.append(OF_MAD * np.median(np.abs(logs - np.median(logs))))
     return float(np.median(within))
 
 
@@ -296,8 +309,8 @@ def judge(comparison: Comparison) -> Verdict:
     anything else by all blocks. Blocks after a decision were measured for other rows. If hosts
     disagree, there is no verdict over all of them.
     """
-    if reason := comparison.reason or bad_values(comparison):
-        return Verdict(Status.NOT_COMPARABLE, reason=reason)
+    if comparison.fault:
+        return Verdict(Status.NOT_COMPARABLE, reason=comparison.fault)
     if said := disagreement(comparison):
         found = centre([*comparison.logs.values()], LOOK_ERROR)
         return Verdict(Status.INCONCLUSIVE, found, reason=said)
@@ -456,19 +469,6 @@ def contaminated(
     return count if count > FOREIGN_BLOCKS else 0
 
 
-def bad_values(comparison: Comparison) -> str:
-    """Why the samples are no measurement; empty when they are one."""
-    for place, blocks in (("here", comparison.new), (comparison.environment, comparison.old)):
-        values = [value for samples in blocks.values() for value in samples]
-        if not values:
-            return f"nothing was measured ({place})"
-        if wrong := [value for value in values if not (isfinite(value) and value > 0)]:
-            return f"{wrong[0]} is no measurement ({place})"
-    if not comparison.logs:
-        return "no block in common"
-    return ""
-
-
 def detectable(spread: float, comparison: Comparison, blocks: int) -> float:
     """The smallest change that a confirmation finds with POWER, together with all other suspects.
 
@@ -488,13 +488,13 @@ def deviations(ends: tuple[int, ...], blocks: int) -> float:
 
     The deviation of few blocks is a rough estimate, so the power is a mean over its true values.
     """
-    from scipy import optimize, stats
+    from scipy import optimize, special
 
     parts = (np.arange(PARTS) + 0.5) / PARTS
-    known = np.sqrt(stats.chi2.ppf(parts, blocks - 1) / (blocks - 1))
+    known = np.sqrt(special.chdtri(blocks - 1, 1 - parts) / (blocks - 1))
     # A table of the power of a change by its size in true deviations.
     reach = np.linspace(0, 8, 4 * PARTS)
-    powers = power(ends, stats.norm.cdf(reach))
+    powers = power(ends, special.ndtr(reach))
 
     def missing(times: float) -> float:
         return float(np.mean(np.interp(times * known, reach, powers))) - POWER
