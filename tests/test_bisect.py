@@ -259,8 +259,11 @@ def test_the_nights_are_shown_in_one_table(tmp_path):
     (tmp_path / "2026-11-30.json").write_text("{}")
     with pytest.raises(ValueError, match=r"2026-11-30\.json is no search"):
         nights(tmp_path)
-    with pytest.raises(ValueError, match="holds no search; bisect writes them"):
+    with pytest.raises(ValueError, match="no such folder; bisect writes"):
         nights(tmp_path / "elsewhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no search; bisect writes them"):
+        nights(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(

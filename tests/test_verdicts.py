@@ -49,7 +49,7 @@ from benchmarks.measuring.pool import same_bursts
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.session import Session, failures
 from benchmarks.measuring.workers import ROOT
-from benchmarks.reporting.verdict_panel import exit_status, headline, markdown
+from benchmarks.reporting.verdict_panel import change, exit_status, headline, markdown
 from benchmarks.trial import Trial
 from mnist_models import recipe
 from mnist_models.implementations import PAIR
@@ -541,6 +541,10 @@ def test_one_block_does_not_know_what_it_could_have_seen():
     """Its spread is unknown, not zero."""
     assert judge(compared([1.0])).detectable is None
     assert judge(compared([1.0, 1.01])).detectable > MARGIN
+
+
+def test_a_large_change_is_a_factor():
+    assert [*map(change, (0.031, 0.999, 1.0, 56.41))] == ["3.1%", "99.9%", "2.0×", "57.4×"]
 
 
 # Margins in words, exit statuses

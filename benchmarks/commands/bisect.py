@@ -297,6 +297,8 @@ def nights(folder: Path) -> dict[str, list[Change] | str]:
 
     A search without a session that has a result has its answer instead.
     """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; bisect writes its searches with --output")
     found: dict[str, list[Change] | str] = {}
     for file in sorted(folder.glob("*.json")):
         try:

@@ -62,8 +62,13 @@ def cells(one: Judged) -> tuple[str, ...]:
     interval = blocks = ""
     if found and found.low is not None and found.high is not None:
         interval, blocks = f"[{found.low:.3f}, {found.high:.3f}]", str(found.blocks)
-    sees = f"{verdict.detectable:.1%}" if verdict.detectable is not None else ""
+    sees = "" if verdict.detectable is None else change(verdict.detectable)
     return verdict.status.value, ratio, interval, blocks, sees
+
+
+def change(share: float) -> str:
+    """A change of a time by a share, as text: 3.1%, or from twice the time on a factor."""
+    return f"{share:.1%}" if share < 1 else f"{1 + share:.1f}×"
 
 
 def name(one: Judged) -> str:
