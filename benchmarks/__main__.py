@@ -335,7 +335,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("name", nargs="*", metavar="NAME", help=text)
     makes_environments(sub, "museum.json")
     sub = command(bisect)
-    text = "an environment of the grid, the folder of one, or a file of exact requirements"
+    text = "an environment of the grid, the folder of one, a file of exact requirements, newest "
+    text += "(the newest releases of the index) or next (nightly builds and candidates)"
     sub.add_argument("old", metavar="OLD", help=text)
     sub.add_argument("new", metavar="NEW", help="likewise")
     text = "such as forward[lenet5-b128-cpu] (default: train_step[mlp-b128-cpu])"

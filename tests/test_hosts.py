@@ -20,7 +20,14 @@ import pytest
 
 from benchmarks.comparing import records
 from benchmarks.comparing.pair import Outcome, Side, judge_pair
-from benchmarks.comparing.verdicts import Comparison, Status, blocks_to_decide, judge, time_metric
+from benchmarks.comparing.verdicts import (
+    FIRST_CALL,
+    Comparison,
+    Status,
+    blocks_to_decide,
+    judge,
+    time_metric,
+)
 from benchmarks.measuring import dealing, hosts, on_host
 from benchmarks.measuring.dealing import Dealer
 from benchmarks.measuring.environments import Environment, EnvironmentProblem
@@ -428,6 +435,23 @@ def test_hosts_that_disagree_are_not_averaged_away():
     assert found.outcome is Outcome.HOSTS_DISAGREE
     said = words.verdict("keras_tensorflow", "pytorch_eager", found)
     assert said.startswith("hosts disagree: Keras/PyTorch on host0 1.20 (3 blocks), on host1 0.80")
+
+
+def test_a_host_without_a_common_block_is_none():
+    """It measured only blocks that confirm another environment."""
+    first, second = sides(1.2, 0.8)
+    first.blocks[6] = [1.0]
+    found = judge_pair(Side(first.blocks, hosts=first.hosts | {6: "host2"}), second)
+    assert [*found.hosts] == ["host0", "host1"]
+
+
+def test_hosts_disagree_on_first_calls_by_the_screen_alone():
+    """Later blocks start fewer processes side by side."""
+    first, second = sides(1.4, 1.4, 0.6)
+    place = "forward[mlp-b128-cpu]", "pytorch_eager", "old", FIRST_CALL
+    found = judge(Comparison(*place, first.blocks, second.blocks, screened=6, hosts=first.hosts))
+    assert "suspected" in found.reason
+    assert found.ratio.blocks == 6
 
 
 def test_one_machine_is_no_host():

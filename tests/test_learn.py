@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.comparing import curves
-from benchmarks.comparing.curves import FAMILY, MARGIN, Run, band, endings
+from benchmarks.comparing.curves import FAMILY, MARGIN, Run, band, cases, endings
 from benchmarks.reporting.learning import table
 from mnist_models import implementations
 from mnist_models.implementations import PAIR
@@ -74,13 +74,22 @@ def test_seeds_of_one_side_alone_do_not_count():
     every = runs(NOISE)
     [end] = endings(every[:-1])
     assert end.seeds == 9
+    assert {band(seeds).seeds for seeds in cases(every[:-1])["mlp", "own"]} == {9}
     assert endings(every[:11]) == []
 
 
 def test_a_band_is_mean_and_deviation_over_seeds():
-    found = band(runs([0.0] * 3, spread=0.0), "mlp", "own", PAIR[0])
+    [seeds, _] = cases(runs([0.0] * 3, spread=0.0))["mlp", "own"]
+    found = band(seeds)
     assert found.means == pytest.approx([0.8, 0.9])
     assert found.deviations == pytest.approx([0, 0])
+
+
+def test_a_run_of_other_epochs_is_refused():
+    about = {"dataset": "mnist", "sha256": "", "epochs": 3, "batch_size": 128, "versions": {}}
+    found = about | {"runs": [one.model_dump() for one in runs(NOISE)]}
+    with pytest.raises(ValueError, match="has 2 accuracies in 3 epochs"):
+        curves.read(json.dumps(found))
 
 
 @pytest.mark.parametrize(

@@ -543,8 +543,38 @@ def test_one_block_does_not_know_what_it_could_have_seen():
     assert judge(compared([1.0, 1.01])).detectable > MARGIN
 
 
+def test_only_blocks_of_both_sides_are_disturbed():
+    """Another environment is confirmed: this one goes on, and so do its other programs."""
+    for screen in (EQUAL, [0.95, 1.06, 0.97, 1.04, 0.99, 1.05]):
+        alone = judge(compared(screen))
+        more = compared(screen, foreign=shares((7, 8)))
+        more.new.update({block: [1.0] for block in range(6, 15)})
+        assert judge(more) == alone
+
+
+def test_confirming_blocks_are_counted_not_their_numbers():
+    one = compared(SLOWER, suspects=1)
+    for block in (7, 9, 11, 13):
+        one.new[block], one.old[block] = [1.0], [1.0]
+    assert judge(one).reason.endswith("4 of 4 new blocks contradict")
+
+
+def test_no_block_of_the_screen_is_no_equality():
+    one = compared([1.0] * 6, [1.0] * 6, 0)
+    for block in range(6):
+        del one.old[block]
+    assert judge(one).status is Status.INCONCLUSIVE
+
+
+def test_no_further_block_decides_a_first_call():
+    """They are judged by the screen alone."""
+    one = compared([0.7, 1.4, 0.8, 1.3, 0.9, 1.2], metric=FIRST_CALL, old=1.0)
+    assert judge(one).status is Status.INCONCLUSIVE
+    assert "would decide" not in judge(one).reason
+
+
 def test_a_large_change_is_a_factor():
-    assert [*map(change, (0.031, 0.999, 1.0, 56.41))] == ["3.1%", "99.9%", "2.0×", "57.4×"]
+    assert [*map(change, (0.031, 0.999, 1.0, 56.41))] == ["3.1%", "99.9%", "2×", "57.4×"]
 
 
 # Margins in words, exit statuses

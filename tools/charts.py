@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
-from benchmarks.comparing.curves import Curves, band, cases
+from benchmarks.comparing.curves import Band, Curves, band, cases
 from benchmarks.comparing.growth import Growth, Row, line
 from benchmarks.comparing.moves import Explained
 from benchmarks.comparing.timeline import Timeline
@@ -172,20 +172,19 @@ def learning(found: Curves) -> Figure:
     size = len(arms), len(architectures)
     figure = Figure((1 + 2.6 * size[1], 6))
     axes = figure.subplots(*size, sharex=True, sharey="col", squeeze=False)
-    for architecture, arm in cases(found.runs):
+    for (architecture, arm), seeds in cases(found.runs).items():
         if arm in arms:
             axis = axes[arms.index(arm), architectures.index(architecture)]
-            learning_curves(axis, found, architecture, arm)
+            learning_curves(axis, [band(one) for one in seeds], architecture, arm)
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     axes[0][0].legend()
     return figure
 
 
-def learning_curves(axis: Axes, found: Curves, architecture: str, arm: str) -> None:
+def learning_curves(axis: Axes, bands: Sequence[Band], architecture: str, arm: str) -> None:
     """Both of the pair."""
-    for name in PAIR:
-        its = band(found.runs, architecture, arm, name)
+    for name, its in zip(PAIR, bands, strict=True):
         means, deviations = np.array(its.means), np.array(its.deviations)
         epochs, color = range(1, len(means) + 1), COLORS[name]
         axis.plot(epochs, means, "o-", ms=3, color=color, label=label(name))

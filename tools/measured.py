@@ -22,6 +22,7 @@ from benchmarks.comparing.verdicts import (
     time_metric,
 )
 from benchmarks.reporting import markdown
+from benchmarks.reporting.verdict_panel import change
 from benchmarks.trial import RowId
 from tools import charts, repeats
 from tools.campaigns import (
@@ -270,7 +271,7 @@ def operation_lines() -> list[str]:
             words = Counter(verdict["verdict"] for verdict in verdicts)
             cells = ", ".join(f"{words[word]} {word}" for word in Status if words[word])
             sees = [verdict["detectable"] for verdict in verdicts if verdict["detectable"]]
-            least = f"{median(sees):.1%}" if sees and key[1] == "time" else ""
+            least = change(median(sees)) if sees and key[1] == "time" else ""
             chosen = str(named[key]) if key[1] == "time" else ""
             rows.append([campaign, *key, cost, cells, chosen, least])
     if not rows:

@@ -8,12 +8,12 @@ NAME = "page faults"
 # The share of an operation's time in the kernel from which on page faults matter, and the part of
 # it that they must explain.
 SHARE, EXPLAINED = 0.05, 0.5
-# What a page of 4 KiB takes at most; measured in virtual machines were 1.3 to 4.3 µs.
-FAULT_SECONDS = 5e-6
+# What a page of 4 KiB takes; measured in virtual machines were 1.3 to 4.3 µs.
+FAULT_SECONDS = 3e-6
 
 
 def found(counts: Counts) -> Finding | None:
-    """The kernel takes 5 % of the time, and page faults, at 5 µs each, at least half of that.
+    """The kernel takes 5 % of the time, and page faults, at 3 µs each, at least half of that.
 
     The kernel's time is that of the whole process, and is counted in ticks: less than half a
     second of CPU time in all tells nothing.

@@ -31,6 +31,7 @@ from benchmarks.comparing.verdicts import (
     time_metric,
 )
 from benchmarks.reporting import words
+from benchmarks.reporting.verdict_panel import change
 from benchmarks.trial import RowId
 from mnist_models.implementations import PAIR
 from mnist_models.operations import TRAIN_STEP
@@ -196,7 +197,7 @@ def noise(rows: Sequence[Mapping[str, Record]], rounds: int, seconds: float) -> 
             for r in TRIED_ROUNDS
         ]
         figures = [f"{np.exp(np.median(logs)):.3f}", f"{between:.1%}", f"{within:.1%}"]
-        table.add_row(title(name), *figures, *(f"{share:.1%}" for share in sees))
+        table.add_row(title(name), *figures, *map(change, sees))
     table.caption = (
         f"{len(new)} rows and their twins took {seconds:.0f} s with {rounds} rounds; "
         "sees: the smallest change that so many rounds find"

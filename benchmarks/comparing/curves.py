@@ -6,7 +6,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from benchmarks.comparing.schema import Count, Name, NameWithDashes, Part, Share, Text, words
 from mnist_models.implementations import PAIR
@@ -49,6 +49,15 @@ class Curves(Part):
     batch_size: Annotated[int, Field(ge=1)]
     versions: dict[Name, dict[Text, Text]]
     runs: list[Run]
+
+    @model_validator(mode="after")
+    def whole(self) -> "Curves":
+        """Every run has an accuracy for each epoch."""
+        for run in self.runs:
+            if len(run.accuracies) != self.epochs:
+                told = f"{run.place} has {len(run.accuracies)} accuracies in {self.epochs} epochs"
+                raise ValueError(told)
+        return self
 
 
 def read(text: str) -> Curves:
@@ -106,25 +115,25 @@ def by_seed(runs: Iterable[Run]) -> dict[tuple[str, str, str], Seeds]:
     return found
 
 
-def band(runs: Iterable[Run], architecture: str, arm: str, name: str) -> Band:
-    """The band of an implementation's curves; at least two seeds."""
-    epochs = list(zip(*by_seed(runs)[architecture, arm, name].values(), strict=True))
-    means, deviations = [fmean(each) for each in epochs], [stdev(each) for each in epochs]
-    return Band(means, deviations, len(epochs[0]))
+def cases(runs: Iterable[Run]) -> dict[tuple[str, str], list[Seeds]]:
+    """The seeds that the pair shares, of each of the pair, by (architecture, arm) in order.
 
-
-def cases(runs: Iterable[Run]) -> dict[tuple[str, str], list[float]]:
-    """By how much the second of the pair ends above the first, from each seed that both share.
-
-    By (architecture, arm), if there are two such seeds or more.
+    Of those cases that have two such seeds or more.
     """
     seeds, found = by_seed(runs), {}
     for case in sorted({place[:2] for place in seeds}):
-        one, other = (seeds.get((*case, name), {}) for name in PAIR)
-        found[case] = [
-            other[seed][-1] - one[seed][-1] for seed in sorted(one.keys() & other.keys())
-        ]
-    return {case: apart for case, apart in found.items() if len(apart) > 1}
+        sides = [seeds.get((*case, name), {}) for name in PAIR]
+        shared = sorted(sides[0].keys() & sides[1].keys())
+        if len(shared) > 1:
+            found[case] = [{seed: side[seed] for seed in shared} for side in sides]
+    return found
+
+
+def band(seeds: Seeds) -> Band:
+    """The band of the curves of two seeds or more."""
+    epochs = list(zip(*seeds.values(), strict=True))
+    means, deviations = [fmean(each) for each in epochs], [stdev(each) for each in epochs]
+    return Band(means, deviations, len(seeds))
 
 
 def endings(runs: Iterable[Run]) -> list[Ending]:
@@ -137,7 +146,8 @@ def endings(runs: Iterable[Run]) -> list[Ending]:
     from scipy import special
 
     found, ends = cases(runs), []
-    for case, apart in found.items():
+    for case, (one, other) in found.items():
+        apart = [other[seed][-1] - one[seed][-1] for seed in one]
         spread = stdev(apart) / sqrt(len(apart))
         room = spread * float(special.stdtrit(len(apart) - 1, 1 - FAMILY / len(found) / 2))
         centre = fmean(apart)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from benchmarks.comparing.hosts import Hosts, disagree, ratios
-from benchmarks.comparing.ratios import MARGIN, Blocks, Ratio, ratio
+from benchmarks.comparing.ratios import MARGIN, Blocks, Ratio, logs_by_block, of_logs
 from benchmarks.comparing.verdicts import FOREIGN, HEAVY, contaminated
 
 
@@ -59,15 +59,14 @@ def judge_pair(first: Side, second: Side) -> Pair:
     A pair is contaminated by the rule of `verdicts.judge`. If the whole interval lies within MARGIN
     of equality, only heavy load counts. If hosts disagree, there is no verdict over all of them.
     """
-    found = ratio(first.blocks, second.blocks)
-    common = first.blocks.keys() & second.blocks.keys()
+    logs = logs_by_block(first.blocks, second.blocks)
+    found = of_logs([*logs.values()])
     limit = HEAVY if within(found) else FOREIGN
-    count = max(contaminated(side.foreign, common, limit) for side in (first, second))
-    sides = first.blocks, second.blocks, first.hosts
-    hosts = ratios(*sides)
+    count = max(contaminated(side.foreign, logs, limit) for side in (first, second))
+    hosts = ratios(logs, first.hosts)
     if void := tuple(number for number, side in enumerate((first, second)) if side.void):
         return Pair(Outcome.VOID, found, count, void)
-    if disagree(*sides, MARGIN):
+    if disagree(logs, first.hosts, MARGIN):
         return Pair(Outcome.HOSTS_DISAGREE, found, count, hosts=hosts)
     if count:
         return Pair(Outcome.CONTAMINATED, found, count, hosts=hosts)

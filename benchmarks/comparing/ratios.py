@@ -45,19 +45,24 @@ class Ratio:
 Blocks = dict[int, list[float]]
 
 
-def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
+def logs_by_block(first: Blocks, second: Blocks) -> dict[int, float]:
     """Median log-ratio of the paired samples of each block that both were measured in.
 
     Samples of the same block and position were taken in the same round. Rounds in one process are
     not independent (layout, allocation and caches are drawn once), so a block counts once. NaN
     stands for a block with a sample that is no measurement.
     """
-    found = []
+    found = {}
     for block in sorted(first.keys() & second.keys()):
         pairs = zip(first[block], second[block], strict=True)
         logs = [log(one) - log(other) if one > 0 < other else nan for one, other in pairs]
-        found.append(median(logs) if all(map(isfinite, logs)) else nan)
+        found[block] = median(logs) if all(map(isfinite, logs)) else nan
     return found
+
+
+def block_log_ratios(first: Blocks, second: Blocks) -> list[float]:
+    """The values of `logs_by_block`, in the order of the blocks."""
+    return [*logs_by_block(first, second).values()]
 
 
 @cache
@@ -143,5 +148,5 @@ def with_ends(logs: list[float], value: float, ends: tuple[float, float] | None)
     """A ratio from each block's log-ratio, and the logarithms of its value and its ends."""
     low, high = map(exp, ends) if ends else (None, None)
     mean, others = fmean(logs), max(len(logs) - 1, 1)
-    spread = sqrt(sum((one - mean) ** 2 for one in logs) / others)
+    spread = sqrt(sum((one - mean) * (one - mean) for one in logs) / others)
     return Ratio(exp(value), low, high, len(logs), spread)

@@ -22,8 +22,8 @@ from benchmarks.comparing.hosts import Hosts
 from benchmarks.comparing.ratios import (
     Blocks,
     Ratio,
-    block_log_ratios,
     centre,
+    logs_by_block,
     of_logs,
 )
 from benchmarks.trial import RowId, Trial
@@ -37,7 +37,7 @@ ROUND_ERROR = 0.01
 MOST_ROUNDS = 2
 # The factor by which the median of normally distributed numbers varies more than their mean.
 OF_MEDIAN = sqrt(pi / 2)
-# Standard deviations of a normal distribution in its median absolute deviation.
+# The factor by which a normal distribution's standard deviation exceeds its median absolute one.
 OF_MAD = 1 / NormalDist().inv_cdf(0.75)
 # A block is contaminated if other programs took more than FOREIGN of the workers' CPUs. A verdict
 # may rest on FOREIGN_BLOCKS such blocks. Above HEAVY most bursts of 10 ms lose a time slice of some
@@ -142,7 +142,10 @@ class Comparison:
 
     @cached_property
     def fault(self) -> str:
-        """Why both cannot be compared: the reason given, or samples that are no measurement."""
+        """Why both cannot be compared, as text; empty if they can.
+
+        It is the reason given, a sample that is no measurement, or that no block is common.
+        """
         if self.reason:
             return self.reason
         for place, blocks in (("here", self.new), (self.environment, self.old)):
@@ -156,8 +159,7 @@ class Comparison:
     @cached_property
     def logs(self) -> dict[int, float]:
         """The log-ratio of each block that both sides have, in the order of the blocks."""
-        common = sorted(self.new.keys() & self.old.keys())
-        return dict(zip(common, block_log_ratios(self.new, self.old), strict=True))
+        return logs_by_block(self.new, self.old)
 
     def between(self, first: int, end: int) -> dict[int, float]:
         """The log-ratios of the blocks from `first` to before `end`."""
@@ -312,9 +314,10 @@ def judge(comparison: Comparison) -> Verdict:
     if comparison.fault:
         return Verdict(Status.NOT_COMPARABLE, reason=comparison.fault)
     if said := disagreement(comparison):
-        found = centre([*comparison.logs.values()], LOOK_ERROR)
+        found = centre([*judged_blocks(comparison).values()], LOOK_ERROR)
         return Verdict(Status.INCONCLUSIVE, found, reason=said)
     changed, end = decision(comparison)
+    later = len(comparison.between(comparison.screened, end))
     if changed:
         logs = comparison.between(comparison.screened, end)
         found = of_logs([*logs.values()], 1 - 2 * FAMILY / comparison.suspects)
@@ -330,7 +333,7 @@ def judge(comparison: Comparison) -> Verdict:
         elif comparison.suspicion:
             logs = comparison.screen()
         found = centre([*logs.values()], LOOK_ERROR)
-    word, reason = status_for(comparison, found, changed, end - comparison.screened)
+    word, reason = status_for(comparison, found, changed, later)
     if count := contaminated(comparison.foreign, logs):
         word = Status.CONTAMINATED
         reason = f"other programs used the CPUs in {count} of {len(logs)} blocks"
@@ -343,10 +346,10 @@ def judge(comparison: Comparison) -> Verdict:
 
 def disagreement(comparison: Comparison) -> str:
     """The ratio on each host, as text, if hosts disagree; else empty."""
-    sides = comparison.new, comparison.old, comparison.hosts
-    if not hosts.disagree(*sides, comparison.metric.margin):
+    judged = judged_blocks(comparison), comparison.hosts
+    if not hosts.disagree(*judged, comparison.metric.margin):
         return ""
-    each = (f"{one.value:.3f} on {name}" for name, one in hosts.ratios(*sides).items())
+    each = (f"{one.value:.3f} on {name}" for name, one in hosts.ratios(*judged).items())
     return f"hosts disagree: {', '.join(each)}"
 
 
@@ -381,14 +384,14 @@ def judged_blocks(comparison: Comparison) -> dict[int, float]:
 
     Further blocks start fewer processes side by side, which changes the time of a first call.
     """
-    if comparison.metric is FIRST_CALL:
+    if comparison.metric == FIRST_CALL:
         return comparison.screen()
     return comparison.logs
 
 
 def equal(found: Ratio, comparison: Comparison) -> bool:
     """Whether the whole interval of a ratio lies within the margin."""
-    if found.low is None or found.high is None:
+    if found.low is None or found.high is None or not comparison.usual:
         return False
     ends = found.low, found.high
     return not any(direction(end, comparison.usual, comparison.metric) for end in ends)
@@ -402,6 +405,8 @@ def blocks_to_decide(verdict: Verdict, comparison: Comparison) -> int | None:
     """
     found = verdict.ratio
     if verdict.status not in UNDECIDED or found is None or found.blocks < 2:
+        return None
+    if comparison.metric == FIRST_CALL:  # it is judged by the screen, however many blocks follow
         return None
     # Heavy load stays, however many blocks follow.
     if disagreement(comparison) or contaminated(comparison.foreign, comparison.logs, HEAVY):

@@ -290,7 +290,7 @@ class Session:
         for c in suspects:
             device = Trial.parse(c.trial).device
             every = [str(t) for t in self.plan.contests if t.device == device]
-            again = every if c.metric is PEAK_MEMORY else [c.trial]
+            again = every if c.metric == PEAK_MEMORY else [c.trial]
             trials.setdefault(c.implementation, set()).update(again)
             environments.setdefault(c.implementation, {""}).add(c.environment)
         return {

@@ -9,12 +9,10 @@ def table(found: Curves) -> str:
     ends = {(end.architecture, end.arm): end for end in endings(found.runs)}
     titles = ("network", "defaults", *PAIR, "difference", "verdict", "seeds")
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    for case in cases(found.runs):
+    for case, seeds in cases(found.runs).items():
         end = ends[case]
-        sides = []
-        for name in PAIR:
-            its = band(found.runs, *case, name)
-            sides.append(f"{its.means[-1]:.4f} ± {its.deviations[-1]:.4f}")
+        bands = map(band, seeds)
+        sides = [f"{one.means[-1]:.4f} ± {one.deviations[-1]:.4f}" for one in bands]
         interval = f"{end.difference:+.4f} [{end.low:+.4f}, {end.high:+.4f}]"
         cells = [*case, *sides, interval, end.verdict, str(end.seeds)]
         lines.append(f"| {' | '.join(cells)} |")

@@ -67,8 +67,8 @@ def cells(one: Judged) -> tuple[str, ...]:
 
 
 def change(share: float) -> str:
-    """A change of a time by a share, as text: 3.1%, or from twice the time on a factor."""
-    return f"{share:.1%}" if share < 1 else f"{1 + share:.1f}×"
+    """A change by a share, as text: 3.1%, or from twice as much on a factor, 57.4×."""
+    return f"{share:.1%}" if share < 0.9995 else f"{1 + share:.3g}×"
 
 
 def name(one: Judged) -> str:
