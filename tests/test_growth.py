@@ -9,7 +9,7 @@ from rich.console import Console
 from benchmarks.commands import experiments, gates, grow
 from benchmarks.commands.grow import BATCHES, UNITS, checked, checked_units
 from benchmarks.comparing.growth import Growth, Row, crossing, line, shares, winners
-from benchmarks.reporting.growth import text
+from benchmarks.reporting.growth import crossings, text
 from mnist_models import limits, networks
 
 SIZES = (1, 16, 128, 1024)
@@ -138,6 +138,32 @@ def test_the_share_of_the_limit_is_that_of_the_products():
     assert "| Keras, of the CPU's limit | 50% | 50% | 50% | 50% |" in lines
     assert "; 2 thread(s). At most, this CPU computes " in lines[-1]
     assert "copies 20 GB/s" in lines[-1]
+
+
+def session(*pairs):
+    """An experiment with the rows of training steps of each pair, the first mlp's."""
+    names = "mlp", "lenet5"
+    rows = [one for pair in pairs for one in pair]
+    for place, one in enumerate(rows):
+        one.architecture = names[place // 2]
+    return Growth(rows=rows, dataset="mnist", machine="a CPU", versions={}, source="")
+
+
+def test_two_sessions_agree_where_their_intervals_overlap():
+    """They meet at 60 images, in one case at 150; lenet5's never meet."""
+
+    def pair():
+        return row(1e-3, 1e-5), row(0.4e-3, 2e-5, "pytorch_eager")
+
+    apart = row(1e-3, 2e-5), row(0.4e-3, 1e-5, "pytorch_eager")
+    first, again = (session(pair(), apart) for _ in range(2))
+    later = session((row(1e-3, 1e-5), row(0.4e-3, 1.4e-5, "pytorch_eager")), apart)
+    heads, _, mlp, lenet5 = crossings([first, again])
+    assert heads == "|  | first session | second session | intervals |"
+    assert mlp.startswith("| training step, mlp | 6")
+    assert mlp.endswith(" | overlap |")
+    assert lenet5 == "| training step, lenet5 | nowhere | nowhere |  |"
+    assert crossings([first, later])[2].endswith(" | do not overlap |")
 
 
 def test_widths_are_checked():

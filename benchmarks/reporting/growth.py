@@ -1,10 +1,11 @@
 """How times grow with the batch or with a hidden layer, as text and tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from benchmarks.comparing.growth import (
     STRAIGHT,
+    Along,
     Estimate,
     Growth,
     Row,
@@ -27,10 +28,7 @@ BY = {"batch": "", "units": ", by the width of its hidden layer"}
 def text(found: Growth) -> str:
     """Tables for each network and operation, with a sentence on which side is faster."""
     lines = []
-    for (architecture, along, operation), group in groupby(
-        found.rows, lambda row: (row.architecture, row.along, row.operation)
-    ):
-        rows = list(group)
+    for (architecture, along, operation), rows in by_trial(found).items():
         what, size = WORDS[along]
         lines += [f"### {OPERATIONS[operation].title}, {architecture}{BY[along]}", ""]
         heads = (
@@ -58,6 +56,12 @@ def text(found: Growth) -> str:
             "by NumPy in the same session; the share counts the products that the network needs."
         )
     return "\n".join([*lines, about])
+
+
+def by_trial(found: Growth) -> dict[tuple[str, Along, str], list[Row]]:
+    """The pair's rows by (architecture, along, operation)."""
+    groups = groupby(found.rows, lambda row: (row.architecture, row.along, row.operation))
+    return {key: list(rows) for key, rows in groups}
 
 
 def cells(row: Row) -> list[str]:
@@ -106,6 +110,25 @@ def meets(first: Row, second: Row) -> str:
         said += f"; both are equally fast at about {batch(found)}, interpolated between "
         said += f"{below:,} and {above:,}"
     return f"{said}."
+
+
+def crossings(sessions: Sequence[Growth]) -> list[str]:
+    """Where the pair's times meet in each of two sessions, and whether the intervals overlap."""
+    lines = []
+    first, second = map(by_trial, sessions)
+    for (architecture, along, operation), rows in first.items():
+        met = crossing(*rows), crossing(*second[architecture, along, operation])
+        told = (batch(one) if one else "nowhere" for one in met)
+        lines.append([f"{OPERATIONS[operation].title}, {architecture}", *told, agree(*met)])
+    return table(("", "first session", "second session", "intervals"), lines)
+
+
+def agree(first: Estimate | None, second: Estimate | None) -> str:
+    """Whether two intervals overlap, as text; empty if one is lacking."""
+    if not (first and second) or None in (first.low, second.low):
+        return ""
+    (low, high), (least, most) = ((one.low or 0.0, one.high or 0.0) for one in (first, second))
+    return "overlap" if low <= most and least <= high else "do not overlap"
 
 
 def seconds(found: Estimate) -> str:
