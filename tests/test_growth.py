@@ -107,6 +107,38 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
         grow.grow(dataset, ["mlp"], [1, 2, 4], output, tmp_path, console)
 
 
+def test_an_operation_that_does_not_fit_costs_the_other_nothing(tmp_path, monkeypatch, capsys):
+    """On a slow machine, forward passes are dropped to keep the time."""
+
+    def gate(dataset, here, others, rows, *arguments, **more):
+        lacks = {one: "dropped to keep the time budget" for one in rows if one[0].operation in out}
+        blocks = {block: [0.01] for block in range(6)}
+        made = {
+            (trial, name): SimpleNamespace(
+                trial=trial,
+                name=name,
+                fault=lacks.get((trial, name), ""),
+                by_block=lambda: blocks,
+            )
+            for trial, name in rows
+        }
+        return SimpleNamespace(rows=made)
+
+    monkeypatch.setattr(gates, "gate", gate)
+    console = Console(markup=False, soft_wrap=True)
+    about = None, "mlp", [1, 4, 16], tmp_path, console, 1
+    out = ("forward",)
+    found = grow.measured(*about)
+    assert [(one.operation, one.implementation) for one in found] == [
+        ("train_step", "keras_tensorflow"),
+        ("train_step", "pytorch_eager"),
+    ]
+    assert "left out: forward[mlp-b16-cpu]" in capsys.readouterr().out
+    out = ("forward", "train_step")
+    with pytest.raises(ValueError, match="fewer than 3 sizes"):
+        grow.measured(*about)
+
+
 def test_images_a_second_are_shown_as_measured():
     lines = said(row(0.0, 1e-5, noise=0.0), row(0.0, 2e-5, noise=0.0)).splitlines()
     assert "| images a second in batches of | 1 | 16 | 128 | 1,024 |" in lines

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.commands import experiments, gates
 from benchmarks.comparing.growth import Along, Growth, Row, place
-from benchmarks.measuring import environments
+from benchmarks.measuring import environments, results
 from benchmarks.measuring.workers import START_LIMIT, WorkerProcess
 from benchmarks.trial import Trial
 from mnist_models import data, networks
@@ -85,7 +85,10 @@ def measured(
     threads: int,
     along: Along = "batch",
 ) -> list[Row]:
-    """One session of a network: the pair at every size, in the same blocks."""
+    """One session of a network: the pair at every size, in the same blocks.
+
+    On a slow machine, the largest sizes of an operation may not fit into the time, or none of them.
+    """
     trials = {
         (operation, size): Trial(operation.name, *place(architecture, along, size), "cpu")
         for operation in OPERATIONS
@@ -93,31 +96,43 @@ def measured(
     }
     rows = [(trial, name) for trial in trials.values() for name in PAIR]
     here = environments.own()
-    results = gates.gate(dataset, here, [], rows, root, console, confirms=False, threads=threads)
-    usable = []
-    for size in sizes:
-        of_size = [results.rows[trials[kind, size], name] for kind in OPERATIONS for name in PAIR]
-        if bad := [row for row in of_size if row.fault]:
+    session = gates.gate(dataset, here, [], rows, root, console, confirms=False, threads=threads)
+    found = []
+    for operation in OPERATIONS:
+        pairs = {
+            size: {name: session.rows[trials[operation, size], name] for name in PAIR}
+            for size in sizes
+        }
+        whole = sound(pairs, console)
+        found += [
+            Row(
+                operation=operation.name,
+                architecture=architecture,
+                implementation=name,
+                along=along,
+                asked=list(sizes),
+                seconds={str(size): medians(pair[name].by_block()) for size, pair in whole.items()},
+            )
+            for name in PAIR
+            if len(whole) >= LEAST
+        ]
+    if not found:
+        raise ValueError(f"{architecture}: fewer than {LEAST} sizes could be measured")
+    return found
+
+
+Pairs = dict[int, dict[str, results.Row]]
+
+
+def sound(pairs: Pairs, console: Console) -> Pairs:
+    """The sizes at which both of the pair were measured; says why the others were not."""
+    found = {}
+    for size, pair in pairs.items():
+        if bad := [row for row in pair.values() if row.fault]:
             console.print(f"left out: {bad[0].trial} of {bad[0].name}: {bad[0].fault}")
         else:
-            usable.append(size)
-    if len(usable) < LEAST:
-        raise ValueError(f"{architecture}: only {len(usable)} sizes could be measured")
-    return [
-        Row(
-            operation=operation.name,
-            architecture=architecture,
-            implementation=name,
-            along=along,
-            asked=list(sizes),
-            seconds={
-                str(size): medians(results.rows[trials[operation, size], name].by_block())
-                for size in usable
-            },
-        )
-        for operation in OPERATIONS
-        for name in PAIR
-    ]
+            found[size] = pair
+    return found
 
 
 def limits(threads: int) -> dict[str, float]:
