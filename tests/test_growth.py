@@ -82,6 +82,14 @@ def test_rows_that_touch_more_than_once_have_no_crossing():
     assert words in said(keras, pytorch)
 
 
+def test_rows_meet_between_sizes_that_are_decided():
+    """What is equal beside them hides nothing."""
+    keras, pytorch = row(1e-3, 1e-5, noise=0.0), row(0.4e-3, 2e-5, noise=0.0)
+    pytorch.seconds["1024"] = list(keras.seconds["1024"])
+    assert winners(keras, pytorch) == [1, 1, 0, None]
+    assert crossing(keras, pytorch).value == pytest.approx(60, rel=0.3)
+
+
 def test_equal_rows_have_no_winner():
     """As everywhere, the whole interval must be beyond 1 %."""
     keras, pytorch = row(1e-3, 1e-5), row(1.001e-3, 1e-5)
@@ -194,7 +202,7 @@ def test_two_sessions_agree_where_their_intervals_overlap():
     assert heads == "|  | first session | second session | intervals |"
     assert mlp.startswith("| training step, mlp | 6")
     assert mlp.endswith(" | overlap |")
-    assert lenet5 == "| training step, lenet5 | nowhere | nowhere |  |"
+    assert lenet5 == "| training step, lenet5 | nowhere surely | nowhere surely |  |"
     assert crossings([first, later])[2].endswith(" | do not overlap |")
 
 

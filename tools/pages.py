@@ -268,11 +268,21 @@ def knobs() -> list[str]:
     return explained.table(moved(), brief=True).splitlines()
 
 
-def traps() -> list[str]:
-    """By how much batches that change, and another runtime's threads, move both sides."""
-    found = moves.read(RUN.with_name("traps.json").read_text(encoding="utf-8"))
+def knobs_of(name: str) -> list[str]:
+    """By how much the knobs of another experiment move both sides."""
+    found = moves.read(RUN.with_name(f"{name}.json").read_text(encoding="utf-8"))
     found.moved = [one for one in found.moved if one.knob not in explained.DERIVED]
     return explained.table(found).splitlines()
+
+
+def traps() -> list[str]:
+    """Batches that change, and another runtime's threads."""
+    return knobs_of("traps")
+
+
+def interop() -> list[str]:
+    """Threads across operations."""
+    return knobs_of("interop")
 
 
 def drawn() -> dict[Path, tuple[Callable[[Any], Figure], Any]]:
@@ -399,6 +409,14 @@ def grown() -> list[str]:
     return growth.text(growing()).splitlines()
 
 
+def crossed() -> list[str]:
+    """Where the pair's times met in two sessions on one machine."""
+    sessions = [growing("growth-first"), growing("growth-second")]
+    one = sessions[0]
+    about = f"{one.machine}; {', '.join(one.versions.values())}; data set '{one.dataset}'"
+    return [*growth.crossings(sessions), "", f"{about}; {one.threads} thread(s)."]
+
+
 def widened() -> list[str]:
     """How times grow with the width of mlp's hidden layer."""
     return growth.text(growing("widths")).splitlines()
@@ -461,10 +479,10 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
 } | {
     made.__name__: made
     for made in (
-        *(tasks, mistakes, rules, turned, knobs, traps),
+        *(tasks, mistakes, rules, turned, knobs, traps, interop),
         *(bisected_from_220, bisected_from_oldest, exhibits, found_again),
         histories,
-        *(produced, started, predicted, shipped, lowered, grown, widened),
+        *(produced, started, predicted, shipped, lowered, grown, crossed, widened),
         *(fed, apart, most, leaking, several),
     )
 }

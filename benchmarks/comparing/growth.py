@@ -5,6 +5,7 @@ The growth is split into the fixed cost of an operation, and the cost of each im
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp, log
 from statistics import median
 from typing import Literal
@@ -165,18 +166,20 @@ def winners(first: Row, second: Row) -> list[int | None]:
 def crossing(first: Row, second: Row) -> Estimate | None:
     """The size at which two rows take the same time; None if there is none.
 
-    One row must surely be faster at the smallest size, and the other at the largest. Every block is
-    searched separately, by straight lines between neighbouring sizes on logarithms, and must have
-    exactly one crossing. The estimate's interval is that of the blocks. It does not cover how the
-    times bend between two sizes.
+    One row must surely be faster at some sizes, and the other at larger ones only. Between these,
+    every block is searched separately, by straight lines between neighbouring sizes on logarithms,
+    and must have exactly one crossing. The estimate's interval is that of the blocks. It does not
+    cover how the times bend between two sizes.
     """
-    at_once, in_the_end = (winners(first, second)[end] for end in (0, -1))
-    if None in (at_once, in_the_end) or at_once == in_the_end:
+    decided = [(place, who) for place, who in enumerate(winners(first, second)) if who is not None]
+    turns = [(one, other) for (one, a), (other, b) in pairwise(decided) if a != b]
+    if len(turns) != 1:
         return None
+    [(last, next_)] = turns
     sizes, found = first.sizes(), []
     for ours, theirs in zip(first.blocks(), second.blocks(), strict=True):
         logs = [log(one / other) for one, other in zip(ours, theirs, strict=True)]
-        places = [i for i in range(len(logs) - 1) if logs[i] * logs[i + 1] < 0]
+        places = [i for i in range(last, next_) if logs[i] * logs[i + 1] < 0]
         if len(places) != 1:
             return None
         [i] = places

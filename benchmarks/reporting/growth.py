@@ -118,7 +118,7 @@ def crossings(sessions: Sequence[Growth]) -> list[str]:
     first, second = map(by_trial, sessions)
     for (architecture, along, operation), rows in first.items():
         met = crossing(*rows), crossing(*second[architecture, along, operation])
-        told = (batch(one) if one else "nowhere" for one in met)
+        told = (batch(one) if one else "nowhere surely" for one in met)
         lines.append([f"{OPERATIONS[operation].title}, {architecture}", *told, agree(*met)])
     return table(("", "first session", "second session", "intervals"), lines)
 
