@@ -120,7 +120,7 @@ class Comparison:
     Blocks below `screened` are the screen's. `suspects` is the number of comparisons that were
     confirmed together, or 0. `foreign` is the share of the workers' CPUs that other programs took,
     by block. `hosts` is the machine that measured each block, if there were several. `reason` is
-    why both cannot be compared.
+    why both cannot be compared. The samples must not change: what follows from them is kept.
     """
 
     trial: str
