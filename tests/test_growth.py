@@ -141,7 +141,9 @@ def test_an_operation_that_does_not_fit_costs_the_other_nothing(tmp_path, monkey
         ("train_step", "keras_tensorflow"),
         ("train_step", "pytorch_eager"),
     ]
-    assert "left out: forward[mlp-b16-cpu]" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "left out: forward[mlp-b16-cpu]" in said
+    assert "left out: forward pass, mlp: fewer than 3 sizes" in said
     out = ("forward", "train_step")
     with pytest.raises(ValueError, match="fewer than 3 sizes"):
         grow.measured(*about)

@@ -412,9 +412,7 @@ def grown() -> list[str]:
 def crossed() -> list[str]:
     """Where the pair's times met in two sessions on one machine."""
     sessions = [growing("growth-first"), growing("growth-second")]
-    one = sessions[0]
-    about = f"{one.machine}; {', '.join(one.versions.values())}; data set '{one.dataset}'"
-    return [*growth.crossings(sessions), "", f"{about}; {one.threads} thread(s)."]
+    return [*growth.crossings(sessions), "", f"{growth.where(sessions[0])}."]
 
 
 def widened() -> list[str]:

@@ -27,6 +27,8 @@ MOST_UNITS = 32_768
 LEAST = 3
 # Seconds for measuring the machine's limits.
 LIMITS_LIMIT = 120.0
+# The rows of the pair at each size.
+Pairs = dict[int, dict[str, results.Row]]
 
 
 def grow(
@@ -104,6 +106,9 @@ def measured(
             for size in sizes
         }
         whole = sound(pairs, console)
+        if len(whole) < LEAST:
+            console.print(f"left out: {operation.title}, {architecture}: fewer than {LEAST} sizes")
+            continue
         found += [
             Row(
                 operation=operation.name,
@@ -114,14 +119,10 @@ def measured(
                 seconds={str(size): medians(pair[name].by_block()) for size, pair in whole.items()},
             )
             for name in PAIR
-            if len(whole) >= LEAST
         ]
     if not found:
         raise ValueError(f"{architecture}: fewer than {LEAST} sizes could be measured")
     return found
-
-
-Pairs = dict[int, dict[str, results.Row]]
 
 
 def sound(pairs: Pairs, console: Console) -> Pairs:

@@ -40,14 +40,12 @@ def text(found: Growth) -> str:
         )
         lines += [*table(heads, [cells(row) for row in rows]), ""]
         lines += [*measured(rows, found.limits), "", meets(*rows), ""]
-    listed = ", ".join(found.versions.values())
     about = (
         "The line is: seconds = what a call costs + size × what each image or unit adds. It is "
         "fitted in every block of fresh processes, with least relative errors. Intervals have "
         f"{CONFIDENCE:.0%} confidence over the blocks. If the line is off by more than "
         f"{STRAIGHT:.0%}, a straight line does not describe the times: caches, threads and kernels "
-        f"change with the size. {found.machine}; {listed}; data set '{found.dataset}'; "
-        f"{found.threads} thread(s)."
+        f"change with the size. {where(found)}."
     )
     if found.limits:
         about += (
@@ -56,6 +54,12 @@ def text(found: Growth) -> str:
             "by NumPy in the same session; the share counts the products that the network needs."
         )
     return "\n".join([*lines, about])
+
+
+def where(found: Growth) -> str:
+    """Where it was measured, and with what."""
+    listed = ", ".join(found.versions.values())
+    return f"{found.machine}; {listed}; data set '{found.dataset}'; {found.threads} thread(s)"
 
 
 def by_trial(found: Growth) -> dict[tuple[str, Along, str], list[Row]]:
