@@ -116,9 +116,9 @@ def by_seed(runs: Iterable[Run]) -> dict[tuple[str, str, str], Seeds]:
 
 
 def cases(runs: Iterable[Run]) -> dict[tuple[str, str], list[Seeds]]:
-    """The seeds that the pair shares, of each of the pair, by (architecture, arm) in order.
+    """The seeds that the pair shares, one side after the other, by (architecture, arm) in order.
 
-    Of those cases that have two such seeds or more.
+    Cases with fewer than two such seeds are left out.
     """
     seeds, found = by_seed(runs), {}
     for case in sorted({place[:2] for place in seeds}):

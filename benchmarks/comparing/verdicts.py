@@ -144,7 +144,7 @@ class Comparison:
     def fault(self) -> str:
         """Why both cannot be compared, as text; empty if they can.
 
-        It is the reason given, a sample that is no measurement, or that no block is common.
+        The reason is the given one, a sample that is no measurement, or the lack of a common block.
         """
         if self.reason:
             return self.reason
@@ -171,7 +171,7 @@ class Comparison:
 
     @cached_property
     def usual(self) -> Blocks:
-        """What the old side took in the screen."""
+        """The old side's samples in the screen."""
         return {block: self.old[block] for block in self.old if block < self.screened}
 
     @cached_property
